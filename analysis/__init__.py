@@ -1,0 +1,1 @@
+"""Evidence from Parquet: metrics, gaps, tables, figures. Imports neither torch nor Ray."""

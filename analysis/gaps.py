@@ -1,0 +1,137 @@
+"""Gaps to the retrain, paired by cell, and their average AG. Pure functions over rows of `runs`."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.results import Run
+
+METRICS = ("ua", "ra", "ta", "mia")
+# Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
+AVERAGES: dict[str, tuple[str, ...]] = {"ag": METRICS, "ag3": ("ua", "ta", "mia")}
+
+
+class Group(NamedTuple):
+    """Cells that differ only in seed and method."""
+
+    protocol: str
+    dataset: str
+    image_size: int
+    model: str
+    augmentation: str
+    forget_rate: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (NaN below two values) of n values."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """The Spread of some numbers, which must not be empty."""
+    array = np.array(list(values), dtype=float)
+    return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else float("nan"), len(array))
+
+
+def gaps(run: Run, retrain: Run) -> dict[str, float]:
+    """Absolute gap of each metric to the retrain's, in percentage points, with the averages `ag` and `ag3`."""
+    each = {metric: abs(run[metric] - retrain[metric]) for metric in METRICS}
+    return each | {name: float(np.mean([each[metric] for metric in over])) for name, over in AVERAGES.items()}
+
+
+def paired(runs: list[Run]) -> list[tuple[Run, Run | None]]:
+    """Each run with the retrain of its cell, or None where that has not landed."""
+    retrains = {run["job_key"]: run for run in runs if run["method"] == "retrain"}
+    return [(run, retrains.get(run["retrain_key"])) for run in runs]
+
+
+def _grouping(runs: list[Run]) -> Callable[[Run], Group]:
+    """A function that gives a run's Group.
+
+    What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since
+    methods are compared within a group. Two such protocols of one name are told apart by four hex digits.
+    """
+    basis = {run["protocol_json"]: _basis(run["protocol_json"]) for run in runs}
+    names: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        names[basis[run["protocol_json"]]].add(run["protocol"])
+    plain = {text: "/".join(sorted(found)) for text, found in names.items()}
+    labels = {
+        text: f"{name} #{hashlib.sha256(text.encode()).hexdigest()[:4]}" if [*plain.values()].count(name) > 1 else name
+        for text, name in plain.items()
+    }
+
+    def group_of(run: Run) -> Group:
+        protocol = labels[basis[run["protocol_json"]]]
+        return Group(
+            protocol, run["dataset"], run["image_size"], run["model"], run["augmentation"], run["forget_rate"]
+        )
+
+    return group_of
+
+
+def _basis(protocol_json: str) -> str:
+    protocol = json.loads(protocol_json)
+    return json.dumps([protocol[name] for name in ("model", "training", "augmentation", "evaluation")])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One method in one group, over its seeds: each metric, each gap (empty without retrains), seconds."""
+
+    group: Group
+    method: str
+    values: dict[str, Spread]
+    gaps: dict[str, Spread]
+    seconds_total: Spread
+    seeds: tuple[int, ...]
+    ag_by_seed: dict[int, float]
+
+
+def summarise(runs: list[Run]) -> list[Summary]:
+    """One Summary for each group and method, retrain first, the no-op `original` next."""
+    members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
+    group_of = _grouping(runs)
+    label = _method_labels(runs, group_of)
+    for run, retrain in paired(runs):
+        members[group_of(run), label(run)].append((run, retrain))
+    order = {"retrain": 0, "original": 1}
+    keys = sorted(members, key=lambda key: (key[0], order.get(key[1], 2), key[1]))
+    return [_summary(group, method, members[group, method]) for group, method in keys]
+
+
+def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:
+    runs = [run for run, _ in pairs]
+    per_seed = {run["seed"]: gaps(run, retrain) for run, retrain in pairs if retrain}
+    names = (*METRICS, *AVERAGES)
+    return Summary(
+        group=group,
+        method=method,
+        values={metric: spread(run[metric] for run in runs) for metric in METRICS},
+        gaps={name: spread(gap[name] for gap in per_seed.values()) for name in names} if per_seed else {},
+        seconds_total=spread(run["seconds_total"] for run in runs),
+        seeds=tuple(sorted(run["seed"] for run in runs)),
+        ag_by_seed={seed: gap["ag"] for seed, gap in sorted(per_seed.items())},
+    )
+
+
+def _method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
+    """The method's name, with its parameters where one group holds the method with several."""
+    variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
+    for run in runs:
+        variants[group_of(run), run["method"]].add(run["method_params"])
+
+    def label(run: Run) -> str:
+        several = len(variants[group_of(run), run["method"]]) > 1
+        return f"{run['method']} {run['method_params']}" if several else run["method"]
+
+    return label

@@ -1,0 +1,91 @@
+"""UA, RA, TA and MIA as pure functions of predictions (Fan et al. 2024; all in percent).
+
+None of them is better low or high: the target is the retrain's value.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.svm import SVC
+
+
+@dataclass(frozen=True)
+class Attack:
+    """The membership attack: SVC's C, which split stands for non-members, how members are chosen from D_r."""
+
+    svc_c: float = 3.0
+    non_members: str = "test"
+    members: str = "first"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One evaluated model: `logits[split]` float32 (N, K), `labels[split]` int64 (N,), `forgotten` bool (N_train,)."""
+
+    logits: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    forgotten: np.ndarray
+
+
+def accuracy_percent(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Share of rows whose largest logit is the label's; the first of equal logits counts."""
+    return 100.0 * float(np.mean(logits.argmax(1) == labels))
+
+
+def unlearning_accuracy(predictions: Predictions) -> float:
+    """UA = 100 − accuracy on D_f. The paper's text calls it an accuracy; its tables print this."""
+    forgotten = predictions.forgotten
+    return 100.0 - accuracy_percent(predictions.logits["train"][forgotten], predictions.labels["train"][forgotten])
+
+
+def remaining_accuracy(predictions: Predictions) -> float:
+    """RA: accuracy on D_r."""
+    kept = ~predictions.forgotten
+    return accuracy_percent(predictions.logits["train"][kept], predictions.labels["train"][kept])
+
+
+def testing_accuracy(predictions: Predictions) -> float:
+    """TA: accuracy on the test split."""
+    return accuracy_percent(predictions.logits["test"], predictions.labels["test"])
+
+
+def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Softmax probability of the true class, float64 (N,)."""
+    z = logits.astype(np.float64)
+    z -= z.max(axis=1, keepdims=True)
+    exp = np.exp(z)
+    return exp[np.arange(len(labels)), labels] / exp.sum(axis=1)
+
+
+def membership_inference(predictions: Predictions, attack: Attack) -> float:
+    """MIA: percent of D_f that an RBF SVC (gamma auto) on the true class's probability calls non-member.
+
+    It is fitted on n members of D_r and n non-members, n the smaller of the two groups. `first` takes the
+    first n of each, as SalUn's code does; `balanced` draws n of each from `attack.seed`.
+    """
+    confidence = {
+        split: true_class_probability(predictions.logits[split], predictions.labels[split])
+        for split in ("train", attack.non_members)
+    }
+    members = confidence["train"][~predictions.forgotten]
+    non_members = confidence[attack.non_members]
+    n = min(len(members), len(non_members))
+    if attack.members == "balanced":
+        rng = np.random.default_rng(attack.seed)
+        members, non_members = rng.permutation(members), rng.permutation(non_members)
+    features = np.concatenate([members[:n], non_members[:n]])[:, None]
+    is_member = np.repeat([1, 0], n)
+    svc = SVC(C=attack.svc_c, kernel="rbf", gamma="auto").fit(features, is_member)
+    called_member = svc.predict(confidence["train"][predictions.forgotten][:, None])
+    return 100.0 * float(np.mean(called_member == 0))
+
+
+def evaluate(predictions: Predictions, attack: Attack) -> dict[str, float]:
+    """The four metrics of one model, percent, by column name."""
+    return {
+        "ua": unlearning_accuracy(predictions),
+        "ra": remaining_accuracy(predictions),
+        "ta": testing_accuracy(predictions),
+        "mia": membership_inference(predictions, attack),
+    }

@@ -1,0 +1,93 @@
+"""What lands: one fixed, versioned Parquet schema for each table, with the unit of each field in its metadata.
+
+This is the contract between the grid, which writes, and everyone who reads.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit, "meaning": meaning})
+
+
+def _schema(table: str, fields: list[pa.Field]) -> pa.Schema:
+    return pa.schema(fields, metadata={"table": table, "schema_version": str(SCHEMA_VERSION)})
+
+
+_TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
+
+_CELL = [
+    _field("study", _TEXT, "", "study that computed this first"),
+    _field("dataset", _TEXT, "", "dataset"),
+    _field("image_size", _INT, "pixels", "side of the square images"),
+    _field("augmentation", _TEXT, "", "none, default or default+ra"),
+    _field("seed", _INT, "", "seed of the cell"),
+    _field("method", _TEXT, "", "original, retrain, or an unlearning method"),
+    _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i|; null where nothing is forgotten", nullable=True),
+]
+
+RUNS = _schema(
+    "runs",
+    [
+        *_CELL,
+        _field("num_classes", _INT, "classes", "classes of the dataset"),
+        _field("num_forget", _INT, "images", "|D_f|"),
+        _field("num_retain", _INT, "images", "|D_r|"),
+        _field("protocol", _TEXT, "", "name of the protocol"),
+        _field("protocol_json", _TEXT, "JSON", "every field of the protocol"),
+        _field("model", _TEXT, "", "architecture, stem and width"),
+        _field("method_params", _TEXT, "JSON", "hyper-parameters of the method"),
+        _field("ua", _FLOAT, "percent", "unlearning accuracy: 100 − accuracy on D_f"),
+        _field("ra", _FLOAT, "percent", "remaining accuracy: accuracy on D_r"),
+        _field("ta", _FLOAT, "percent", "testing accuracy: accuracy on the test split"),
+        _field("mia", _FLOAT, "percent", "part of D_f that the membership attack calls non-member"),
+        _field("seconds_total", _FLOAT, "seconds", "RTE: mask + training or unlearning"),
+        _field("seconds_mask", _FLOAT, "seconds", "computing the saliency mask"),
+        _field("seconds_train", _FLOAT, "seconds", "training or unlearning"),
+        _field("seconds_eval", _FLOAT, "seconds", "prediction and metrics; not in seconds_total"),
+        _field("seconds_load", _FLOAT, "seconds", "bringing data and weights to the device; not in seconds_total"),
+        _field("num_train_images_seen", _INT, "images", "images that went through the model in training and mask"),
+        _field("num_workers", _INT, "workers", "data-parallel workers of the training"),
+        _field("device_name", _TEXT, "", "processor or GPU"),
+        _field("job_key", _TEXT, "", "key of this row's job; unique"),
+        _field("model_key", _TEXT, "", "key of the evaluated model, models/<key>/"),
+        _field("original_key", _TEXT, "", "key of the original of the same cell"),
+        _field("retrain_key", _TEXT, "", "job key of the retrain of the same cell"),
+        _field("code_version", _TEXT, "", "version and commit of this program"),
+        _field("torch_version", _TEXT, "", "version of PyTorch"),
+        _field("ray_version", _TEXT, "", "version of Ray"),
+        _field("finished_at", pa.timestamp("us", tz="UTC"), "UTC", "when the row was published"),
+        _field("command", _TEXT, "", "command that repeats this row"),
+    ],
+)
+
+EPOCHS = _schema(
+    "epochs",
+    [
+        *_CELL,
+        _field("model_key", _TEXT, "", "key of the model that this epoch trained"),
+        _field("epoch", _INT, "", "epoch, from 0"),
+        _field("phase", _TEXT, "", "train, or the pass of an unlearning: forget, retain"),
+        _field("loss", _FLOAT, "nats", "mean cross-entropy over the pass, in train mode"),
+        _field("accuracy", _FLOAT, "percent", "accuracy over the pass, in train mode, augmented"),
+        _field("learning_rate", _FLOAT, "", "learning rate"),
+        _field("seconds", _FLOAT, "seconds", "duration of the pass"),
+        _field("images_per_second", _FLOAT, "images/s", "images of the pass / seconds"),
+    ],
+)
+
+PREDICTIONS = _schema(
+    "predictions",
+    [
+        _field("job_key", _TEXT, "", "key of the row in runs"),
+        _field("split", pa.dictionary(pa.int8(), _TEXT), "", "train, val or test"),
+        _field("index", pa.int32(), "", "position in the split"),
+        _field("forgotten", pa.bool_(), "", "whether the image is in D_f"),
+        _field("label", pa.int32(), "", "true class"),
+        _field("logits", pa.list_(pa.float32()), "", "one for each class"),
+    ],
+)
+
+SCHEMAS: dict[str, pa.Schema] = {"runs": RUNS, "epochs": EPOCHS, "predictions": PREDICTIONS}

@@ -1,0 +1,157 @@
+"""What one job does, in the process that Ray gives it: make the model unless it is published, then evaluate it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from analysis.metrics import Predictions
+from grid import landing
+from grid.plan import Job
+from grid.provenance import code_version, device_name
+from grid.store import Store
+from grid.study import Study
+from trainables.data import Dataset, DatasetInfo
+from trainables.forget import retain_set, uniform_forget_set
+from trainables.methods import Unlearning, unlearn
+from trainables.model import ResNet18, build_model
+from trainables.prediction import predict
+from trainables.protocol import to_json
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, Epoch, ResidentData, train
+
+Report = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a job runs and what it works on. `report` is called after each epoch."""
+
+    study: Study
+    dataset: Dataset
+    store: Store
+    device: torch.device
+    report: Report
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self.dataset.info
+
+
+_resident: dict[tuple[str, int, torch.device], ResidentData] = {}
+
+
+def resident(dataset: Dataset, device: torch.device) -> ResidentData:
+    """The dataset on the device; a warm process keeps the last one for its next job."""
+    key = (dataset.info.fingerprint, dataset.info.image_size, device)
+    if key not in _resident:
+        _resident.clear()
+        _resident[key] = ResidentData.of(dataset, device)
+    return _resident[key]
+
+
+def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None]) -> None:
+    """Do `job` and publish it. `fit` runs a training loop (Ray Train's wrapper, or a plain call in a test)."""
+    started = time.perf_counter()
+    data = resident(place.dataset, place.device)
+    load_seconds = time.perf_counter() - started
+    if not place.store.has_model(job.model_key):
+        if job.kind == "unlearn":
+            unlearn_model(job, place, data)
+        else:
+            fit(lambda: train_model(job, place, data))
+    if job.kind != "original":
+        evaluate_model(job, place, data, load_seconds)
+
+
+def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
+    """Train an original on D_i or a retrain on D_r, and publish it."""
+    protocol, seeds = place.study.protocol, Seeds.all(job.seed)
+    forget, retain = forget_and_retain(job, place.info)
+    model = build_model(protocol.model, data.num_classes, seeds.initialisation).to(data.device)
+    augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
+    epochs: list[Epoch] = []
+    started = time.perf_counter()
+    train(model, data, retain, protocol.training, augmenter, seeds, recorder(epochs, place.report))
+    publish_model(job, place, model, epochs, {"mask": 0.0, "train": time.perf_counter() - started})
+
+
+def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:
+    """Apply the job's method to its published original, and publish the outcome."""
+    protocol, seeds = place.study.protocol, Seeds.all(job.seed)
+    forget, retain = forget_and_retain(job, place.info)
+    model = load_model(place, job.original_key)
+    augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
+    epochs: list[Epoch] = []
+    work = Unlearning(model, data, forget, retain, protocol, augmenter, seeds, recorder(epochs, place.report))
+    seconds = unlearn(job.method, work)
+    publish_model(job, place, model, epochs, {"mask": seconds.mask, "train": seconds.train})
+
+
+def evaluate_model(job: Job, place: Workplace, data: ResidentData, load_seconds: float) -> None:
+    """Predict every image with the job's model and publish its predictions and its row."""
+    started = time.perf_counter()
+    manifest = place.store.read_manifest(job.model_key)
+    model = load_model(place, job.model_key)
+    loaded = time.perf_counter()
+    logits = predict(model, data)
+    seconds = {"load": load_seconds + loaded - started, "predict": time.perf_counter() - loaded}
+    forget, _ = forget_and_retain(job, place.info)
+    forgotten = torch.zeros(place.info.num_images["train"], dtype=torch.bool)
+    forgotten[forget] = True
+    predictions = Predictions(logits, place.dataset.labels, forgotten.numpy())
+    runs = landing.runs_columns(job, place.study, place.info, predictions, manifest, seconds)
+    place.store.publish_table("predictions", job.key, landing.predictions_columns(job, predictions))
+    place.store.publish_table("runs", job.key, runs)
+
+
+def forget_and_retain(job: Job, info: DatasetInfo) -> tuple[torch.Tensor, torch.Tensor]:
+    """D_f and D_r as int64 train indices; an original forgets nothing."""
+    num_train = info.num_images["train"]
+    if job.forget_rate is None:
+        return torch.empty(0, dtype=torch.long), torch.arange(num_train)
+    forget = uniform_forget_set(job.forget_rate, num_train, Seeds.all(job.seed).forget)
+    return torch.from_numpy(forget), torch.from_numpy(retain_set(forget, num_train))
+
+
+def load_model(place: Workplace, key: str) -> ResNet18:
+    """A published model on this workplace's device."""
+    model = ResNet18(place.study.protocol.model, place.info.num_classes)
+    model.load_state_dict(load_safetensors(place.store.read_weights(key)))
+    return model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def publish_model(
+    job: Job, place: Workplace, model: torch.nn.Module, epochs: list[Epoch], seconds: dict[str, float]
+) -> None:
+    """Publish the epochs, then the weights, then the manifest that makes the model count as done."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    manifest = {
+        "model_key": job.model_key,
+        "job": {name: getattr(job, name) for name in ("kind", "method", "dataset", "augmentation", "seed", "forget_rate")},
+        "dataset_fingerprint": place.info.fingerprint,
+        "num_classes": place.info.num_classes,
+        "image_size": place.info.image_size,
+        "protocol": to_json(place.study.protocol),
+        "seconds": seconds,
+        "num_workers": 1,
+        "device_name": device_name(str(place.device)),
+        "code_version": code_version(),
+        "torch_version": torch.__version__,
+    }
+    place.store.publish_table("epochs", job.model_key, landing.epochs_columns(job, place.study, place.info, epochs))
+    place.store.publish_model(job.model_key, save_safetensors(weights), manifest)
+
+
+def recorder(epochs: list[Epoch], report: Report) -> Report:
+    """An `on_epoch` that keeps each epoch for its Parquet and passes it on."""
+
+    def record(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        report(epoch)
+
+    return record

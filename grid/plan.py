@@ -1,0 +1,142 @@
+"""From a study to jobs: cells, the jobs they need, and each job's key. Shared work is named once."""
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from grid.keys import key_of
+from grid.study import Study
+from trainables.data import DatasetInfo, describe
+from trainables.forget import forget_count
+from trainables.methods import METHODS, RETRAIN
+from trainables.protocol import Protocol
+from trainables.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work that Ray schedules.
+
+    `kind`: `original` trains and publishes a model; `retrain` and `unlearn` also evaluate it and publish rows.
+    `model_key` names the model it makes or evaluates, `needs` the jobs that must be done before it.
+    `train_images` is how many images pass through training and mask, all epochs together.
+    """
+
+    key: str
+    kind: str
+    dataset: str
+    augmentation: str
+    seed: int
+    method: str
+    forget_rate: float | None
+    model_key: str
+    original_key: str
+    retrain_key: str
+    needs: tuple[str, ...]
+    train_images: int
+
+    @property
+    def label(self) -> str:
+        """A short name for a person: dataset, augmentation, seed, rate, method."""
+        rate = "" if self.forget_rate is None else f" {self.forget_rate:.0%}"
+        return f"{self.method}{rate} · {self.dataset.rsplit('/', 1)[-1]} · {self.augmentation} · seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`jobs` by key, in an order in which each comes after what it needs; `datasets` by source."""
+
+    study: Study
+    datasets: dict[str, DatasetInfo]
+    num_cells: int
+    jobs: dict[str, Job]
+
+    @property
+    def num_jobs_unshared(self) -> int:
+        """The jobs there would be if each cell trained an original of its own."""
+        return self.num_cells + sum(job.kind == "unlearn" for job in self.jobs.values())
+
+
+def make_plan(study: Study) -> Plan:
+    """Every cell's jobs, without loading a pixel of MedMNIST.
+
+    Raises InputError for an unknown or broken dataset, or a rate that leaves the forget or retain set empty.
+    """
+    datasets = {source: describe(source, study.protocol.image_size) for source in study.datasets}
+    jobs: dict[str, Job] = {}
+    for source, augmentation, seed in product(study.datasets, study.augmentations, study.seeds):
+        group = JobFactory(study.protocol, datasets[source], augmentation, seed)
+        for rate, method in product(study.forget_rates, study.methods):
+            for job in group.jobs_of_cell(rate, method):
+                jobs.setdefault(job.key, job)
+    axes = (study.datasets, study.augmentations, study.seeds, study.forget_rates, study.methods)
+    num_cells = 1
+    for axis in axes:
+        num_cells *= len(axis)
+    return Plan(study, datasets, num_cells, jobs)
+
+
+class JobFactory:
+    """The jobs of all cells with one dataset, augmentation and seed; they share one original."""
+
+    def __init__(self, protocol: Protocol, info: DatasetInfo, augmentation: str, seed: int) -> None:
+        self.info, self.augmentation, self.seed = info, augmentation, seed
+        self.num_train = info.num_images["train"]
+        self.epochs, self.unlearning_epochs = protocol.training.epochs, protocol.unlearning.epochs
+        self.sections: dict[str, Any] = {
+            name: asdict(getattr(protocol, name))
+            for name in ("model", "training", "augmentation", "unlearning", "saliency", "evaluation")
+        }
+        self.seeds = asdict(Seeds.all(seed))
+        self.original_key = self._training_key(None)
+
+    def jobs_of_cell(self, rate: float, method: str) -> list[Job]:
+        """The cell's own job, after the original that it needs (a retrain needs none)."""
+        forget = {"rule": "uniform", "count": forget_count(rate, self.num_train), "seed": self.seeds["forget"]}
+        retrain_model_key = self._training_key(forget)
+        retrain_key = self._evaluation_key(retrain_model_key, forget)
+        if method == RETRAIN:
+            images = self.epochs * (self.num_train - forget["count"])
+            return [self._job(retrain_key, RETRAIN, method, rate, retrain_model_key, retrain_key, images)]
+        images = self.epochs * self.num_train
+        original = self._job(self.original_key, "original", "original", None, self.original_key, "", images)
+        model_key, images = self._unlearned(method, forget)
+        key = self._evaluation_key(model_key, forget)
+        return [original, self._job(key, "unlearn", method, rate, model_key, retrain_key, images)]
+
+    def _job(
+        self, key: str, kind: str, method: str, rate: float | None, model_key: str, retrain_key: str, images: int
+    ) -> Job:
+        needs = (self.original_key,) if kind == "unlearn" else ()
+        return Job(key, kind, self.info.source, self.augmentation, self.seed, method, rate, model_key,
+                   self.original_key, retrain_key, needs, images)  # fmt: skip
+
+    def _training_key(self, forget: dict[str, Any] | None) -> str:
+        """An original is a training that forgets nothing; unused strengths of augmentation stay out of the key."""
+        augmented = self.augmentation != "none"
+        return key_of(
+            {
+                "kind": "train",
+                "data": self.info.fingerprint,
+                "image_size": self.info.image_size,
+                "model": self.sections["model"],
+                "training": self.sections["training"],
+                "augmentation": [self.augmentation, self.sections["augmentation"] if augmented else None],
+                "seeds": [self.seeds[name] for name in ("initialisation", "order", "augmentation")],
+                "forget": forget,
+            }
+        )
+
+    def _unlearned(self, method: str, forget: dict[str, Any]) -> tuple[str, int]:
+        """Key of the model that `method` makes of the original, and the images it trains on."""
+        row = METHODS[method]
+        if not row.trains:
+            return self.original_key, 0
+        parts = {"kind": "unlearn", "method": method, "original": self.original_key, "forget": forget}
+        parts |= {"unlearning": self.sections["unlearning"], "seed": self.seeds["unlearning"]}
+        parts |= {"saliency": self.sections["saliency"] if row.masked else None}
+        return key_of(parts), self.unlearning_epochs * self.num_train + row.masked * forget["count"]
+
+    def _evaluation_key(self, model_key: str, forget: dict[str, Any]) -> str:
+        parts = {"kind": "evaluate", "model": model_key, "forget": forget, "evaluation": self.sections["evaluation"]}
+        return key_of(parts)

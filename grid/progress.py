@@ -1,0 +1,104 @@
+"""One live view of a run on a terminal; plain lines in a pipe or a log."""
+
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from grid.plan import Job
+
+PLAIN_LINE_SECONDS = 15.0
+
+
+class Progress:
+    """Counts of jobs, the epoch and speed of each running one, and the time left. Use as a context manager."""
+
+    def __init__(self, jobs: list[Job], epochs_of: dict[str, int], console: Console) -> None:
+        self.console, self.epochs_of = console, epochs_of
+        self.total_jobs = len(jobs)
+        self.total_images = sum(job.train_images for job in jobs)
+        self.done = self.failed = self.done_images = 0
+        self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
+        self.started = self.last_line = time.monotonic()
+        self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        if self.live:
+            self.live.start()
+        self.tick()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def start(self, job: Job) -> None:
+        self.running[job.key] = (job, {})
+
+    def advance(self, key: str, result: dict[str, Any]) -> None:
+        if key in self.running:
+            self.running[key] = (self.running[key][0], result)
+
+    def finish(self, key: str) -> None:
+        job, _ = self.running.pop(key)
+        self.done += 1
+        self.done_images += job.train_images
+        self._line(f"done {job.label}")
+
+    def fail(self, key: str) -> None:
+        job, _ = self.running.pop(key, (None, None))
+        self.failed += 1
+        self._line(f"FAILED {job.label if job else key}")
+
+    def tick(self) -> None:
+        """Redraw the view; in plain mode, a line now and then."""
+        if self.live:
+            self.live.update(self._view())
+        elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:
+            self._line("")
+
+    def summary(self) -> str:
+        waiting = self.total_jobs - self.done - self.failed - len(self.running)
+        parts = [f"{self.done}/{self.total_jobs} jobs done", f"{len(self.running)} running", f"{waiting} waiting"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
+
+    def images_done(self) -> int:
+        return self.done_images + sum(result.get("images", 0) for _, result in self.running.values())
+
+    def images_per_second(self) -> float:
+        """Over all running jobs, from their last epoch."""
+        return sum(result.get("images_per_second", 0.0) for _, result in self.running.values())
+
+    def time_left(self) -> str:
+        done = self.images_done()
+        if not done:
+            return "?"
+        elapsed = time.monotonic() - self.started
+        return duration(elapsed * (self.total_images - done) / done)
+
+    def _line(self, event: str) -> None:
+        if not self.live:
+            self.last_line = time.monotonic()
+            elapsed = duration(self.last_line - self.started)
+            self.console.print(f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}", markup=False, soft_wrap=True)
+
+    def _view(self) -> Group:
+        bar = ProgressBar(total=max(self.total_images, 1), completed=self.images_done(), width=60)
+        table = Table.grid(padding=(0, 2))
+        for job, result in self.running.values():
+            epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"
+            speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
+            table.add_row(f"  {job.label}", epoch, speed)
+        return Group(Text(self.summary()), bar, table)
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, `2:03` or `0:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,54 @@
+"""Where a row comes from: versions, hardware, and the command that repeats it."""
+
+import platform
+import shlex
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from grid.plan import Job
+from grid.study import Study
+
+
+@cache
+def code_version() -> str:
+    """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
+    root = Path(__file__).parent.parent
+    release = version("salun-grid")
+    if not (root / ".git").exists():
+        return release
+    try:
+        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
+        commit = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return release
+    return f"{release}+g{commit}"
+
+
+@cache
+def device_name(device: str) -> str:
+    """The GPU's name, or the processor's with the number of threads that PyTorch uses."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    threads = torch.get_num_threads()
+    return f"{names[0] if names else platform.machine()} ({threads} thread{'s' * (threads != 1)})"
+
+
+def repeat_command(study: Study, job: Job) -> str:
+    """The command that computes this one row again, in a new folder."""
+    narrowing = {
+        "--dataset": job.dataset,
+        "--forget-rate": f"{job.forget_rate:g}",
+        "--augmentation": job.augmentation,
+        "--seed": str(job.seed),
+        "--method": job.method,
+        "--out": "runs/repeat",
+    }
+    words = ["salun-grid", "run", *study.words, *(word for pair in narrowing.items() for word in pair)]
+    return shlex.join(words)

@@ -1,0 +1,45 @@
+"""One sitting of a run: Ray up, the missing jobs through Tune, Ray down, what failed told."""
+
+import time
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from grid.cluster import connected, job_resources
+from grid.graph import JobGraph
+from grid.plan import Job, Plan
+from grid.progress import Progress, duration
+from grid.store import Store
+from grid.tuner import run_jobs
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def run_missing(
+    plan: Plan, missing: list[Job], out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None
+) -> int:
+    """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
+    store, console = Store(out), Console(soft_wrap=True)
+    log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
+    graph = JobGraph(missing, set(), lambda job: job.train_images)
+    protocol = plan.study.protocol
+    epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
+    progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console)
+    console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {out}", markup=False)
+    started = time.monotonic()
+    try:
+        with connected(address, log_file), progress:
+            run_jobs(plan, graph, out, job_resources(cpus_per_job, gpus_per_job), progress)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. What is done stays in {out}; the same command goes on from there.", markup=False)
+        return INTERRUPTED
+    for key, reason in graph.failed.items():
+        path = store.path("logs", f"{key}.txt")
+        path.write_text(reason)
+        last = reason.strip().splitlines()[-1]
+        console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
+    if graph.blocked:
+        console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
+    done = len(missing) - len(graph.failed) - len(graph.blocked)
+    console.print(f"{done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
+    return FAILED if graph.failed else 0

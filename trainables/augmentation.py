@@ -1,0 +1,95 @@
+"""Batched augmentation, drawn for each image from an explicit generator.
+
+Drawing and applying are apart. A `Draws` holds what happens to each image of an epoch, drawn on the CPU at the
+epoch's start: the same on every device and for any number of workers, and the host knows RandAugment's groups
+without asking the device. `apply` works on uint8 batches wherever they lie.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.protocol import AugmentationConfig
+
+RANDAUGMENT_CHOICES = 14
+
+
+@dataclass(frozen=True)
+class Draws:
+    """For N images: crop offsets (N, 2) in pixels, flips (N,), RandAugment's operation and sign (N, K)."""
+
+    padding: int
+    offsets: Tensor
+    flips: Tensor
+    operations: Tensor
+    negative: Tensor
+
+    def __getitem__(self, batch: slice | Tensor) -> "Draws":
+        parts = (self.offsets, self.flips, self.operations, self.negative)
+        return Draws(self.padding, *(part[batch] for part in parts))
+
+    def to(self, device: torch.device) -> "Draws":
+        """Crop and flip go to the device; RandAugment's choices stay with the host, which groups by them."""
+        return Draws(self.padding, self.offsets.to(device), self.flips.to(device), self.operations, self.negative)
+
+
+# --- which augmentations there are -------------------------------------------------------------------------
+
+Draw = Callable[[int, int, AugmentationConfig, torch.Generator], Draws | None]
+
+
+def draw_none(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> None:
+    """No augmentation: nothing to draw."""
+    return None
+
+
+def draw_default(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> Draws:
+    """Random crop from the zero-padded image, then horizontal flip."""
+    padding = round(config.crop_padding * image_size)
+    offsets = torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator)
+    flips = torch.rand(num_images, generator=generator) < config.flip_probability
+    no_operation = torch.empty(num_images, 0, dtype=torch.long)
+    return Draws(padding, offsets, flips, no_operation, no_operation)
+
+
+def draw_default_ra(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> Draws:
+    """`default`, then RandAugment (Cubuk et al. 2020): N operations of magnitude M, the sign a fair coin."""
+    crop_flip = draw_default(num_images, image_size, config, generator)
+    shape = (num_images, config.randaugment_operations)
+    operations = torch.randint(0, RANDAUGMENT_CHOICES, shape, generator=generator)
+    negative = torch.randint(0, 2, shape, generator=generator)
+    return Draws(crop_flip.padding, crop_flip.offsets, crop_flip.flips, operations, negative)
+
+
+AUGMENTATIONS: dict[str, Draw] = {"none": draw_none, "default": draw_default, "default+ra": draw_default_ra}
+
+
+# --- applying ---------------------------------------------------------------------------------------------
+
+
+def apply(images: Tensor, draws: Draws | None, config: AugmentationConfig) -> Tensor:
+    """Augmented uint8 (N, 3, H, W), channels_last, from uint8 (N, H, W, C); grey is repeated to 3 channels."""
+    if draws is not None:
+        images = crop_and_flip(images, draws)
+    batch = images.permute(0, 3, 1, 2)
+    if batch.shape[1] == 1:
+        batch = batch.expand(-1, 3, -1, -1)
+    if draws is not None and draws.operations.shape[1]:
+        from trainables.randaugment import randaugment  # imports torchvision, which costs seconds
+
+        batch = randaugment(batch, draws.operations, draws.negative, config.randaugment_magnitude)
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
+    """One gather does both: row and column of every output pixel, mirrored where flipped. uint8 (N, H, W, C)."""
+    num_images, size, _, _ = images.shape
+    p = draws.padding
+    padded = torch.nn.functional.pad(images, (0, 0, p, p, p, p))
+    steps = torch.arange(size, device=images.device)
+    rows = draws.offsets[:, :1] + steps
+    columns = draws.offsets[:, 1:] + torch.where(draws.flips[:, None], size - 1 - steps, steps)
+    image = torch.arange(num_images, device=images.device)
+    return padded[image[:, None, None], rows[:, :, None], columns[:, None, :]]

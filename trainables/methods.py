@@ -1,0 +1,117 @@
+"""The unlearning methods: each turns the original, in place, into the unlearned model.
+
+A method is one function and one line in METHODS; `masked` adds SalUn's saliency mask to any of them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.protocol import Protocol
+from trainables.saliency import masked_step, saliency_mask
+from trainables.seeds import Seeds, generator
+from trainables.training import Augmenter, OnEpoch, ResidentData, Step, one_pass, sgd
+
+RETRAIN = "retrain"
+
+
+@dataclass(frozen=True)
+class Unlearning:
+    """What a method gets: the model to change, the data, D_f and D_r as int64 train indices, the settings."""
+
+    model: nn.Module
+    data: ResidentData
+    forget: Tensor
+    retain: Tensor
+    protocol: Protocol
+    augmenter: Augmenter
+    seeds: Seeds
+    on_epoch: OnEpoch
+
+
+# Wraps an optimizer's step; a method calls it once, so that a mask can come between.
+WrapStep = Callable[[torch.optim.Optimizer], Step]
+
+
+@dataclass(frozen=True)
+class Method:
+    """`unlearn` does the work; `masked` asks for the saliency mask; `num_passes` counts epochs over D_i."""
+
+    unlearn: Callable[[Unlearning, WrapStep], None]
+    masked: bool
+    trains: bool = True
+
+
+@dataclass(frozen=True)
+class Seconds:
+    mask: float
+    train: float
+
+
+def do_nothing(job: Unlearning, wrap: WrapStep) -> None:
+    """The no-op: the original as it is, the floor that any method must beat."""
+
+
+def random_label(job: Unlearning, wrap: WrapStep) -> None:
+    """Random labels on D_f, then D_r as it is, each epoch (Golatkhar et al. 2020, as SalUn's code has it).
+
+    The labels are drawn afresh each epoch, uniform over all classes; the true one may come.
+    """
+    config, data = job.protocol.unlearning, job.data
+    optimizer = sgd(job.model, config)
+    step = wrap(optimizer)
+    true_labels = data.labels["train"][job.retain.to(data.device)]
+    for epoch in range(config.epochs):
+        labels = draw_labels(len(job.forget), data.num_classes, job.seeds.unlearning, epoch).to(data.device)
+        for phase, indices, targets in (("forget", job.forget, labels), ("retain", job.retain, true_labels)):
+            job.on_epoch(
+                one_pass(
+                    job.model,
+                    optimizer,
+                    data,
+                    indices,
+                    targets,
+                    job.augmenter,
+                    config.batch_size,
+                    job.seeds.unlearning,
+                    epoch,
+                    phase,
+                    step,
+                )
+            )
+
+
+def draw_labels(num_images: int, num_classes: int, seed: int, epoch: int) -> Tensor:
+    """int64 (num_images,), uniform over 0 … num_classes − 1, of its own for each epoch."""
+    return torch.randint(0, num_classes, (num_images,), generator=generator(seed, "labels", epoch))
+
+
+METHODS: dict[str, Method] = {
+    "original": Method(do_nothing, masked=False, trains=False),
+    "salun": Method(random_label, masked=True),
+}
+
+
+def unlearn(name: str, job: Unlearning) -> Seconds:
+    """Run the method `name` on `job.model` in place; returns the seconds of the mask and of the rest."""
+    method, config = METHODS[name], job.protocol.saliency
+    started = time.perf_counter()
+    wrap: WrapStep = lambda optimizer: optimizer.step  # noqa: E731
+    if method.masked:
+        batch_size = job.protocol.unlearning.batch_size
+        mask = saliency_mask(job.model, job.data, job.forget, job.augmenter, batch_size, config.fraction)
+        parameters = list(job.model.parameters())
+        wrap = lambda optimizer: masked_step(optimizer, parameters, mask, config.mode)  # noqa: E731
+    _synchronize(job.data.device)
+    masked = time.perf_counter()
+    method.unlearn(job, wrap)
+    _synchronize(job.data.device)
+    return Seconds(mask=masked - started, train=time.perf_counter() - masked)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,95 @@
+"""ResNet-18 (He et al. 2016) with SalUn's 3×3 stem or the ImageNet stem, normalisation inside.
+
+Names of parameters follow torchvision's `resnet18`, so published weights load there (at width 64).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trainables.protocol import ModelConfig
+from trainables.seeds import derived_seed
+
+STAGE_STRIDES = (1, 2, 2, 2)
+
+
+class ResNet18(nn.Module):
+    """Images, float in [0, 1] or uint8, (N, 3, H, W) → logits, float (N, num_classes)."""
+
+    def __init__(self, config: ModelConfig, num_classes: int) -> None:
+        super().__init__()
+        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
+        width = config.width
+        if config.stem == "imagenet":
+            self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+        else:
+            self.conv1 = nn.Conv2d(3, width, 3, stride=1, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        channels = [width, width, 2 * width, 4 * width, 8 * width]
+        for stage, stride in enumerate(STAGE_STRIDES, start=1):
+            self.add_module(f"layer{stage}", _stage(channels[stage - 1], channels[stage], stride))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8 * width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images / 255 if images.dtype == torch.uint8 else images
+        x = (x - self.pixel_mean) / self.pixel_std
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut, which is a 1×1 convolution where the shape changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels_in != channels_out:
+            shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(BasicBlock(channels_in, channels_out, stride), BasicBlock(channels_out, channels_out, 1))
+
+
+def build_model(config: ModelConfig, num_classes: int, seed: int) -> ResNet18:
+    """A freshly initialised model on the CPU: Kaiming normal, fan-out; the same for a seed on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initialisation"))
+        model = ResNet18(config, num_classes)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
+    """Multiply-accumulates of one image's forward pass (convolutions and the last layer; 2.222 G at 64 px, 3×3)."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            total += module.weight[0].numel() * output[0].numel()
+
+    with torch.device("meta"):
+        model = ResNet18(config, num_classes).eval()
+        for module in model.modules():
+            module.register_forward_hook(count)
+        model(torch.empty(1, 3, image_size, image_size))
+    return total

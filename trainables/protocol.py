@@ -1,0 +1,232 @@
+"""The protocol: every number that decides a result, in one frozen dataclass.
+
+The sections follow the stages, because a stage's key hashes only the sections that it reads.
+The defaults are the protocol `paper`: the paper's values, and SalUn's official code where it is silent.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, get_type_hints
+
+from trainables.errors import InputError, unknown_choice
+
+STEMS = ("3x3", "imagenet")
+MASK_MODES = ("leaky", "hard")
+NON_MEMBERS = ("test", "val")
+MEMBERS = ("first", "balanced")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """ResNet-18. `width` is the channels of the first stage: 64 is ResNet-18 proper, less is for demos."""
+
+    stem: str = "3x3"
+    width: int = 64
+    pixel_mean: float = 0.5
+    pixel_std: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """SGD with step decay, for the original and the retrain alike. `milestones` are fractions of `epochs`."""
+
+    epochs: int = 200
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    decay_factor: float = 0.1
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Strengths; which of them apply is the cell's `augmentation`. Padding is a fraction of the side."""
+
+    crop_padding: float = 0.125
+    flip_probability: float = 0.5
+    randaugment_operations: int = 2
+    randaugment_magnitude: int = 9
+
+
+@dataclass(frozen=True)
+class SaliencyConfig:
+    """The mask: the top `fraction` of all parameters stay trainable; `mode` says how the others stay put."""
+
+    fraction: float = 0.5
+    mode: str = "leaky"
+
+
+@dataclass(frozen=True)
+class UnlearningConfig:
+    """SGD with a constant learning rate, for every approximate method."""
+
+    epochs: int = 10
+    batch_size: int = 256
+    learning_rate: float = 0.013
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The membership attack: an RBF SVC on the true class's probability; who stands for non-members."""
+
+    mia_svc_c: float = 3.0
+    mia_non_members: str = "test"
+    mia_members: str = "first"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One protocol. Validate with `validated` at the edge; everything behind the edge trusts it.
+
+    `image_size` is the side in pixels; 0 keeps each dataset's own size.
+    """
+
+    name: str = "paper"
+    image_size: int = 64
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
+    unlearning: UnlearningConfig = field(default_factory=UnlearningConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "paper": Protocol(),
+    "strict": Protocol(
+        name="strict",
+        saliency=SaliencyConfig(mode="hard"),
+        evaluation=EvaluationConfig(mia_non_members="val", mia_members="balanced"),
+    ),
+    "demo": Protocol(
+        name="demo",
+        image_size=0,
+        model=ModelConfig(width=16),
+        training=TrainingConfig(epochs=12, batch_size=64, learning_rate=0.05),
+        unlearning=UnlearningConfig(epochs=4, batch_size=64, learning_rate=0.02),
+    ),
+}
+
+
+def to_json(config: Any) -> str:
+    """A config dataclass as canonical JSON: sorted names, no spaces."""
+    return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
+
+
+def changed(protocol: Protocol, dotted: str, value: Any) -> Protocol:
+    """`protocol` with one field, named like `training.epochs`, set to `value` (text is converted).
+
+    Raises InputError naming the field when it does not exist or the value does not fit it.
+    """
+    *sections, name = dotted.split(".")
+    owner: Any = protocol
+    if sections:
+        owner = getattr(protocol, sections[0], None) if len(sections) == 1 else None
+        if not is_dataclass(owner):
+            raise unknown_choice("protocol field", dotted, field_names())
+    if name not in {f.name for f in fields(owner)} or is_dataclass(getattr(owner, name)):
+        raise unknown_choice("protocol field", dotted, field_names())
+    new = replace(owner, **{name: _converted(dotted, value, get_type_hints(type(owner))[name])})
+    return replace(protocol, **{sections[0]: new}) if sections else new
+
+
+def field_names() -> list[str]:
+    """Every field of a protocol, dotted, in order."""
+    names: list[str] = []
+    for f in fields(Protocol):
+        section = getattr(PROTOCOLS["paper"], f.name)
+        names += [f"{f.name}.{g.name}" for g in fields(section)] if is_dataclass(section) else [f.name]
+    return names
+
+
+def _converted(dotted: str, value: Any, kind: Any) -> Any:
+    try:
+        if kind is int:
+            return _whole(value)
+        if kind in (float, str):
+            return kind(value)
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        wanted = {int: "a whole number", float: "a number"}.get(kind, "numbers with commas between")
+        raise InputError(f"{dotted} must be {wanted}, not {value!r}.") from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError
+    return int(value)
+
+
+def validated(protocol: Protocol) -> Protocol:
+    """`protocol` itself, once every field is in range.
+
+    Raises InputError with the field's dotted name, the value given and the range.
+    """
+    p, model, training = protocol, protocol.model, protocol.training
+    saliency, unlearning = protocol.saliency, protocol.unlearning
+    checks: list[tuple[str, Any, bool, str]] = [
+        ("image_size", p.image_size, p.image_size == 0 or 8 <= p.image_size <= 512, "0 (the dataset's own) or from 8 to 512 pixels"),
+        ("model.stem", model.stem, model.stem in STEMS, f"one of {', '.join(STEMS)}"),
+        ("model.width", model.width, 1 <= model.width <= 512, "from 1 to 512 channels"),
+        ("model.pixel_std", model.pixel_std, model.pixel_std > 0, "above 0"),
+        (
+            "training.milestones",
+            training.milestones,
+            all(0 < m < 1 for m in training.milestones) and list(training.milestones) == sorted(training.milestones),
+            "rising fractions between 0 and 1",
+        ),
+        ("training.decay_factor", training.decay_factor, 0 < training.decay_factor <= 1, "above 0, at most 1"),
+        ("saliency.fraction", saliency.fraction, 0 < saliency.fraction <= 1, "above 0, at most 1"),
+        ("saliency.mode", saliency.mode, saliency.mode in MASK_MODES, f"one of {', '.join(MASK_MODES)}"),
+    ]
+    for section, config in (("training", training), ("unlearning", unlearning)):
+        checks += [
+            (f"{section}.epochs", config.epochs, config.epochs >= 1, "at least 1"),
+            (f"{section}.batch_size", config.batch_size, config.batch_size >= 2, "at least 2 images"),
+            (f"{section}.learning_rate", config.learning_rate, 0 < config.learning_rate < 100, "above 0"),
+            (f"{section}.momentum", config.momentum, 0 <= config.momentum < 1, "from 0 up to 1"),
+            (f"{section}.weight_decay", config.weight_decay, 0 <= config.weight_decay < 1, "from 0 up to 1"),
+        ]
+    augmentation, evaluation = protocol.augmentation, protocol.evaluation
+    checks += [
+        ("augmentation.crop_padding", augmentation.crop_padding, 0 <= augmentation.crop_padding <= 1, "from 0 to 1"),
+        (
+            "augmentation.flip_probability",
+            augmentation.flip_probability,
+            0 <= augmentation.flip_probability <= 1,
+            "from 0 to 1",
+        ),
+        (
+            "augmentation.randaugment_operations",
+            augmentation.randaugment_operations,
+            0 <= augmentation.randaugment_operations <= 14,
+            "from 0 to 14",
+        ),
+        (
+            "augmentation.randaugment_magnitude",
+            augmentation.randaugment_magnitude,
+            0 <= augmentation.randaugment_magnitude <= 30,
+            "from 0 to 30",
+        ),
+        ("evaluation.mia_svc_c", evaluation.mia_svc_c, evaluation.mia_svc_c > 0, "above 0"),
+        (
+            "evaluation.mia_non_members",
+            evaluation.mia_non_members,
+            evaluation.mia_non_members in NON_MEMBERS,
+            f"one of {', '.join(NON_MEMBERS)}",
+        ),
+        (
+            "evaluation.mia_members",
+            evaluation.mia_members,
+            evaluation.mia_members in MEMBERS,
+            f"one of {', '.join(MEMBERS)}",
+        ),
+    ]
+    for name, value, fits, allowed in checks:
+        if not fits:
+            raise InputError(f"{name} must be {allowed}, not {value!r}.")
+    return protocol

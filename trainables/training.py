@@ -1,0 +1,167 @@
+"""The training loop: SGD over resident uint8 images, for the original, the retrain and the unlearning alike."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables import augmentation
+from trainables.data import SPLITS, Dataset
+from trainables.protocol import AugmentationConfig, TrainingConfig, UnlearningConfig
+from trainables.seeds import Seeds, generator
+
+
+@dataclass(frozen=True)
+class ResidentData:
+    """One dataset on one device: `images[split]` uint8 (N, H, W, C), `labels[split]` int64 (N,)."""
+
+    images: dict[str, Tensor]
+    labels: dict[str, Tensor]
+    num_classes: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, device: torch.device) -> "ResidentData":
+        """Copy `dataset` to `device` once; every pass then only indexes it."""
+        images = {split: torch.tensor(dataset.images[split], device=device) for split in SPLITS}
+        labels = {split: torch.tensor(dataset.labels[split], device=device) for split in SPLITS}
+        return cls(images, labels, dataset.info.num_classes)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels["train"].device
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did. `phase` is `train`, or a pass of an unlearning such as `forget` or `retain`."""
+
+    epoch: int
+    phase: str
+    loss: float
+    accuracy_percent: float
+    learning_rate: float
+    seconds: float
+    num_images: int
+
+    @property
+    def images_per_second(self) -> float:
+        return self.num_images / self.seconds
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """A cell's augmentation, its strengths and its seed: what a pass needs to draw from."""
+
+    name: str
+    config: AugmentationConfig
+    seed: int
+
+    def draws(self, num_images: int, image_size: int, *purpose: object) -> augmentation.Draws | None:
+        """The draws of one pass; its purpose, such as ("train", epoch), names the stream."""
+        stream = generator(self.seed, "augmentation", *purpose)
+        return augmentation.AUGMENTATIONS[self.name](num_images, image_size, self.config, stream)
+
+
+OnEpoch = Callable[[Epoch], None]
+Step = Callable[[], None]
+
+
+def train(
+    model: nn.Module,
+    data: ResidentData,
+    indices: Tensor,
+    config: TrainingConfig,
+    augmenter: Augmenter,
+    seeds: Seeds,
+    on_epoch: OnEpoch = lambda epoch: None,
+) -> None:
+    """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
+
+    SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept.
+    """
+    optimizer = sgd(model, config)
+    for epoch in range(config.epochs):
+        set_learning_rate(optimizer, learning_rate_at(epoch, config))
+        labels = data.labels["train"][indices.to(data.device)]
+        on_epoch(one_pass(model, optimizer, data, indices, labels, augmenter, config.batch_size, seeds.order, epoch))
+
+
+def one_pass(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: ResidentData,
+    indices: Tensor,
+    labels: Tensor,
+    augmenter: Augmenter,
+    batch_size: int,
+    order_seed: int,
+    epoch: int,
+    phase: str = "train",
+    step: Step | None = None,
+) -> Epoch:
+    """One shuffled pass over the train images `indices` (int64, CPU) towards `labels` (int64, on the device).
+
+    `step` replaces `optimizer.step()`. Loss and accuracy are summed on the device and read once at the end.
+    """
+    started = _now(data.device)
+    images, step = data.images["train"], step or optimizer.step
+    order = torch.randperm(len(indices), generator=generator(order_seed, "order", phase, epoch))
+    draws = augmenter.draws(len(indices), images.shape[1], phase, epoch)
+    draws = draws.to(data.device) if draws else None
+    positions, shuffled = order.to(data.device), indices[order].to(data.device)
+    totals = torch.zeros(2, dtype=torch.float64, device=data.device)
+    model.train()
+    for batch in batches(len(indices), batch_size):
+        x = augmentation.apply(images[shuffled[batch]], draws[batch] if draws else None, augmenter.config)
+        y = labels[positions[batch]]
+        logits = model(x)
+        loss = nn.functional.cross_entropy(logits, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        step()
+        totals += torch.stack([loss.detach() * len(y), (logits.detach().argmax(1) == y).sum()])
+    loss_sum, correct = (totals / len(indices)).tolist()
+    learning_rate = optimizer.param_groups[0]["lr"]
+    seconds = _now(data.device) - started
+    return Epoch(epoch, phase, loss_sum, 100 * correct, learning_rate, seconds, len(indices))
+
+
+def batches(num_images: int, batch_size: int) -> Iterator[slice]:
+    """Slices of at most `batch_size`; a last batch of one image joins the one before (BatchNorm needs two)."""
+    start = 0
+    while start < num_images:
+        stop = min(start + batch_size, num_images)
+        stop = num_images if num_images - stop == 1 else stop
+        yield slice(start, stop)
+        start = stop
+
+
+def sgd(model: nn.Module, config: TrainingConfig | UnlearningConfig) -> torch.optim.SGD:
+    """SGD over every parameter: weight decay on BatchNorm and biases too, as SalUn's code does."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
+    """The learning rate of an epoch counted from 0: decayed once for each milestone already reached."""
+    reached = sum(epoch >= int(milestone * config.epochs) for milestone in config.milestones)
+    return config.learning_rate * config.decay_factor**reached
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def _now(device: torch.device) -> float:
+    """Seconds on a clock that only goes forward, read after the device has finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
