@@ -8,12 +8,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.errors import ResultsError
-from analysis.gaps import Summary
+from analysis.gaps import AUGMENTATION_ORDER, Summary
 
-AUGMENTATION_ORDER = ["none", "default", "default+ra"]
 # Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
+
+# What a method is measured against; these panels come last.
+FLOORS = {"original": "original (nothing unlearned)", "retrain-again": "retrain-again (noise floor)"}
 
 
 def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
@@ -24,19 +26,20 @@ def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
     summaries = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
     if not summaries:
         raise ResultsError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
-    methods = sorted({s.method for s in summaries}, key=lambda method: (method == "original", method))
+    methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))
     rates = sorted({s.group.forget_rate for s in summaries})
     size = (1.2 + 3.6 * len(rates), 1.2 + 2.7 * len(methods))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(methods), len(rates), squeeze=False, sharey="row")
+    axes = figure.subplots(len(methods), len(rates), squeeze=False, sharey=True)
     for row, method in zip(axes, methods, strict=True):
         for axis, rate in zip(row, rates, strict=True):
             chosen = [s for s in summaries if s.method == method and s.group.forget_rate == rate]
             _panel(axis, chosen)
-            name = "original (nothing unlearned)" if method == "original" else method
-            axis.set_title(f"{name}, forgetting {rate:.0%}", fontsize=10)
+            axis.set_title(f"{FLOORS.get(method, method)}, forgetting {rate:.0%}", fontsize=10)
         row[0].set_ylabel("AG (percentage points)")
+    # Only now: a limit set on one shared axis stops all of them from growing with their data.
+    axes[0][0].set_ylim(bottom=0)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, title="augmentation", loc="outside upper center", ncols=len(labels), frameon=False)
     seeds = sorted({len(s.ag_by_seed) for s in summaries})
@@ -75,7 +78,6 @@ def _panel(axis: Axes, summaries: list[Summary]) -> None:
     several = len({place[0] for place in places}) < len(places)
     names = [f"{d}\n{size} px{f', {protocol}' if several else ''}" for d, size, protocol, _ in places]
     axis.set_xticks(range(len(places)), names)
-    axis.set_ylim(bottom=0)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)

@@ -15,6 +15,9 @@ METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
 AVERAGES: dict[str, tuple[str, ...]] = {"ag": METRICS, "ag3": ("ua", "ta", "mia")}
 
+AUGMENTATION_ORDER = {"none": 0, "default": 1, "default+ra": 2}
+METHOD_ORDER = {"retrain": 0, "retrain-again": 1, "original": 2}
+
 
 class Group(NamedTuple):
     """Cells that differ only in seed and method."""
@@ -72,9 +75,7 @@ def _grouping(runs: list[Run]) -> Callable[[Run], Group]:
 
     def group_of(run: Run) -> Group:
         protocol = labels[basis[run["protocol_json"]]]
-        return Group(
-            protocol, run["dataset"], run["image_size"], run["model"], run["augmentation"], run["forget_rate"]
-        )
+        return Group(protocol, run["dataset"], run["image_size"], run["model"], run["augmentation"], run["forget_rate"])
 
     return group_of
 
@@ -98,15 +99,28 @@ class Summary:
 
 
 def summarise(runs: list[Run]) -> list[Summary]:
-    """One Summary for each group and method, retrain first, the no-op `original` next."""
+    """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`."""
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
     group_of = _grouping(runs)
     label = _method_labels(runs, group_of)
     for run, retrain in paired(runs):
         members[group_of(run), label(run)].append((run, retrain))
-    order = {"retrain": 0, "original": 1}
-    keys = sorted(members, key=lambda key: (key[0], order.get(key[1], 2), key[1]))
+    keys = sorted(members, key=lambda key: (_group_order(key[0]), METHOD_ORDER.get(key[1], len(METHOD_ORDER)), key[1]))
     return [_summary(group, method, members[group, method]) for group, method in keys]
+
+
+def _group_order(group: Group) -> tuple:
+    """By dataset, then augmentation in the paper's order, then rate."""
+    place = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
+    return (
+        group.protocol,
+        group.dataset,
+        group.image_size,
+        group.model,
+        place,
+        group.augmentation,
+        group.forget_rate,
+    )
 
 
 def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:

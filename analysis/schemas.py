@@ -38,6 +38,7 @@ RUNS = _schema(
         _field("protocol", _TEXT, "", "name of the protocol"),
         _field("protocol_json", _TEXT, "JSON", "every field of the protocol"),
         _field("model", _TEXT, "", "architecture, stem and width"),
+        _field("seeds", _TEXT, "JSON", "seed of each random stream"),
         _field("method_params", _TEXT, "JSON", "hyper-parameters of the method"),
         _field("ua", _FLOAT, "percent", "unlearning accuracy: 100 − accuracy on D_f"),
         _field("ra", _FLOAT, "percent", "remaining accuracy: accuracy on D_r"),
@@ -82,11 +83,11 @@ PREDICTIONS = _schema(
     "predictions",
     [
         _field("job_key", _TEXT, "", "key of the row in runs"),
-        _field("split", pa.dictionary(pa.int8(), _TEXT), "", "train, val or test"),
+        _field("split", pa.dictionary(pa.int32(), _TEXT), "", "train, val or test"),
         _field("index", pa.int32(), "", "position in the split"),
         _field("forgotten", pa.bool_(), "", "whether the image is in D_f"),
         _field("label", pa.int32(), "", "true class"),
-        _field("logits", pa.list_(pa.float32()), "", "one for each class"),
+        _field("logits", pa.list_(pa.field("element", pa.float32())), "", "one for each class"),
     ],
 )
 

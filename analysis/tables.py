@@ -3,10 +3,13 @@
 import csv
 import io
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from analysis.gaps import AVERAGES, METRICS, Spread, Summary
@@ -44,9 +47,11 @@ def _note(provenance: str) -> str:
 
 def _row(summary: Summary) -> list[str]:
     group = summary.group
-    size = f"{group.dataset} {group.image_size} px"
-    values = [with_gap(summary.values[metric], summary.gaps.get(metric)) for metric in METRICS]
-    averages = [plus_minus(summary.gaps[name]) if summary.gaps else "no retrain" for name in AVERAGES]
+    size = f"{group.dataset} {group.image_size}px"
+    gaps = {} if summary.method == "retrain" else summary.gaps
+    values = [with_gap(summary.values[metric], gaps.get(metric)) for metric in METRICS]
+    without = "–" if summary.method == "retrain" else "no retrain"
+    averages = [plus_minus(gaps[name]) if gaps else without for name in AVERAGES]
     rte = summary.seconds_total
     minutes = plus_minus(Spread(rte.mean / 60, rte.sd / 60, rte.n), digits=3)
     return [size, group.augmentation, summary.method, *values, *averages, minutes, str(len(summary.seeds))]
@@ -78,19 +83,48 @@ def provenance_of(runs: list[dict]) -> str:
 # --- output formats ---------------------------------------------------------------------------------------
 
 
+UNLIMITED = Console(file=io.StringIO(), width=1000)
+
+
 def to_terminal(tables: list[Table]) -> str:
-    """Boxes of rich, as wide as they need."""
-    console = Console(file=io.StringIO(), width=200)
+    """Tables of rich; where the terminal is too narrow, a value's ± and gap go to lines of their own."""
+    console = Console(file=io.StringIO(), width=max(80, shutil.get_terminal_size((200, 24)).columns))
     for table in tables:
-        box = RichTable(title=table.title, title_justify="left", caption=table.note, caption_justify="left")
-        for i, name in enumerate(COLUMNS):
-            box.add_column(name, justify="left" if i < 3 else "right", no_wrap=True)
-        for previous, row in zip([None, *table.rows], table.rows, strict=False):
-            if previous and previous[:2] != row[:2]:
-                box.add_section()
-            box.add_row(*row)
-        console.print(box)
+        box = _box(table)
+        if UNLIMITED.measure(box).maximum > console.width:
+            box = _box(table, _stacked)
+        console.print(box, width=max(console.width, UNLIMITED.measure(box).minimum), crop=False)
+        console.print()
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _stacked(cell: str) -> str:
+    for short, tall in (
+        (" ± ", "\n±"),
+        (" (", "\n("),
+        ("-", "-\n"),
+        ("Augmentation", "Augmen-\ntation"),
+        (" ", "\n"),
+    ):
+        cell = cell.replace(short, tall)
+    return cell
+
+
+def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
+    box = RichTable(title=table.title, title_justify="left", caption=table.note, caption_justify="left")
+    box.padding, box.box = (0, 1, 0, 0), SIMPLE_HEAD
+    for i, name in enumerate(COLUMNS[1:]):
+        box.add_column(stack(name), justify="left" if i < 2 else "right", no_wrap=True)
+    dataset = None
+    for previous, row in zip([None, *table.rows], table.rows, strict=False):
+        if row[0] != dataset:
+            dataset = row[0]
+            box.add_section()
+            box.add_row(f"[bold]{stack(escape(dataset))}[/bold]")
+        elif previous and previous[:2] != row[:2]:
+            box.add_section()
+        box.add_row(*map(escape, map(stack, row[1:])))
+    return box
 
 
 def to_markdown(tables: list[Table]) -> str:
@@ -115,7 +149,12 @@ def to_latex(tables: list[Table]) -> str:
     """`table` environments for booktabs."""
     lines = []
     for table in tables:
-        lines += [r"\begin{table}", rf"\caption{{{_latex(table.title)}}}", r"\begin{tabular}{lllrrrrrrrr}", r"\toprule"]
+        lines += [
+            r"\begin{table}",
+            rf"\caption{{{_latex(table.title)}}}",
+            r"\begin{tabular}{lllrrrrrrrr}",
+            r"\toprule",
+        ]
         lines += [" & ".join(map(_latex, COLUMNS)) + r" \\", r"\midrule"]
         lines += [" & ".join(map(_latex, row)) + r" \\" for row in table.rows]
         lines += [r"\bottomrule", r"\end{tabular}", rf"\par\small {_latex(table.note)}", r"\end{table}", ""]
@@ -123,7 +162,15 @@ def to_latex(tables: list[Table]) -> str:
 
 
 def _latex(text: str) -> str:
-    for plain, escaped in (("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("#", r"\#"), ("{", r"\{"), ("}", r"\}"), ("±", r"$\pm$")):
+    for plain, escaped in (
+        ("%", r"\%"),
+        ("_", r"\_"),
+        ("&", r"\&"),
+        ("#", r"\#"),
+        ("{", r"\{"),
+        ("}", r"\}"),
+        ("±", r"$\pm$"),
+    ):
         text = text.replace(plain, escaped)
     return text
 

@@ -2,16 +2,23 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Before Ray is imported: no result files of Tune's own (the Parquet is ours), no `uv run` around each worker.
+# Before Ray is imported: no result files of Tune's own (the Parquet is ours), no `uv run` around each worker,
+# and Ctrl-C reaches us.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+# A cluster that was started with Ray's token asks for it; Ray looks for the token only where the mode is set.
+if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().exists():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
 
@@ -32,17 +39,19 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
         logger.propagate = False
     logging.captureWarnings(True)
     try:
+        if address not in (None, "auto"):
+            _ask(address)
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
             log_to_driver=False,
-            configure_logging=False,
             namespace="salun-grid",
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if address is None:
             raise
-        raise InputError(f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}).") from None
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"no Ray cluster answers at {address} ({reason}); its log is {log_file}.") from None
     try:
         yield
     finally:
@@ -51,6 +60,24 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
         for logger in loggers:
             logger.handlers.clear()
         handler.close()
+
+
+def _ask(address: str) -> None:
+    """Raise OSError or ValueError at once where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def let_jobs_queue(resources: dict[str, float]) -> None:
+    """Let Tune hold twice as many started jobs as fit, and 16 at least, instead of one.
+
+    With one, a short job that ends while the next process is still starting takes over what waited for that
+    process and stops it: the second process would never come up, and half the machine would idle. What waits
+    is also what an autoscaling cluster grows for.
+    """
+    cluster = ray.cluster_resources()
+    slots = min(int(cluster.get(name, 0) // amount) for name, amount in resources.items())
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * slots))
 
 
 def job_resources(cpus_per_job: float | None, gpus_per_job: float | None) -> dict[str, float]:

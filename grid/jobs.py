@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -21,7 +20,6 @@ from trainables.methods import Unlearning, unlearn
 from trainables.model import ResNet18, build_model
 from trainables.prediction import predict
 from trainables.protocol import to_json
-from trainables.seeds import Seeds
 from trainables.training import Augmenter, Epoch, ResidentData, train
 
 Report = Callable[[Epoch], None]
@@ -70,8 +68,8 @@ def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None
 
 def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
     """Train an original on D_i or a retrain on D_r, and publish it."""
-    protocol, seeds = place.study.protocol, Seeds.all(job.seed)
-    forget, retain = forget_and_retain(job, place.info)
+    protocol, seeds = place.study.protocol, job.seeds
+    _, retain = forget_and_retain(job, place.info)
     model = build_model(protocol.model, data.num_classes, seeds.initialisation).to(data.device)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
@@ -82,7 +80,7 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
 
 def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:
     """Apply the job's method to its published original, and publish the outcome."""
-    protocol, seeds = place.study.protocol, Seeds.all(job.seed)
+    protocol, seeds = place.study.protocol, job.seeds
     forget, retain = forget_and_retain(job, place.info)
     model = load_model(place, job.original_key)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
@@ -114,7 +112,7 @@ def forget_and_retain(job: Job, info: DatasetInfo) -> tuple[torch.Tensor, torch.
     num_train = info.num_images["train"]
     if job.forget_rate is None:
         return torch.empty(0, dtype=torch.long), torch.arange(num_train)
-    forget = uniform_forget_set(job.forget_rate, num_train, Seeds.all(job.seed).forget)
+    forget = uniform_forget_set(job.forget_rate, num_train, job.seeds.forget)
     return torch.from_numpy(forget), torch.from_numpy(retain_set(forget, num_train))
 
 
@@ -132,7 +130,9 @@ def publish_model(
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     manifest = {
         "model_key": job.model_key,
-        "job": {name: getattr(job, name) for name in ("kind", "method", "dataset", "augmentation", "seed", "forget_rate")},
+        "job": {
+            name: getattr(job, name) for name in ("kind", "method", "dataset", "augmentation", "seed", "forget_rate")
+        },
         "dataset_fingerprint": place.info.fingerprint,
         "num_classes": place.info.num_classes,
         "image_size": place.info.image_size,

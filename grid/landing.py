@@ -7,13 +7,15 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from analysis.metrics import Attack, Predictions, evaluate
+from analysis.schemas import SCHEMAS
 from grid.plan import Job
 from grid.provenance import code_version, repeat_command
 from grid.study import Study
 from trainables.data import SPLITS, DatasetInfo
-from trainables.methods import METHODS, RETRAIN
+from trainables.methods import METHODS, RETRAINS
 from trainables.protocol import Protocol, to_json
 from trainables.training import Epoch
 
@@ -32,7 +34,12 @@ def cell_columns(job: Job, study: Study, info: DatasetInfo) -> dict[str, Any]:
 
 
 def runs_columns(
-    job: Job, study: Study, info: DatasetInfo, predictions: Predictions, manifest: dict[str, Any], seconds: dict[str, float]
+    job: Job,
+    study: Study,
+    info: DatasetInfo,
+    predictions: Predictions,
+    manifest: dict[str, Any],
+    seconds: dict[str, float],
 ) -> dict[str, list]:
     """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest."""
     protocol, forgotten = study.protocol, predictions.forgotten
@@ -41,8 +48,7 @@ def runs_columns(
     started = datetime.now(UTC)
     metrics = evaluate(predictions, attack)
     finished = datetime.now(UTC)
-    trained = METHODS[job.method].trains if job.method != RETRAIN else True
-    own = manifest["seconds"] if trained else {"mask": 0.0, "train": 0.0}
+    own = manifest["seconds"] if job.model_key != job.original_key else {"mask": 0.0, "train": 0.0}
     row = cell_columns(job, study, info) | metrics | {
         "num_classes": info.num_classes,
         "num_forget": int(forgotten.sum()),
@@ -51,6 +57,7 @@ def runs_columns(
         "protocol_json": to_json(protocol),
         "model": f"resnet18, {protocol.model.stem} stem, width {protocol.model.width}",
         "method_params": json.dumps(method_params(job.method, protocol), sort_keys=True),
+        "seeds": json.dumps(asdict(job.seeds), sort_keys=True),
         "seconds_total": own["mask"] + own["train"],
         "seconds_mask": own["mask"],
         "seconds_train": own["train"],
@@ -74,7 +81,7 @@ def runs_columns(
 
 def method_params(method: str, protocol: Protocol) -> dict[str, Any]:
     """The hyper-parameters that decide what `method` does."""
-    if method == RETRAIN:
+    if method in RETRAINS:
         return asdict(protocol.training)
     row = METHODS[method]
     params: dict[str, Any] = asdict(protocol.unlearning) if row.trains else {}
@@ -100,17 +107,15 @@ def epochs_columns(job: Job, study: Study, info: DatasetInfo, epochs: list[Epoch
 
 def predictions_columns(job: Job, predictions: Predictions) -> dict[str, Any]:
     """One row for each train, validation and test image."""
-    import pyarrow as pa
-
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])
     offsets = np.arange(0, logits.size + 1, logits.shape[1], dtype=np.int32)
-    splits = pa.DictionaryArray.from_arrays(np.repeat(np.arange(3, dtype=np.int8), sizes), list(SPLITS))
+    splits = pa.DictionaryArray.from_arrays(np.repeat(np.arange(3, dtype=np.int32), sizes), list(SPLITS))
     return {
         "job_key": pa.array([job.key]).take(np.zeros(len(logits), dtype=np.int64)),
         "split": splits,
         "index": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
         "forgotten": np.concatenate([predictions.forgotten, np.zeros(sizes[1] + sizes[2], dtype=bool)]),
         "label": np.concatenate([predictions.labels[split] for split in SPLITS]).astype(np.int32),
-        "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1)),
+        "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1), type=SCHEMAS["predictions"].field("logits").type),
     }

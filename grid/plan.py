@@ -1,14 +1,16 @@
 """From a study to jobs: cells, the jobs they need, and each job's key. Shared work is named once."""
 
+import shlex
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
 from grid.keys import key_of
+from grid.store import Store
 from grid.study import Study
 from trainables.data import DatasetInfo, describe
 from trainables.forget import forget_count
-from trainables.methods import METHODS, RETRAIN
+from trainables.methods import METHODS, RETRAIN, RETRAINS
 from trainables.protocol import Protocol
 from trainables.seeds import Seeds
 
@@ -36,6 +38,12 @@ class Job:
     train_images: int
 
     @property
+    def seeds(self) -> Seeds:
+        """The seed of each stream; a retrain-again differs in all but the forget set's."""
+        seeds = Seeds.all(self.seed)
+        return RETRAINS[self.method](seeds) if self.kind == "retrain" else seeds
+
+    @property
     def label(self) -> str:
         """A short name for a person: dataset, augmentation, seed, rate, method."""
         rate = "" if self.forget_rate is None else f" {self.forget_rate:.0%}"
@@ -55,6 +63,13 @@ class Plan:
     def num_jobs_unshared(self) -> int:
         """The jobs there would be if each cell trained an original of its own."""
         return self.num_cells + sum(job.kind == "unlearn" for job in self.jobs.values())
+
+    def summary(self) -> dict[str, Any]:
+        """What `status` needs: the study, the command that started it, the keys of its jobs."""
+        originals = [key for key, job in self.jobs.items() if job.kind == "original"]
+        evaluated = [key for key, job in self.jobs.items() if job.kind != "original"]
+        command = shlex.join(["salun-grid", "run", *self.study.words])
+        return {"study": self.study.name, "command": command, "originals": originals, "evaluated": evaluated}
 
 
 def make_plan(study: Study) -> Plan:
@@ -76,6 +91,19 @@ def make_plan(study: Study) -> Plan:
     return Plan(study, datasets, num_cells, jobs)
 
 
+def finished_jobs(plan: Plan, store: Store) -> set[str]:
+    """Keys of the plan's jobs that are published: an original as a model, the others as a row."""
+    models, rows = store.published_models(), store.published_rows()
+    return {key for key, job in plan.jobs.items() if key in (models if job.kind == "original" else rows)}
+
+
+def missing_jobs(plan: Plan, store: Store) -> list[Job]:
+    """What is left to do. An original whose dependents are all done is not needed again."""
+    done = finished_jobs(plan, store)
+    needed = {need for key, job in plan.jobs.items() if key not in done for need in job.needs}
+    return [job for key, job in plan.jobs.items() if key not in done and (job.kind != "original" or key in needed)]
+
+
 class JobFactory:
     """The jobs of all cells with one dataset, augmentation and seed; they share one original."""
 
@@ -87,17 +115,19 @@ class JobFactory:
             name: asdict(getattr(protocol, name))
             for name in ("model", "training", "augmentation", "unlearning", "saliency", "evaluation")
         }
-        self.seeds = asdict(Seeds.all(seed))
-        self.original_key = self._training_key(None)
+        self.seeds = Seeds.all(seed)
+        self.original_key = self._training_key(None, self.seeds)
 
     def jobs_of_cell(self, rate: float, method: str) -> list[Job]:
         """The cell's own job, after the original that it needs (a retrain needs none)."""
-        forget = {"rule": "uniform", "count": forget_count(rate, self.num_train), "seed": self.seeds["forget"]}
-        retrain_model_key = self._training_key(forget)
-        retrain_key = self._evaluation_key(retrain_model_key, forget)
-        if method == RETRAIN:
-            images = self.epochs * (self.num_train - forget["count"])
-            return [self._job(retrain_key, RETRAIN, method, rate, retrain_model_key, retrain_key, images)]
+        count = forget_count(rate, self.num_train)
+        forget: dict[str, Any] = {"rule": "uniform", "count": count, "seed": self.seeds.forget}
+        retrain_key = self._evaluation_key(self._training_key(forget, self.seeds), forget)
+        if method in RETRAINS:
+            model_key = self._training_key(forget, RETRAINS[method](self.seeds))
+            key = self._evaluation_key(model_key, forget)
+            images = self.epochs * (self.num_train - count)
+            return [self._job(key, RETRAIN, method, rate, model_key, retrain_key, images)]
         images = self.epochs * self.num_train
         original = self._job(self.original_key, "original", "original", None, self.original_key, "", images)
         model_key, images = self._unlearned(method, forget)
@@ -105,13 +135,20 @@ class JobFactory:
         return [original, self._job(key, "unlearn", method, rate, model_key, retrain_key, images)]
 
     def _job(
-        self, key: str, kind: str, method: str, rate: float | None, model_key: str, retrain_key: str, images: int
+        self,
+        key: str,
+        kind: str,
+        method: str,
+        rate: float | None,
+        model_key: str,
+        retrain_key: str,
+        images: int,
     ) -> Job:
         needs = (self.original_key,) if kind == "unlearn" else ()
         return Job(key, kind, self.info.source, self.augmentation, self.seed, method, rate, model_key,
                    self.original_key, retrain_key, needs, images)  # fmt: skip
 
-    def _training_key(self, forget: dict[str, Any] | None) -> str:
+    def _training_key(self, forget: dict[str, Any] | None, seeds: Seeds) -> str:
         """An original is a training that forgets nothing; unused strengths of augmentation stay out of the key."""
         augmented = self.augmentation != "none"
         return key_of(
@@ -122,7 +159,7 @@ class JobFactory:
                 "model": self.sections["model"],
                 "training": self.sections["training"],
                 "augmentation": [self.augmentation, self.sections["augmentation"] if augmented else None],
-                "seeds": [self.seeds[name] for name in ("initialisation", "order", "augmentation")],
+                "seeds": [seeds.initialisation, seeds.order, seeds.augmentation],
                 "forget": forget,
             }
         )
@@ -132,11 +169,21 @@ class JobFactory:
         row = METHODS[method]
         if not row.trains:
             return self.original_key, 0
-        parts = {"kind": "unlearn", "method": method, "original": self.original_key, "forget": forget}
-        parts |= {"unlearning": self.sections["unlearning"], "seed": self.seeds["unlearning"]}
+        parts: dict[str, object] = {
+            "kind": "unlearn",
+            "method": method,
+            "original": self.original_key,
+            "forget": forget,
+        }
+        parts |= {"unlearning": self.sections["unlearning"], "seed": self.seeds.unlearning}
         parts |= {"saliency": self.sections["saliency"] if row.masked else None}
         return key_of(parts), self.unlearning_epochs * self.num_train + row.masked * forget["count"]
 
     def _evaluation_key(self, model_key: str, forget: dict[str, Any]) -> str:
-        parts = {"kind": "evaluate", "model": model_key, "forget": forget, "evaluation": self.sections["evaluation"]}
+        parts = {
+            "kind": "evaluate",
+            "model": model_key,
+            "forget": forget,
+            "evaluation": self.sections["evaluation"],
+        }
         return key_of(parts)

@@ -24,6 +24,7 @@ class Progress:
         self.done = self.failed = self.done_images = 0
         self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
+        self.first_start: float | None = None
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -37,6 +38,7 @@ class Progress:
             self.live.stop()
 
     def start(self, job: Job) -> None:
+        self.first_start = self.first_start or time.monotonic()
         self.running[job.key] = (job, {})
 
     def advance(self, key: str, result: dict[str, Any]) -> None:
@@ -63,7 +65,11 @@ class Progress:
 
     def summary(self) -> str:
         waiting = self.total_jobs - self.done - self.failed - len(self.running)
-        parts = [f"{self.done}/{self.total_jobs} jobs done", f"{len(self.running)} running", f"{waiting} waiting"]
+        parts = [
+            f"{self.done}/{self.total_jobs} jobs done",
+            f"{len(self.running)} running",
+            f"{waiting} waiting",
+        ]
         parts += [f"{self.failed} failed"] if self.failed else []
         return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
 
@@ -71,24 +77,27 @@ class Progress:
         return self.done_images + sum(result.get("images", 0) for _, result in self.running.values())
 
     def images_per_second(self) -> float:
-        """Over all running jobs, from their last epoch."""
-        return sum(result.get("images_per_second", 0.0) for _, result in self.running.values())
+        """Trained so far, over all jobs, since the first one started."""
+        elapsed = time.monotonic() - self.first_start if self.first_start else 0.0
+        return self.images_done() / elapsed if elapsed else 0.0
 
     def time_left(self) -> str:
         done = self.images_done()
         if not done:
             return "?"
-        elapsed = time.monotonic() - self.started
-        return duration(elapsed * (self.total_images - done) / done)
+        return duration((self.total_images - done) / self.images_per_second())
 
     def _line(self, event: str) -> None:
         if not self.live:
             self.last_line = time.monotonic()
             elapsed = duration(self.last_line - self.started)
-            self.console.print(f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}", markup=False, soft_wrap=True)
+            self.console.print(
+                f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}", markup=False, soft_wrap=True
+            )
 
     def _view(self) -> Group:
-        bar = ProgressBar(total=max(self.total_images, 1), completed=self.images_done(), width=60)
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=max(self.total_images, 1), completed=self.images_done(), width=60))
         table = Table.grid(padding=(0, 2))
         for job, result in self.running.values():
             epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from grid.cluster import connected, job_resources
+from grid.cluster import connected, job_resources, let_jobs_queue
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
 from grid.progress import Progress, duration
@@ -16,20 +16,28 @@ FAILED, INTERRUPTED = 1, 130
 
 
 def run_missing(
-    plan: Plan, missing: list[Job], out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None
+    plan: Plan,
+    missing: list[Job],
+    store: Store,
+    address: str | None,
+    cpus_per_job: float | None,
+    gpus_per_job: float | None,
 ) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
-    store, console = Store(out), Console(soft_wrap=True)
+    out, console = str(store.root), Console(soft_wrap=True)
     log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
     graph = JobGraph(missing, set(), lambda job: job.train_images)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
     progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console)
     console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {out}", markup=False)
+    console.print("Ray starts on this machine …" if address is None else f"Joining Ray at {address} …", markup=False)
     started = time.monotonic()
     try:
         with connected(address, log_file), progress:
-            run_jobs(plan, graph, out, job_resources(cpus_per_job, gpus_per_job), progress)
+            resources = job_resources(cpus_per_job, gpus_per_job)
+            let_jobs_queue(resources)
+            run_jobs(plan, graph, out, resources, progress)
     except KeyboardInterrupt:
         console.print(f"Stopped. What is done stays in {out}; the same command goes on from there.", markup=False)
         return INTERRUPTED
@@ -40,6 +48,6 @@ def run_missing(
         console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
     if graph.blocked:
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
-    done = len(missing) - len(graph.failed) - len(graph.blocked)
+    done = progress.done
     console.print(f"{done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
-    return FAILED if graph.failed else 0
+    return 0 if done == len(missing) else FAILED

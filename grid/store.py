@@ -1,14 +1,17 @@
 """The out folder: what is done is what is published under its key, whole or not at all.
 
-    OUT/format.json                     what this folder is, and its schema's version
-    OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
-    OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
-    OUT/logs/                           what Ray said
+OUT/format.json                     what this folder is, and its schema's version
+OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
+OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
+OUT/studies/<hash>.json             the jobs of each study started here
+OUT/logs/                           what Ray said, and each failed job's traceback
 """
 
+import hashlib
 import json
 import os
 import uuid
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,19 @@ class Store:
         buffer = BytesIO()
         pq.write_table(pa.table(columns, schema=SCHEMAS[table]), buffer, compression="zstd")
         self.publish(buffer.getvalue(), "results", table, f"{key}.parquet")
+
+    def publish_study(self, summary: dict[str, Any]) -> None:
+        """Note which jobs a study has, for `read_studies`; the same study again changes nothing."""
+        text = json.dumps(summary, sort_keys=True)
+        name = f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        if not self.path("studies", name).exists():
+            started_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            self.publish(json.dumps({**summary, "started_at": started_at}).encode(), "studies", name)
+
+    def read_studies(self) -> list[dict[str, Any]]:
+        """Every study started here, the oldest first."""
+        studies = [json.loads(path.read_text()) for path in self.path("studies").glob("[!.]*.json")]
+        return sorted(studies, key=lambda study: study["started_at"])
 
     def published_models(self) -> set[str]:
         return {path.parent.name for path in self.path("models").glob("*/manifest.json")}

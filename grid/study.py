@@ -9,11 +9,11 @@ from typing import Any
 from trainables.augmentation import AUGMENTATIONS
 from trainables.errors import InputError, unknown_choice
 from trainables.forget import check_forget_rate
-from trainables.methods import METHODS, RETRAIN
+from trainables.methods import METHODS, RETRAINS
 from trainables.protocol import PROTOCOLS, Protocol, changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
-METHOD_NAMES = ["original", RETRAIN, *(name for name in METHODS if name != "original")]
+METHOD_NAMES = [*RETRAINS, *METHODS]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _built_in(name: str, protocol: str, **axes: Any) -> Study:
         forget_rates=(0.1, 0.5),
         augmentations=axes.get("augmentations", ("none", "default", "default+ra")),
         seeds=axes.get("seeds", (0,)),
-        methods=("original", "retrain", "salun"),
+        methods=("retrain", "retrain-again", "original", "salun"),
         protocol=PROTOCOLS[protocol],
         words=(name,),
     )
@@ -74,7 +74,7 @@ def read_study(path: Path) -> Study:
         raise unknown_choice("field in the study file", unknown, ["name", *AXES, "protocol"])
     table = content.get("protocol", {})
     if not isinstance(table, dict):
-        raise InputError(f"protocol in {path} must be a table such as [protocol] with base = \"paper\".")
+        raise InputError(f'protocol in {path} must be a table such as [protocol] with base = "paper".')
     base = table.pop("base", "paper")
     if base not in PROTOCOLS:
         raise unknown_choice("protocol", str(base), list(PROTOCOLS))
@@ -82,7 +82,7 @@ def read_study(path: Path) -> Study:
     protocol = changed(PROTOCOLS[base], "name", name)
     for dotted, value in _flattened(table):
         protocol = changed(protocol, dotted, value)
-    axes = {axis: _as_tuple(path, axis, content[axis]) for axis in AXES if axis in content}
+    axes: dict[str, Any] = {axis: _as_tuple(path, axis, content[axis]) for axis in AXES if axis in content}
     return replace(STUDIES["paper"], name=name, protocol=protocol, words=(str(path),), **axes)
 
 
@@ -95,15 +95,17 @@ def _flattened(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, A
 
 
 def _as_tuple(path: Path, axis: str, value: Any) -> tuple:
-    kind = {"forget_rates": (int, float), "seeds": int}.get(axis, str)
+    kinds: dict[str, Any] = {"forget_rates": (int, float), "seeds": int}
+    kind = kinds.get(axis, str)
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
         raise InputError(f"{axis} in {path} must be a list such as {getattr(STUDIES['paper'], axis)!r}.")
     return tuple(float(item) for item in value) if axis == "forget_rates" else tuple(value)
 
 
-def narrowed(study: Study, axes: dict[str, tuple], settings: Iterable[str]) -> Study:
+def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str]) -> Study:
     """`study` with the given axes in place of its own and `section.field=value` settings in its protocol."""
-    study = replace(study, **{axis: tuple(dict.fromkeys(values)) for axis, values in axes.items() if values})
+    given: dict[str, Any] = {axis: tuple(dict.fromkeys(values)) for axis, values in axes.items() if values}
+    study = replace(study, **given)
     for setting in settings:
         dotted, equals, value = setting.partition("=")
         if not equals:

@@ -9,7 +9,6 @@ import torch
 from ray import tune
 from ray.tune.search import Searcher
 
-from grid.cluster import job_resources
 from grid.graph import JobGraph
 from grid.jobs import Workplace, run_job
 from grid.plan import Job, Plan

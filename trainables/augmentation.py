@@ -42,7 +42,7 @@ Draw = Callable[[int, int, AugmentationConfig, torch.Generator], Draws | None]
 
 def draw_none(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> None:
     """No augmentation: nothing to draw."""
-    return None
+    return
 
 
 def draw_default(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> Draws:

@@ -86,7 +86,7 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         raise InputError(f"no dataset file at {path}; give the path of an .npz file in MedMNIST's layout.")
     images, labels = {}, {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"{path} is not an .npz archive; save it with numpy.savez.")
             for split in SPLITS:
@@ -236,5 +236,3 @@ def _digits() -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray]]:
     for split in SPLITS:
         digest.update(images[split].tobytes() + labels[split].tobytes())
     return f"sha256:{digest.hexdigest()}", images, labels
-
-

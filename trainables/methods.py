@@ -15,7 +15,10 @@ from trainables.saliency import masked_step, saliency_mask
 from trainables.seeds import Seeds, generator
 from trainables.training import Augmenter, OnEpoch, ResidentData, Step, one_pass, sgd
 
+# Trainings from scratch on D_r, and the seeds of each: `retrain` is the target of every gap, `retrain-again`
+# the same with other draws, so that its gap is the noise floor below which no method can be told apart.
 RETRAIN = "retrain"
+RETRAINS: dict[str, Callable[[Seeds], Seeds]] = {RETRAIN: lambda seeds: seeds, "retrain-again": Seeds.again}
 
 
 @dataclass(frozen=True)

@@ -75,21 +75,27 @@ def build_model(config: ModelConfig, num_classes: int, seed: int) -> ResNet18:
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)
 
 
 def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
     """Multiply-accumulates of one image's forward pass (convolutions and the last layer; 2.222 G at 64 px, 3×3)."""
-    total = 0
+    width, side = config.width, image_size
+    if config.stem == "imagenet":
+        side = _halved(side)
+        macs = 7 * 7 * 3 * width * side**2
+        side = _halved(side)
+    else:
+        macs = 3 * 3 * 3 * width * side**2
+    channels_in = width
+    for stage, stride in enumerate(STAGE_STRIDES):
+        channels, side = width * 2**stage, side if stride == 1 else _halved(side)
+        shortcut = 0 if channels == channels_in and stride == 1 else channels_in * channels
+        macs += (9 * channels_in * channels + 3 * 9 * channels**2 + shortcut) * side**2
+        channels_in = channels
+    return macs + channels_in * num_classes
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            total += module.weight[0].numel() * output[0].numel()
 
-    with torch.device("meta"):
-        model = ResNet18(config, num_classes).eval()
-        for module in model.modules():
-            module.register_forward_hook(count)
-        model(torch.empty(1, 3, image_size, image_size))
-    return total
+def _halved(side: int) -> int:
+    """Side after a stride-2 layer with "same" padding."""
+    return (side + 1) // 2

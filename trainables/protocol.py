@@ -105,8 +105,8 @@ PROTOCOLS: dict[str, Protocol] = {
         name="demo",
         image_size=0,
         model=ModelConfig(width=16),
-        training=TrainingConfig(epochs=12, batch_size=64, learning_rate=0.05),
-        unlearning=UnlearningConfig(epochs=4, batch_size=64, learning_rate=0.02),
+        training=TrainingConfig(epochs=30, batch_size=64, learning_rate=0.05),
+        unlearning=UnlearningConfig(epochs=5, batch_size=64, learning_rate=0.0065),
     ),
 }
 
@@ -169,7 +169,12 @@ def validated(protocol: Protocol) -> Protocol:
     p, model, training = protocol, protocol.model, protocol.training
     saliency, unlearning = protocol.saliency, protocol.unlearning
     checks: list[tuple[str, Any, bool, str]] = [
-        ("image_size", p.image_size, p.image_size == 0 or 8 <= p.image_size <= 512, "0 (the dataset's own) or from 8 to 512 pixels"),
+        (
+            "image_size",
+            p.image_size,
+            p.image_size == 0 or 8 <= p.image_size <= 512,
+            "0 (the dataset's own) or from 8 to 512 pixels",
+        ),
         ("model.stem", model.stem, model.stem in STEMS, f"one of {', '.join(STEMS)}"),
         ("model.width", model.width, 1 <= model.width <= 512, "from 1 to 512 channels"),
         ("model.pixel_std", model.pixel_std, model.pixel_std > 0, "above 0"),
@@ -179,7 +184,12 @@ def validated(protocol: Protocol) -> Protocol:
             all(0 < m < 1 for m in training.milestones) and list(training.milestones) == sorted(training.milestones),
             "rising fractions between 0 and 1",
         ),
-        ("training.decay_factor", training.decay_factor, 0 < training.decay_factor <= 1, "above 0, at most 1"),
+        (
+            "training.decay_factor",
+            training.decay_factor,
+            0 < training.decay_factor <= 1,
+            "above 0, at most 1",
+        ),
         ("saliency.fraction", saliency.fraction, 0 < saliency.fraction <= 1, "above 0, at most 1"),
         ("saliency.mode", saliency.mode, saliency.mode in MASK_MODES, f"one of {', '.join(MASK_MODES)}"),
     ]
@@ -193,7 +203,12 @@ def validated(protocol: Protocol) -> Protocol:
         ]
     augmentation, evaluation = protocol.augmentation, protocol.evaluation
     checks += [
-        ("augmentation.crop_padding", augmentation.crop_padding, 0 <= augmentation.crop_padding <= 1, "from 0 to 1"),
+        (
+            "augmentation.crop_padding",
+            augmentation.crop_padding,
+            0 <= augmentation.crop_padding <= 1,
+            "from 0 to 1",
+        ),
         (
             "augmentation.flip_probability",
             augmentation.flip_probability,

@@ -12,7 +12,12 @@ Mask = list[Tensor]
 
 
 def saliency_mask(
-    model: nn.Module, data: ResidentData, forget: Tensor, augmenter: Augmenter, batch_size: int, fraction: float
+    model: nn.Module,
+    data: ResidentData,
+    forget: Tensor,
+    augmenter: Augmenter,
+    batch_size: int,
+    fraction: float,
 ) -> Mask:
     """One bool tensor for each parameter, in `model.parameters()` order: True for the most salient.
 
@@ -46,7 +51,9 @@ def top_fraction(scores: list[Tensor], fraction: float) -> Mask:
     return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]
 
 
-def masked_step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], mask: Mask, mode: str) -> Callable[[], None]:
+def masked_step(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], mask: Mask, mode: str
+) -> Callable[[], None]:
     """An SGD step under a mask. `leaky`: the gradient is masked, weight decay still moves the masked weights.
 
     `hard`: the same, after which the masked weights are put back, so that they never move.
@@ -55,7 +62,8 @@ def masked_step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
 
     @torch.no_grad()
     def step() -> None:
-        torch._foreach_mul_([parameter.grad for parameter in parameters], mask)
+        for parameter, kept in zip(parameters, mask, strict=True):
+            parameter.grad.mul_(kept)  # type: ignore[union-attr]
         optimizer.step()
         for parameter, kept, start in zip(parameters if frozen else [], mask, frozen, strict=False):
             parameter.copy_(torch.where(kept, parameter, start))

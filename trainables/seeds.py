@@ -5,9 +5,12 @@ needs no generator state to go on: it draws the next epoch's numbers anew.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+
+# Above every seed that a study may have, so that no other cell draws the same numbers.
+AGAIN_OFFSET = 2**31
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,16 @@ class Seeds:
     def all(cls, seed: int) -> "Seeds":
         """The same number for every stream; the streams stay independent, since each is also named."""
         return cls(seed, seed, seed, seed, seed)
+
+    def again(self) -> "Seeds":
+        """Another training of the same cell: the same forget set, everything else drawn anew."""
+        initialisation, order, augmentation = self.initialisation, self.order, self.augmentation
+        return replace(
+            self,
+            initialisation=initialisation + AGAIN_OFFSET,
+            order=order + AGAIN_OFFSET,
+            augmentation=augmentation + AGAIN_OFFSET,
+        )
 
 
 def derived_seed(seed: int, *purpose: object) -> int:

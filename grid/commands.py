@@ -1,0 +1,104 @@
+"""What the commands of `salun-grid` do, apart from reading the command line."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from analysis.commands import draw_figure, tables_text
+from analysis.errors import ResultsError
+from grid import cost
+from grid.plan import finished_jobs, make_plan, missing_jobs
+from grid.store import Store
+from grid.study import AXES, Study, checked, find_study, narrowed
+from trainables.errors import InputError
+
+
+def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
+    """The checked study that the command line's `study_options` describe, and its out folder."""
+    shorthands = {
+        "training.epochs": options["epochs"],
+        "unlearning.epochs": options["unlearning_epochs"],
+        "image_size": options["image_size"],
+    }
+    given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
+    axes = {axis: options[axis] for axis in AXES}
+    study = checked(narrowed(find_study(options["study"]), axes, [*given, *options["settings"]]))
+    return study, options["out"] or f"runs/{study.name}"
+
+
+def describe_plan(study: Study, out: str) -> str:
+    """The study's cells, jobs, sharing, images and estimated cost, a line each."""
+    store = Store(out)
+    store.check()
+    plan = make_plan(study)
+    jobs = list(plan.jobs.values())
+    num_done = len(finished_jobs(plan, store))
+    by_kind = [f"{sum(job.kind == kind for job in jobs)} {kind}" for kind in ("original", "retrain", "unlearn")]
+    axes = " × ".join(f"{len(getattr(study, axis))} {axis.replace('_', ' ')}" for axis in AXES)
+    lines = [f"study          {study.name} (protocol {study.protocol.name})"]
+    for source, info in plan.datasets.items():
+        counts = " / ".join(f"{info.num_images[split]:,}" for split in info.num_images)
+        lines += [f"dataset        {source}: {counts} images, {info.num_classes} classes, {info.image_size} px"]
+    lines += [
+        f"cells          {plan.num_cells} ({axes})",
+        f"jobs           {len(jobs)} ({', '.join(by_kind)}); {num_done} already done in {out}",
+        f"shared         {plan.num_jobs_unshared - len(jobs)} trainings saved: cells share their original",
+        f"train images   {sum(job.train_images for job in jobs):,} (all epochs together)",
+    ]
+    for rate in (cost.CPU_CORE, cost.GPU):
+        hours = cost.train_seconds(plan, rate) / 3600
+        lines += [f"estimate       {hours:,.2f} {rate.device}-hours of training ({rate.source})"]
+    return "\n".join(lines)
+
+
+def run_study(
+    study: Study, out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None
+) -> int:
+    """Run what is missing and print the results; returns the exit status."""
+    store = Store(out)
+    store.check()
+    plan = make_plan(study)
+    store.create()
+    store.publish_study(plan.summary())
+    missing = missing_jobs(plan, store)
+    status = 0
+    if missing:
+        from grid.session import run_missing  # imports Ray
+
+        status = run_missing(plan, missing, store, address, cpus_per_job, gpus_per_job)
+    else:
+        click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of {study.name} are done in {out}.")
+    if status == 0:
+        print_results(out)
+    return status
+
+
+def print_results(out: str) -> None:
+    """The folder's tables, the path of its figure, and what to type next."""
+    Console(soft_wrap=True).print(tables_text(out), markup=False, highlight=False)
+    try:
+        click.echo(f"figure   {draw_figure(out)[0]}")
+    except ResultsError as error:
+        click.echo(f"figure   none: {error}")
+    click.echo(f"report   salun-analysis report {out}")
+
+
+def describe_status(out: str) -> str:
+    """A line for each study that was started in the folder `out`."""
+    store = Store(out)
+    store.check()
+    studies = store.read_studies()
+    if not studies:
+        raise InputError(f"no study was started in {out}; give the --out folder of a run.")
+    models, rows = store.published_models(), store.published_rows()
+    lines = []
+    for study in studies:
+        originals, others = set(study["originals"]), set(study["evaluated"])
+        done = len(originals & models) + len(others & rows)
+        total = len(originals) + len(others)
+        lines.append(
+            f"{study['study']}: {done}/{total} jobs done: {len(originals & models)}/{len(originals)} originals, "
+            f"{len(others & rows)}/{len(others)} rows (started {study['started_at']}: {study['command']})"
+        )
+    return "\n".join(lines)

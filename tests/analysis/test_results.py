@@ -1,0 +1,155 @@
+"""Opening a result folder: what is read, and what is said when it cannot be."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.errors import ResultsError
+from analysis.metrics import Attack, Predictions, evaluate
+from analysis.results import open_table, read_runs
+from analysis.schemas import SCHEMAS
+from tests.analysis.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
+
+
+@pytest.fixture
+def runs() -> list[Run]:
+    return make_grid(rates=(0.1, 0.5))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, runs: list[Run]) -> Path:
+    return write_folder(tmp_path / "out", runs)
+
+
+def files_of(folder: Path, table: str = "runs") -> list[Path]:
+    return sorted((folder / "results" / table).glob("*.parquet"))
+
+
+def test_rows_come_back_as_they_were_written_one_for_each_job(folder: Path, runs: list[Run]) -> None:
+    found = read_runs(str(folder))
+    assert Counter(run["job_key"] for run in found) == Counter(run["job_key"] for run in runs)
+    by_key = {run["job_key"]: run for run in found}
+    assert [by_key[run["job_key"]] for run in runs] == runs
+
+
+def test_a_reader_of_the_folder_as_one_dataset_sees_each_row_once(folder: Path, runs: list[Run]) -> None:
+    (folder / "results" / "runs" / ".tmp-half-written.parquet").write_bytes(b"PAR1 and then nothing")
+    table = ds.dataset(folder / "results" / "runs", format="parquet").to_table()
+    assert table.num_rows == len(runs)
+    assert Counter(table["job_key"].to_pylist()) == Counter(run["job_key"] for run in runs)
+    assert table.schema.names == SCHEMAS["runs"].names
+
+
+@pytest.mark.parametrize("name", [".tmp123.parquet", ".aa.parquet.1f2e.partial", "notes.txt"])
+@pytest.mark.parametrize("table", ["runs", "predictions"])
+def test_half_written_and_other_files_are_ignored(folder: Path, table: str, name: str) -> None:
+    before = open_table(folder, table).count_rows()
+    whole = files_of(folder, table)[0].read_bytes()
+    for content in (b"", b"not Parquet", whole):
+        (folder / "results" / table / name).write_bytes(content)
+        assert open_table(folder, table).count_rows() == before
+
+
+def test_a_folder_with_nothing_but_half_written_files_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    (tmp_path / "results" / "runs" / ".tmp1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ResultsError, match="holds no runs yet"):
+        read_runs(tmp_path)
+
+
+def test_predictions_give_every_metric_again(folder: Path, runs: list[Run]) -> None:
+    of_first_job = ds.field("job_key") == runs[0]["job_key"]
+    rows = open_table(folder, "predictions").to_table(filter=of_first_job).to_pylist()
+    of_split = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
+    again = Predictions(
+        logits={split: np.array([row["logits"] for row in of_split[split]], np.float32) for split in SPLITS},
+        labels={split: np.array([row["label"] for row in of_split[split]]) for split in SPLITS},
+        forgotten=np.array([row["forgotten"] for row in of_split["train"]]),
+    )
+    assert len(rows) == 22
+    assert [row["index"] for row in of_split["test"]] == list(range(6))
+    assert evaluate(again, Attack()) == evaluate(make_predictions(seed=0), Attack())
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError) as raised:
+        read_runs(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(raised.value)
+    assert "no folder" in str(raised.value)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(ResultsError, match="no folder"):
+        read_runs(tmp_path / "file")
+
+
+@pytest.mark.parametrize("parts", [(), ("results",), ("results", "runs")], ids="/".join)
+def test_an_empty_folder_says_what_is_missing_and_what_to_run(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    tmp_path.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(ResultsError, match="holds no runs yet") as raised:
+        read_runs(tmp_path)
+    assert "salun-grid run" in str(raised.value)
+
+
+def test_a_table_that_has_not_landed_is_named(folder: Path) -> None:
+    with pytest.raises(ResultsError, match="holds no epochs yet"):
+        open_table(folder, "epochs")
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+def text(content: bytes) -> bytes:
+    return b"job_key,ua\n1,2\n"
+
+
+def first_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
+@pytest.mark.parametrize("damage", [nothing, text, first_half])
+def test_a_corrupt_file_is_named(folder: Path, damage: Callable[[bytes], bytes], position: int) -> None:
+    file = files_of(folder)[position]
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ResultsError) as raised:
+        read_runs(folder)
+    assert file.name in str(raised.value)
+    assert "Parquet" in str(raised.value)
+
+
+@pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
+def test_a_file_with_damaged_data_before_a_whole_footer_is_reported(folder: Path, position: int) -> None:
+    damage_data(files_of(folder)[position])
+    with pytest.raises(ResultsError, match="Parquet") as raised:
+        read_runs(folder)
+    assert str(folder) in str(raised.value)
+
+
+@pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
+@pytest.mark.parametrize("version", [b"999", None], ids=["other", "unknown"])
+def test_another_schema_version_is_named(folder: Path, version: bytes | None, position: int) -> None:
+    file = files_of(folder)[position]
+    table = pq.read_table(file)
+    others = {name: value for name, value in table.schema.metadata.items() if name != b"schema_version"}
+    metadata = others | ({b"schema_version": version} if version else {})
+    pq.write_table(table.replace_schema_metadata(metadata), file)
+    with pytest.raises(ResultsError, match="schema version") as raised:
+        read_runs(folder)
+    assert file.name in str(raised.value)
+    assert (version.decode() if version else "unknown") in str(raised.value)
+
+
+def test_reading_changes_nothing_in_the_folder(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    read_runs(folder)
+    contents = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*.*")} for root in (folder, copy)]
+    assert contents[0] == contents[1]

@@ -1,0 +1,117 @@
+"""The command line as a user types it: bad input is one sentence, exit status 2, nothing written."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from grid.cli import main
+from grid.plan import make_plan
+from grid.store import Store
+from tests.grid.studies import run_without_ray, small_study
+
+
+def salun_grid(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+class Payload:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def bad_file(name: str, folder: Path) -> Path:
+    """A bad .npz in `folder`: with `pickled` objects, `broken` half-way, or with a `hole` where arrays should be."""
+    path = folder / f"{name}.npz"
+    images = np.array([Payload(folder / "ran")], dtype=object) if name == "pickled" else np.zeros((3, 8, 8), np.uint8)
+    np.savez(path, train_images=images, train_labels=np.array([0, 1, 2]))
+    if name == "broken":
+        path.write_bytes(path.read_bytes()[:100])
+    return path
+
+
+# Options after the command ({file}: a bad file), and what the sentence must say.
+BAD_INPUTS = {
+    "dataset": ("--dataset bloodmnits", "Did you mean 'bloodmnist'"),
+    "method": ("--method saloon", "Choose from: retrain, retrain-again, original, salun"),
+    "augmentation": ("--augmentation defaults", "Did you mean 'default'"),
+    "study": ("dmeo", "Did you mean 'demo'"),
+    "rate 0": ("--forget-rate 0", "between 0 and 1"),
+    "rate 1": ("--forget-rate 1", "between 0 and 1"),
+    "rate nan": ("--forget-rate nan", "between 0 and 1"),
+    "empty forget set": ("--forget-rate 0.0001", "empty forget set"),
+    "empty retain set": ("--forget-rate 0.9999", "empty retain set"),
+    "missing npz": ("--dataset none.npz", "no dataset file"),
+    "broken npz": ("--dataset {broken}", "broken"),
+    "npz with a hole": ("--dataset {hole}", "has no array val_images"),
+    "pickled npz": ("--dataset {pickled}", "pickled Python objects"),
+    "epochs": ("--epochs 0", "training.epochs must be at least 1"),
+    "field": ("--set training.epoch=1", "Did you mean 'training.epochs'"),
+    "setting": ("--set epochs", "training.epochs=5"),
+    "size": ("--dataset bloodmnist --image-size 65", "MedMNIST publishes"),
+}
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input(command: str, case: str, tmp_path: Path) -> None:
+    options, sentence = BAD_INPUTS[case]
+    files = {name: str(bad_file(name, tmp_path)) for name in ("pickled", "broken", "hole")}
+    before = sorted(tmp_path.iterdir())
+    result = salun_grid(command, *options.format(**files).split(), "--out", tmp_path / "out")
+    assert result.exit_code == 2, result.output
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_pickle_would_have_run(tmp_path: Path) -> None:
+    """Guards the case above: with pickles allowed, the file does make the folder."""
+    pickle.loads(pickle.dumps(Payload(tmp_path / "ran")))
+    assert (tmp_path / "ran").is_dir()
+
+
+def test_a_folder_that_cannot_be_written(small_npz: Path) -> None:
+    result = salun_grid("run", "--dataset", small_npz, "--out", "/proc/results")
+    assert result.exit_code == 2
+    assert "cannot write to --out /proc/results" in result.stderr
+
+
+def test_a_folder_of_another_schema_version(small_npz: Path, tmp_path: Path) -> None:
+    (tmp_path / "format.json").write_text('{"schema_version": 99}')
+    for command in ("plan", "run"):
+        result = salun_grid(command, "--dataset", small_npz, "--out", tmp_path)
+        assert result.exit_code == 2
+        assert "schema version 99" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["format.json", "small.npz"]
+
+
+def test_plan_says_what_would_run(small_npz: Path, tmp_path: Path) -> None:
+    result = salun_grid("plan", "--dataset", small_npz, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "120 / 30 / 40 images, 3 classes, 8 px" in result.stdout
+    assert "36 (4 original, 16 retrain, 16 unlearn); 0 already done" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
+    plan, store = make_plan(small_study(small_npz)), Store(str(tmp_path / "out"))
+    assert salun_grid("status", "--out", tmp_path / "out").exit_code == 2
+    store.create()
+    store.publish_study(plan.summary())
+    assert "small: 0/5 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
+    run_without_ray(plan, store)
+    assert "small: 5/5 jobs done: 1/1 originals, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
+
+
+@pytest.mark.parametrize("command", [[], ["plan"], ["run"], ["status"]])
+def test_help(command: list[str]) -> None:
+    assert "Usage:" in salun_grid(*command, "--help").stdout

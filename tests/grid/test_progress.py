@@ -1,0 +1,55 @@
+"""The view of a run: live on a terminal, plain lines elsewhere."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from grid.plan import Job
+from grid.progress import Progress, duration
+
+
+def job(key: str) -> Job:
+    return Job(key, "retrain", "digits", "none", 0, "retrain", 0.1, key, "", "", (), 1000)
+
+
+def follow(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of three jobs done, one failed, one half-way, two seconds after the start."""
+    clock = [100.0]
+    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    jobs = [job("a"), job("b"), job("c")]
+    with Progress(jobs, {"retrain": 30}, console) as progress:
+        for each in jobs:
+            progress.start(each)
+        clock[0] += 2.0
+        progress.advance("b", {"epoch": 15, "images": 500, "images_per_second": 250.0})
+        progress.finish("a")
+        progress.fail("c")
+        progress.tick()
+        if terminal:
+            progress.live.refresh()
+    return console.file.getvalue()
+
+
+def test_plain_lines_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = follow(False, monkeypatch).splitlines()
+    assert lines == [
+        "[0:02] 1/3 jobs done · 2 running · 0 waiting · 750 images/s · 0:02 left · done retrain 10% · digits · none · "
+        "seed 0",
+        "[0:02] 1/3 jobs done · 1 running · 0 waiting · 1 failed · 750 images/s · 0:02 left · FAILED retrain 10% · "
+        "digits · none · seed 0",
+    ]
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = follow(True, monkeypatch)
+    assert "1/3 jobs done · 1 running" in text
+    assert "epoch 15/30" in text
+    assert "250 images/s" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.4, "0:03"), (123, "2:03"), (3723, "1:02:03")])
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

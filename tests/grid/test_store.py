@@ -1,0 +1,101 @@
+"""The out folder: whole or not at all, and never over something else."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from grid.store import Store
+from trainables.errors import InputError
+
+
+def new_store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "out"))
+    store.create()
+    return store
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    """A reader that looks all the time, while the file is replaced many times, sees one of the contents."""
+    store, contents = new_store(tmp_path), [bytes([i]) * 300_000 for i in range(40)]
+    store.publish(contents[0], "models", "x")
+    seen, stop = set(), threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(store.path("models", "x").read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for content in contents:
+        store.publish(content, "models", "x")
+    stop.set()
+    reader.join()
+    assert seen <= set(contents)
+    assert len(seen) > 1
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = new_store(tmp_path)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        store.publish(b"x" * 100, "results", "runs", "key.parquet")
+    assert list(store.path("results", "runs").iterdir()) == []
+
+
+def test_a_model_counts_once_its_manifest_is_there(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.publish(b"weights", "models", "key", "weights.safetensors")
+    assert not store.has_model("key")
+    store.publish_model("key", b"weights", {"model_key": "key"})
+    assert store.has_model("key")
+    assert store.published_models() == {"key"}
+    assert store.read_weights("key") == b"weights"
+    assert store.read_manifest("key") == {"model_key": "key"}
+
+
+def test_hidden_files_are_no_rows(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.publish(b"", "results", "runs", "key.parquet")
+    store.path("results", "runs", ".half.parquet").touch()
+    assert store.published_rows() == {"key"}
+
+
+def test_a_study_is_noted_once(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    summary = {"study": "demo", "command": "salun-grid run demo", "originals": ["a"], "evaluated": ["b"]}
+    store.publish_study(summary)
+    store.publish_study(summary)
+    assert [study["study"] for study in store.read_studies()] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"format.json": json.dumps({"schema_version": 99})}, "schema version 99"),
+        ({"format.json": "{"}, "cannot be read"),
+        ({"thesis.doc": "…"}, "holds other files"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: dict[str, str], message: str) -> None:
+    for name, text in content.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        Store(str(tmp_path)).check()
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        Store(str(tmp_path / "file")).check()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """/proc refuses new folders even to root."""
+    with pytest.raises(InputError, match="cannot write"):
+        Store("/proc/results").create()

@@ -1,0 +1,87 @@
+"""Studies: built in, from a file, and changed on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from grid.study import METHOD_NAMES, STUDIES, Study, checked, find_study, narrowed
+from trainables.errors import InputError
+
+PAPER_TOML = """
+name = "mine"
+datasets = ["bloodmnist"]
+forget_rates = [0.25]
+seeds = [3, 4]
+
+[protocol]
+base = "strict"
+image_size = 28
+
+[protocol.training]
+epochs = 5
+"""
+
+
+def written(tmp_path: Path, text: str) -> Study:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return find_study(str(path))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_built_in_studies_are_valid(name: str) -> None:
+    assert checked(STUDIES[name]) is STUDIES[name]
+    assert set(STUDIES[name].methods) == set(METHOD_NAMES)
+
+
+def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
+    study = checked(written(tmp_path, PAPER_TOML))
+    assert (study.name, study.datasets, study.forget_rates) == ("mine", ("bloodmnist",), (0.25,))
+    assert (study.seeds, study.augmentations) == ((3, 4), STUDIES["paper"].augmentations)
+    assert (study.protocol.name, study.protocol.image_size, study.protocol.training.epochs) == ("mine", 28, 5)
+    assert study.protocol.saliency.mode == "hard"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets = 3", "datasets in .* must be a list"),
+        ("seeds = ['a']", "seeds in .* must be a list"),
+        ("sedes = [1]", "Did you mean 'seeds'"),
+        ("[protocol]\nbase = 'papre'", "Did you mean 'paper'"),
+        ("[protocol.training]\nepoch = 3", "Did you mean 'training.epochs'"),
+        ("[protocol.training]\nepochs = 'many'", "training.epochs must be a whole number"),
+        ("protocol = 'paper'", "must be a table"),
+        ("a = [", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        checked(written(tmp_path, text))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the study"):
+        find_study(str(tmp_path / "none.toml"))
+
+
+def test_options_narrow_each_axis_and_drop_repeats() -> None:
+    study = narrowed(STUDIES["paper"], {"seeds": (5, 5, 6), "methods": ()}, ["training.epochs=7"])
+    assert study.seeds == (5, 6)
+    assert study.methods == STUDIES["paper"].methods
+    assert study.protocol.training.epochs == 7
+    assert study.words == ("paper", "--set", "training.epochs=7")
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"forget_rates": (1.0,)}, "forget rate must lie between 0 and 1"),
+        ({"augmentations": ("defualt",)}, "Did you mean 'default'"),
+        ({"methods": ("salum",)}, "Did you mean 'salun'"),
+        ({"seeds": (-1,)}, "seed must be from 0"),
+    ],
+)
+def test_a_bad_axis_is_refused(axes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        checked(narrowed(STUDIES["demo"], axes, []))

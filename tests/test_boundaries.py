@@ -1,0 +1,32 @@
+"""What an import pulls in, looked at in a process of its own; and that this look can fail."""
+
+import subprocess
+import sys
+
+import pytest
+
+FORBIDDEN = {
+    "trainables": {"ray"},
+    "trainables.data, trainables.methods, trainables.prediction, trainables.randaugment": {"ray"},
+    "analysis": {"torch", "ray"},
+    "analysis.commands, analysis.figures, analysis.report, analysis.cli": {"torch", "ray", "medmnist"},
+    "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
+    "grid.study": {"ray"},
+}
+
+
+def loaded_by(modules: str) -> set[str]:
+    """Top-level packages that `import modules` leaves in sys.modules."""
+    code = f"import sys, {modules}; print(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("modules", FORBIDDEN)
+def test_import_stays_within_its_boundary(modules: str) -> None:
+    assert not loaded_by(modules) & FORBIDDEN[modules]
+
+
+@pytest.mark.parametrize("package", ["torch", "ray"])
+def test_a_broken_boundary_is_seen(package: str) -> None:
+    """The look itself: a module that does import the package is caught."""
+    assert package in loaded_by("trainables.seeds" if package == "torch" else "grid.cluster")

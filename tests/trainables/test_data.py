@@ -1,0 +1,229 @@
+"""Datasets: what a good file gives, what every bad one says, and MedMNIST without a network."""
+
+import hashlib
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import medmnist
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from trainables.data import SPLITS, describe, load, read_npz
+from trainables.errors import InputError
+from trainables.training import ResidentData
+
+COUNTS = {"train": 7, "val": 4, "test": 5}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any attempt to reach a host fails, and loudly."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a test reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def arrays(size: int = 8, channels: int = 0, column: bool = False, **changes) -> dict[str, np.ndarray]:
+    """A good file's arrays, three classes; `changes` replaces arrays by name, None leaves one out."""
+    random, out = np.random.default_rng(0), {}
+    for split, count in COUNTS.items():
+        shape = (count, size, size, channels) if channels else (count, size, size)
+        out[f"{split}_images"] = random.integers(0, 256, shape, dtype=np.uint8)
+        labels = np.arange(count) % 3
+        out[f"{split}_labels"] = (labels[:, None] if column else labels).astype(np.uint8)
+    return {name: array for name, array in {**out, **changes}.items() if array is not None}
+
+
+def saved(path: Path, **content: np.ndarray) -> Path:
+    np.savez(path, **content)
+    return path
+
+
+# --- digits -------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_scikit_learns_split_in_three():
+    info = describe("digits", 0)
+    data = load(info)
+    assert (info.num_classes, info.image_size, info.num_channels) == (10, 8, 1)
+    assert info.num_images == {"train": 1200, "val": 199, "test": 398}
+    for split in SPLITS:
+        assert data.images[split].shape == (info.num_images[split], 8, 8, 1)
+        assert data.images[split].dtype == np.uint8 and data.labels[split].dtype == np.int64
+    ours = [
+        (tuple(np.rint(image.ravel() * (16 / 255)).astype(int)), int(label))
+        for split in SPLITS
+        for image, label in zip(data.images[split], data.labels[split], strict=True)
+    ]
+    pixels, targets = load_digits(return_X_y=True)
+    theirs = [(tuple(row.astype(int)), int(label)) for row, label in zip(pixels, targets, strict=True)]
+    assert sorted(ours) == sorted(theirs)
+    assert max(image.max() for image in data.images.values()) == 255
+
+
+# --- files that are good ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3])
+@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_good_file_is_read_as_it_is(tmp_path, channels, column, save):
+    content = arrays(channels=channels, column=column)
+    path = tmp_path / "good.npz"
+    save(path, **content)
+    images, labels = read_npz(path)
+    info = describe(str(path), 0)
+    for split, count in COUNTS.items():
+        assert images[split].shape == (count, 8, 8, channels or 1) and images[split].dtype == np.uint8
+        assert np.array_equal(images[split].ravel(), content[f"{split}_images"].ravel())
+        assert labels[split].shape == (count,) and labels[split].dtype == np.int64
+        assert labels[split].tolist() == [i % 3 for i in range(count)]
+    assert (info.name, info.source, info.num_classes) == ("good", str(path), 3)
+    assert (info.image_size, info.num_channels, info.num_images) == (8, channels or 1, COUNTS)
+    loaded = load(info)
+    assert all(np.array_equal(loaded.images[split], images[split]) for split in SPLITS)
+    resident = ResidentData.of(loaded, torch.device("cpu"))
+    assert resident.num_classes == 3
+    assert all(np.array_equal(resident.images[split].numpy(), images[split]) for split in SPLITS)
+    assert all(resident.labels[split].tolist() == labels[split].tolist() for split in SPLITS)
+
+
+def test_a_class_seen_in_one_split_only_counts(tmp_path):
+    path = saved(tmp_path / "a.npz", **arrays(test_labels=np.array([0, 1, 2, 3, 6])))
+    assert describe(str(path), 0).num_classes == 7
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [12, 5])
+def test_a_file_is_resized_to_another_image_size(tmp_path, channels, size):
+    """As antialiased bilinear interpolation of every image by itself, to the nearest byte or the next."""
+    path = saved(tmp_path / "a.npz", **arrays(channels=channels))
+    info = describe(str(path), size)
+    assert info.image_size == size
+    own, data = read_npz(path)[0], load(info)
+    for split in SPLITS:
+        assert data.images[split].shape == (COUNTS[split], size, size, channels)
+        assert data.images[split].dtype == np.uint8
+        for before, after in zip(own[split], data.images[split], strict=True):
+            pixels = torch.from_numpy(before).permute(2, 0, 1)[None].double()
+            wanted = torch.nn.functional.interpolate(
+                pixels, size=(size, size), mode="bilinear", antialias=True
+            )
+            assert np.abs(wanted[0].permute(1, 2, 0).numpy() - after).max() <= 1
+
+
+def test_the_fingerprint_changes_with_one_pixel_or_label_and_with_nothing_else(tmp_path):
+    content = arrays()
+    path = saved(tmp_path / "a.npz", **content)
+    fingerprint = describe(str(path), 0).fingerprint
+    copied = shutil.copy(path, tmp_path / "another name.npz")
+    assert describe(str(copied), 0).fingerprint == describe(str(path), 16).fingerprint == fingerprint
+    for name, array in content.items():
+        other = array.copy()
+        other.flat[-1] = 1 - min(other.flat[-1], 1)
+        changed = saved(tmp_path / "b.npz", **{**content, name: other})
+        assert describe(str(changed), 0).fingerprint != fingerprint
+
+
+# --- MedMNIST -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "channels", "counts"),
+    [
+        ("pathmnist", 9, 3, (89996, 10004, 7180)),
+        ("organamnist", 11, 1, (34561, 6491, 17778)),
+        ("bloodmnist", 8, 3, (11959, 1712, 3421)),
+    ],
+)
+def test_describe_knows_medmnist_without_a_network(name, num_classes, channels, counts):
+    infos = {size: describe(name, size) for size in (28, 64, 128, 224)}
+    for size, info in infos.items():
+        assert (info.num_classes, info.num_channels, info.image_size) == (num_classes, channels, size)
+        assert tuple(info.num_images[split] for split in SPLITS) == counts
+    assert len({info.fingerprint for info in infos.values()}) == 4
+    assert describe(name, 0) == infos[28]
+
+
+@pytest.mark.parametrize("size", [32, 63, 256, -1])
+def test_a_size_that_medmnist_does_not_publish(size):
+    with pytest.raises(InputError, match=rf"image_size {size} of bloodmnist: .*28, 64, 128, 224"):
+        describe("bloodmnist", size)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("pathmnits", "pathmnist"), ("BloodMNIST", "bloodmnist"), ("digit", "digits")]
+)
+def test_an_unknown_name_suggests_the_near_one(name, near):
+    with pytest.raises(InputError, match=rf"unknown dataset '{name}'\. Did you mean '{near}'\?"):
+        describe(name, 0)
+
+
+@pytest.mark.parametrize("name", ["chestmnist", "organmnist3d", "zzz", ""])
+def test_what_is_not_supported_is_unknown(name):
+    """Several labels an image, volumes and anything else."""
+    with pytest.raises(InputError, match=f"unknown dataset '{name}'"):
+        describe(name, 0)
+
+
+@pytest.fixture
+def medmnist_file(tmp_path, monkeypatch) -> Path:
+    """A small file in MedMNIST's layout under MEDMNIST_ROOT, its md5 written into the package's table."""
+    monkeypatch.setenv("MEDMNIST_ROOT", str(tmp_path))
+    path = saved(tmp_path / "bloodmnist_64.npz", **arrays(size=64, channels=3, column=True))
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(medmnist.INFO["bloodmnist"], "MD5_64", digest)
+    return path
+
+
+@pytest.fixture
+def requests(monkeypatch) -> list:
+    """The addresses asked for; each request fails as it does without a network."""
+    asked = []
+
+    def refuse(request, *args, **kwargs):
+        asked.append(getattr(request, "full_url", request))
+        raise urllib.error.URLError("no network here")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    return asked
+
+
+def test_load_reads_medmnists_file_through_its_package(medmnist_file, requests, monkeypatch):
+    made = []
+
+    class Recorded(medmnist.BloodMNIST):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append((self.size, Path(self.root)))
+
+    monkeypatch.setattr(medmnist, "BloodMNIST", Recorded)
+    info = describe("bloodmnist", 64)
+    data = load(info)
+    images, labels = read_npz(medmnist_file)
+    for split in SPLITS:
+        assert np.array_equal(data.images[split], images[split])
+        assert np.array_equal(data.labels[split], labels[split])
+    assert made == [(64, medmnist_file.parent)] and requests == []
+    assert info.fingerprint == "md5:" + medmnist.INFO["bloodmnist"]["MD5_64"]
+
+
+@pytest.mark.parametrize("harm", ["changed", "cut", "missing"])
+def test_a_file_without_medmnists_md5_is_an_input_error(medmnist_file, requests, harm):
+    content = medmnist_file.read_bytes()
+    if harm == "missing":
+        medmnist_file.unlink()
+    else:
+        medmnist_file.write_bytes(content[:-1] + b"x" if harm == "changed" else content[:-100])
+    with pytest.raises(InputError, match="MedMNIST's md5") as error:
+        load(describe("bloodmnist", 64))
+    assert medmnist_file.name in str(error.value) and str(medmnist_file.parent) in str(error.value)
+    assert requests, "it tried to download the file again"

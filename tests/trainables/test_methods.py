@@ -1,0 +1,233 @@
+"""The unlearning methods: SalUn against a naive restatement, and contracts for every method."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import Tensor, nn
+
+from tests.trainables.oracles import (
+    augment,
+    batch_bounds,
+    equal_states,
+    gradient_sums,
+    stacked,
+    stream,
+    tiny_model,
+    top_mask,
+)
+from trainables.methods import METHODS, RETRAIN, RETRAINS, Unlearning, draw_labels, unlearn
+from trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, Epoch, ResidentData
+
+FORGET = torch.arange(0, 90, 3)  # 30 images of the first 90
+RETAIN = torch.tensor([i for i in range(90) if i % 3])
+SEEDS = Seeds(initialisation=0, order=1, augmentation=2, forget=3, unlearning=4)
+EPOCHS, BATCH, RATE = 3, 16, 0.02
+
+
+def protocol(mode: str = "leaky", fraction: float = 0.5) -> Protocol:
+    return Protocol(
+        saliency=SaliencyConfig(fraction, mode),
+        unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE),
+    )
+
+
+def unlearned(
+    method: str,
+    data: ResidentData,
+    name: str = "none",
+    seeds: Seeds = SEEDS,
+    settings: Protocol | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> nn.Module:
+    model = tiny_model()
+    augmenter = Augmenter(name, AugmentationConfig(), seeds.augmentation)
+    job = Unlearning(model, data, FORGET, RETAIN, settings or protocol(), augmenter, seeds, on_epoch)
+    seconds = unlearn(method, job)
+    assert seconds.mask >= 0 and seconds.train >= 0
+    return model
+
+
+# --- labels -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_classes", [8, 9, 11])
+def test_labels_are_uniform_over_all_classes(num_classes):
+    labels = draw_labels(9000, num_classes, seed=0, epoch=0)
+    times = torch.bincount(labels, minlength=num_classes).tolist()
+    assert labels.dtype == torch.int64 and len(times) == num_classes and min(times) > 0
+    assert chisquare(times).pvalue > 0.01
+
+
+@pytest.mark.parametrize("num_classes", [8, 9, 11])
+def test_labels_may_equal_the_truth(num_classes):
+    """About one in num_classes does, whatever the truth is."""
+    labels = draw_labels(9000, num_classes, seed=0, epoch=0)
+    for truth in (torch.arange(9000) % num_classes, torch.zeros(9000)):
+        share = (labels == truth).float().mean().item()
+        spread = (1 / num_classes * (1 - 1 / num_classes) / 9000) ** 0.5
+        assert abs(share - 1 / num_classes) < 4 * spread
+
+
+def test_labels_are_decided_by_seed_and_epoch():
+    labels = {
+        (seed, epoch): tuple(draw_labels(40, 9, seed, epoch).tolist())
+        for seed in range(4)
+        for epoch in range(10)
+    }
+    assert len(set(labels.values())) == 40
+    for (seed, epoch), drawn in labels.items():
+        assert draw_labels(40, 9, seed, epoch).tolist() == list(drawn)
+        wanted = torch.randint(0, 9, (40,), generator=stream(seed, "labels", epoch))
+        assert list(drawn) == wanted.tolist()
+
+
+# --- SalUn --------------------------------------------------------------------------------------------------
+
+
+def test_each_epoch_passes_over_forget_and_then_retain(data):
+    records: list[Epoch] = []
+    unlearned("salun", data, on_epoch=records.append)
+    assert [(record.epoch, record.phase, record.num_images) for record in records] == [
+        (0, "forget", 30),
+        (0, "retain", 60),
+        (1, "forget", 30),
+        (1, "retain", 60),
+        (2, "forget", 30),
+        (2, "retain", 60),
+    ]
+    assert {record.learning_rate for record in records} == {RATE}
+
+
+def naive_mask(model: nn.Module, data: ResidentData, name: str, fraction: float) -> list[Tensor]:
+    draws = stream(SEEDS.augmentation, "augmentation", "mask")
+    inputs = augment(data.images["train"][FORGET], name, AugmentationConfig(), draws)
+    sums = gradient_sums(model, inputs, data.labels["train"][FORGET], BATCH)
+    return top_mask([total.abs() for total in sums], fraction)
+
+
+def naive_salun(data: ResidentData, name: str, hard: bool, fraction: float = 0.5) -> nn.Module:
+    """Mask, then each epoch D_f with random labels and D_r with its own, as the design page has it."""
+    model = tiny_model()
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    mask = naive_mask(model, data, name, fraction)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4, fused=True)
+    model.train()
+    for epoch in range(EPOCHS):
+        random = torch.randint(0, 10, (len(FORGET),), generator=stream(SEEDS.unlearning, "labels", epoch))
+        passes = [("forget", FORGET, random), ("retain", RETAIN, data.labels["train"][RETAIN])]
+        for phase, indices, labels in passes:
+            order = torch.randperm(
+                len(indices), generator=stream(SEEDS.unlearning, "order", phase, epoch)
+            ).tolist()
+            draws = stream(SEEDS.augmentation, "augmentation", phase, epoch)
+            images = torch.stack([data.images["train"][indices[i]] for i in order])
+            inputs = augment(images, name, AugmentationConfig(), draws)
+            targets = torch.stack([labels[i] for i in order])
+            for first, stop in batch_bounds(len(order), BATCH):
+                optimizer.zero_grad()
+                logits = model(stacked(inputs[first:stop]))
+                nn.functional.cross_entropy(logits, targets[first:stop]).backward()
+                for parameter, kept in zip(model.parameters(), mask, strict=True):
+                    parameter.grad *= kept
+                optimizer.step()
+                for parameter, kept, old in zip(model.parameters(), mask, start, strict=True):
+                    if hard:
+                        parameter.data[~kept] = old[~kept]
+    return model
+
+
+@pytest.mark.parametrize(("mode", "hard"), [("leaky", False), ("hard", True)])
+@pytest.mark.parametrize(("name", "fraction"), [("none", 0.5), ("none", 0.1), ("default+ra", 0.3)])
+def test_salun_is_bit_equal_to_the_naive_restatement(data, mode, hard, name, fraction):
+    ours = unlearned("salun", data, name, settings=protocol(mode, fraction))
+    assert equal_states(ours, naive_salun(data, name, hard, fraction))
+    assert not equal_states(ours, naive_salun(data, name, not hard, fraction))
+
+
+def test_salun_forgets_true_labels_only_through_the_mask(data):
+    """D_f's own labels enter the mask alone: with every weight in the mask they change nothing."""
+    poisoned = copy.deepcopy(data)
+    poisoned.labels["train"][FORGET] = (poisoned.labels["train"][FORGET] + 1) % 10
+    full, tenth = protocol(fraction=1.0), protocol(fraction=0.1)
+    assert equal_states(unlearned("salun", data, settings=full), unlearned("salun", poisoned, settings=full))
+    assert not equal_states(
+        unlearned("salun", data, settings=tenth), unlearned("salun", poisoned, settings=tenth)
+    )
+
+
+# --- contracts, for every method ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["none", "default", "default+ra"])
+def test_a_method_leaves_a_finite_model_of_the_same_form(data, method, name):
+    before, after = tiny_model().state_dict(), unlearned(method, data, name).state_dict()
+    assert list(after) == list(before)
+    for key, tensor in after.items():
+        assert (tensor.shape, tensor.dtype) == (before[key].shape, before[key].dtype)
+        assert tensor.isfinite().all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_says_whether_it_trains(data, method):
+    """One that does reports its epochs and changes the model; one that does not leaves every bit as it was."""
+    records: list[Epoch] = []
+    model = unlearned(method, data, on_epoch=records.append)
+    assert equal_states(model, tiny_model()) is not METHODS[method].trains
+    assert bool(records) is METHODS[method].trains
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_leaves_the_data_as_it_is(data, method):
+    before = copy.deepcopy(data)
+    unlearned(method, data, "default+ra")
+    for split in before.images:
+        assert torch.equal(data.images[split], before.images[split])
+        assert torch.equal(data.labels[split], before.labels[split])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_deterministic(data, method):
+    torch.manual_seed(1)
+    first = unlearned(method, data, "default+ra")
+    torch.manual_seed(2)
+    assert equal_states(first, unlearned(method, data, "default+ra"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_unlearning_and_augmentation_seeds_play_a_part(data, method):
+    first = unlearned(method, data, "default")
+    for seeds in (replace(SEEDS, initialisation=9), replace(SEEDS, order=9), replace(SEEDS, forget=9)):
+        assert equal_states(first, unlearned(method, data, "default", seeds))
+    for seeds in (replace(SEEDS, unlearning=9), replace(SEEDS, augmentation=9)):
+        other = unlearned(method, data, "default", seeds)
+        assert equal_states(first, other) is not METHODS[method].trains
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].masked])
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_a_masked_method_moves_only_the_masks_weights_in_hard_mode(data, method, fraction):
+    start = tiny_model()
+    mask = naive_mask(tiny_model(), data, "none", fraction)
+    model = unlearned(method, data, settings=protocol("hard", fraction))
+    for first, last, kept in zip(start.parameters(), model.parameters(), mask, strict=True):
+        assert torch.equal(first[~kept], last[~kept])
+    assert not equal_states(model, start)
+
+
+def test_original_leaves_every_weight_and_buffer(data):
+    assert equal_states(unlearned("original", data), tiny_model())
+
+
+def test_no_method_bears_a_retrains_name():
+    assert RETRAIN in RETRAINS
+    assert not set(RETRAINS) & set(METHODS)
+    assert RETRAINS[RETRAIN](SEEDS) == SEEDS
+    assert {seeds(SEEDS).forget for seeds in RETRAINS.values()} == {SEEDS.forget}
+    assert len({seeds(SEEDS) for seeds in RETRAINS.values()}) == len(RETRAINS)
