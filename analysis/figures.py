@@ -1,14 +1,16 @@
 """Figure 2: AG by augmentation, dataset and forget rate, mean and spread over seeds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from analysis.errors import ResultsError
-from analysis.gaps import AUGMENTATION_ORDER, Summary
+from analysis.gaps import AUGMENTATION_ORDER, Summary, percent
 
 # Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
@@ -28,6 +30,8 @@ def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
         raise ResultsError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
     methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))
     rates = sorted({s.group.forget_rate for s in summaries})
+    found = {s.group.augmentation for s in summaries}
+    augmentations = [a for a in AUGMENTATION_ORDER if a in found] + sorted(found - set(AUGMENTATION_ORDER))
     size = (1.2 + 3.6 * len(rates), 1.2 + 2.7 * len(methods))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
@@ -35,26 +39,30 @@ def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
     for row, method in zip(axes, methods, strict=True):
         for axis, rate in zip(row, rates, strict=True):
             chosen = [s for s in summaries if s.method == method and s.group.forget_rate == rate]
-            _panel(axis, chosen)
-            axis.set_title(f"{FLOORS.get(method, method)}, forgetting {rate:.0%}", fontsize=10)
+            _panel(axis, chosen, augmentations)
+            axis.set_title(f"{FLOORS.get(method, method)}, forgetting {percent(rate)}", fontsize=10)
         row[0].set_ylabel("AG (percentage points)")
     # Only now: a limit set on one shared axis stops all of them from growing with their data.
     axes[0][0].set_ylim(bottom=0)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, title="augmentation", loc="outside upper center", ncols=len(labels), frameon=False)
+    handles = [Patch(label=name, **_look(i)) for i, name in enumerate(augmentations)]
+    figure.legend(handles=handles, title="augmentation", loc="outside upper center", ncols=len(handles), frameon=False)
     seeds = sorted({len(s.ag_by_seed) for s in summaries})
     n = f"n = {'–'.join(map(str, seeds))} seeds; bars: mean, whiskers: ± standard deviation, dots: seeds."
     figure.supxlabel(f"{n}\n{provenance}", fontsize=6, wrap=True)
     return figure
 
 
-def _panel(axis: Axes, summaries: list[Summary]) -> None:
+def _look(i: int) -> dict[str, Any]:
+    return {"facecolor": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
+
+
+def _panel(axis: Axes, summaries: list[Summary], augmentations: list[str]) -> None:
     places = sorted({(s.group.dataset, s.group.image_size, s.group.protocol, s.group.model) for s in summaries})
-    found = {s.group.augmentation for s in summaries}
-    augmentations = [a for a in AUGMENTATION_ORDER if a in found] + sorted(found - set(AUGMENTATION_ORDER))
     width = 0.8 / len(augmentations)
     for i, augmentation in enumerate(augmentations):
         bars = [s for s in summaries if s.group.augmentation == augmentation]
+        if not bars:
+            continue
         x = [
             places.index((s.group.dataset, s.group.image_size, s.group.protocol, s.group.model))
             + (i - (len(augmentations) - 1) / 2) * width
@@ -67,17 +75,17 @@ def _panel(axis: Axes, summaries: list[Summary]) -> None:
             0.9 * width,
             yerr=sd,
             label=augmentation,
-            color=COLOURS[i % len(COLOURS)],
-            hatch=HATCHES[i % len(HATCHES)],
-            edgecolor="white",
             error_kw={"elinewidth": 1, "capsize": 3},
+            **_look(i),
         )
         for centre, summary in zip(x, bars, strict=True):
             dots = list(summary.ag_by_seed.values())
             axis.plot([centre] * len(dots), dots, "o", color="black", markersize=3, alpha=0.6)
     several = len({place[0] for place in places}) < len(places)
     names = [f"{d}\n{size} px{f', {protocol}' if several else ''}" for d, size, protocol, _ in places]
-    axis.set_xticks(range(len(places)), names)
+    axis.set_xticks(range(len(places)), names, parse_math=False)
+    if not places:
+        axis.text(0.5, 0.5, "no rows", transform=axis.transAxes, ha="center")
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)

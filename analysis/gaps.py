@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from analysis.errors import ResultsError
 from analysis.results import Run
 
 METRICS = ("ua", "ra", "ta", "mia")
@@ -45,6 +46,11 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else float("nan"), len(array))
 
 
+def percent(rate: float) -> str:
+    """A forget rate for a person: `10%`, `12.5%`."""
+    return f"{100 * rate:g}%"
+
+
 def gaps(run: Run, retrain: Run) -> dict[str, float]:
     """Absolute gap of each metric to the retrain's, in percentage points, with the averages `ag` and `ag3`."""
     each = {metric: abs(run[metric] - retrain[metric]) for metric in METRICS}
@@ -61,23 +67,34 @@ def _grouping(runs: list[Run]) -> Callable[[Run], Group]:
     """A function that gives a run's Group.
 
     What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since
-    methods are compared within a group. Two such protocols of one name are told apart by four hex digits.
+    methods are compared within a group. Two such protocols, or two datasets, of one name get four hex digits each.
     """
-    basis = {run["protocol_json"]: _basis(run["protocol_json"]) for run in runs}
-    names: dict[str, set[str]] = defaultdict(set)
-    for run in runs:
-        names[basis[run["protocol_json"]]].add(run["protocol"])
-    plain = {text: "/".join(sorted(found)) for text, found in names.items()}
-    labels = {
-        text: f"{name} #{hashlib.sha256(text.encode()).hexdigest()[:4]}" if [*plain.values()].count(name) > 1 else name
-        for text, name in plain.items()
+    basis = {text: _basis(text) for text in {run["protocol_json"] for run in runs}}
+    protocols = _labels((basis[run["protocol_json"]], run["protocol"]) for run in runs)
+    datasets = {
+        size: _labels((run["dataset_fingerprint"], run["dataset"]) for run in runs if run["image_size"] == size)
+        for size in {run["image_size"] for run in runs}
     }
 
     def group_of(run: Run) -> Group:
-        protocol = labels[basis[run["protocol_json"]]]
-        return Group(protocol, run["dataset"], run["image_size"], run["model"], run["augmentation"], run["forget_rate"])
+        protocol = protocols[basis[run["protocol_json"]]]
+        dataset = datasets[run["image_size"]][run["dataset_fingerprint"]]
+        return Group(protocol, dataset, run["image_size"], run["model"], run["augmentation"], run["forget_rate"])
 
     return group_of
+
+
+def _labels(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A label for each identity among (identity, name) pairs: its name, and a hash where others have that name."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for identity, name in found:
+        names[identity].add(name)
+    plain = {identity: "/".join(sorted(own)) for identity, own in names.items()}
+    uses = Counter(plain.values())
+    return {
+        identity: name if uses[name] == 1 else f"{name} #{hashlib.sha256(identity.encode()).hexdigest()[:4]}"
+        for identity, name in plain.items()
+    }
 
 
 def _basis(protocol_json: str) -> str:
@@ -125,6 +142,12 @@ def _group_order(group: Group) -> tuple:
 
 def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:
     runs = [run for run, _ in pairs]
+    twice = [seed for seed, count in Counter(run["seed"] for run in runs).items() if count > 1]
+    if twice:
+        raise ResultsError(
+            f"seed {twice[0]} of {method} on {group.dataset}, {group.augmentation}, forgetting "
+            f"{percent(group.forget_rate)}, is there twice; put results that are not one study in folders of their own."
+        )
     per_seed = {run["seed"]: gaps(run, retrain) for run, retrain in pairs if retrain}
     names = (*METRICS, *AVERAGES)
     return Summary(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from analysis.errors import ResultsError
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
@@ -22,18 +23,22 @@ def open_table(folder: str | Path, table: str) -> ds.Dataset:
     files = sorted(Path(folder, "results", table).glob("[!.]*.parquet"))
     if not files:
         raise ResultsError(f"{folder} holds no {table} yet; run `salun-grid run --out {folder}` first.")
-    _check_version(files[0])
+    for file in files:
+        _check_version(file)
     return ds.dataset(files, schema=SCHEMAS[table], format="parquet")
 
 
 def read_runs(folder: str | Path) -> list[Run]:
     """Every row of `runs`, as dictionaries by column name."""
-    return open_table(folder, "runs").to_table().to_pylist()
+    dataset = open_table(folder, "runs")
+    try:
+        return dataset.to_table().to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ResultsError(f"a Parquet file of {folder} is damaged ({reason}); copy the folder again.") from None
 
 
 def _check_version(file: Path) -> None:
-    import pyarrow.parquet as pq
-
     try:
         metadata = pq.read_schema(file).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:

@@ -25,13 +25,20 @@ _CELL = [
     _field("augmentation", _TEXT, "", "none, default or default+ra"),
     _field("seed", _INT, "", "seed of the cell"),
     _field("method", _TEXT, "", "original, retrain, or an unlearning method"),
-    _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i|; null where nothing is forgotten", nullable=True),
 ]
+
+
+def _forget_rate(nullable: bool) -> pa.Field:
+    meaning = "|D_f| / |D_i|" + "; null for an original's training" * nullable
+    return _field("forget_rate", _FLOAT, "fraction", meaning, nullable)
+
 
 RUNS = _schema(
     "runs",
     [
         *_CELL,
+        _forget_rate(nullable=False),
+        _field("dataset_fingerprint", _TEXT, "", "hash of the dataset's pixels and labels, or of its file"),
         _field("num_classes", _INT, "classes", "classes of the dataset"),
         _field("num_forget", _INT, "images", "|D_f|"),
         _field("num_retain", _INT, "images", "|D_r|"),
@@ -68,6 +75,7 @@ EPOCHS = _schema(
     "epochs",
     [
         *_CELL,
+        _forget_rate(nullable=True),
         _field("model_key", _TEXT, "", "key of the model that this epoch trained"),
         _field("epoch", _INT, "", "epoch, from 0"),
         _field("phase", _TEXT, "", "train, or the pass of an unlearning: forget, retain"),

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from analysis.gaps import AVERAGES, METRICS, Spread, Summary
+from analysis.gaps import AVERAGES, METRICS, Spread, Summary, percent
 
 COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "AG3", "RTE (min)", "n"]
 
@@ -32,7 +33,7 @@ def make_tables(summaries: list[Summary], provenance: str) -> list[Table]:
     tables = []
     for number, (protocol, rate) in enumerate(sections, start=1):
         chosen = [s for s in summaries if (s.group.protocol, s.group.forget_rate) == (protocol, rate)]
-        title = f"Table {number}. Forget rate {rate:.0%}, protocol {protocol}"
+        title = f"Table {number}. Forget rate {percent(rate)}, protocol {protocol}"
         tables.append(Table(title, [_row(summary) for summary in chosen], _note(provenance)))
     return tables
 
@@ -54,7 +55,9 @@ def _row(summary: Summary) -> list[str]:
     averages = [plus_minus(gaps[name]) if gaps else without for name in AVERAGES]
     rte = summary.seconds_total
     minutes = plus_minus(Spread(rte.mean / 60, rte.sd / 60, rte.n), digits=3)
-    return [size, group.augmentation, summary.method, *values, *averages, minutes, str(len(summary.seeds))]
+    n, paired = len(summary.seeds), len(summary.ag_by_seed)
+    count = str(n) if paired in (0, n) else f"{n} ({paired} paired)"
+    return [size, group.augmentation, summary.method, *values, *averages, minutes, count]
 
 
 def plus_minus(value: Spread, digits: int = 2) -> str:
@@ -93,7 +96,9 @@ def to_terminal(tables: list[Table]) -> str:
         box = _box(table)
         if UNLIMITED.measure(box).maximum > console.width:
             box = _box(table, _stacked)
-        console.print(box, width=max(console.width, UNLIMITED.measure(box).minimum), crop=False)
+            # What does not fit even so spills over: a number cut short would be a wrong number.
+            console.width = max(console.width, UNLIMITED.measure(box).maximum)
+        console.print(box, crop=False)
         console.print()
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -111,7 +116,7 @@ def _stacked(cell: str) -> str:
 
 
 def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
-    box = RichTable(title=table.title, title_justify="left", caption=table.note, caption_justify="left")
+    box = RichTable(title=escape(table.title), title_justify="left", caption=escape(table.note), caption_justify="left")
     box.padding, box.box = (0, 1, 0, 0), SIMPLE_HEAD
     for i, name in enumerate(COLUMNS[1:]):
         box.add_column(stack(name), justify="left" if i < 2 else "right", no_wrap=True)
@@ -130,11 +135,15 @@ def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
 def to_markdown(tables: list[Table]) -> str:
     lines = []
     for table in tables:
-        lines += [f"### {table.title}", "", f"| {' | '.join(COLUMNS)} |"]
+        lines += [f"### {_markdown(table.title)}", "", f"| {' | '.join(COLUMNS)} |"]
         lines += [f"|{'|'.join(['---'] * 3 + ['---:'] * (len(COLUMNS) - 3))}|"]
-        lines += [f"| {' | '.join(row)} |" for row in table.rows]
-        lines += ["", table.note, ""]
+        lines += [f"| {' | '.join(map(_markdown, row))} |" for row in table.rows]
+        lines += ["", _markdown(table.note), ""]
     return "\n".join(lines)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*\[\]<>|#~$])", r"\\\1", text)
 
 
 def to_csv(tables: list[Table]) -> str:
@@ -162,17 +171,8 @@ def to_latex(tables: list[Table]) -> str:
 
 
 def _latex(text: str) -> str:
-    for plain, escaped in (
-        ("%", r"\%"),
-        ("_", r"\_"),
-        ("&", r"\&"),
-        ("#", r"\#"),
-        ("{", r"\{"),
-        ("}", r"\}"),
-        ("±", r"$\pm$"),
-    ):
-        text = text.replace(plain, escaped)
-    return text
+    words = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "±": r"$\pm$"}
+    return "".join(words.get(sign, f"\\{sign}" if sign in "%_&#{}$" else sign) for sign in text)
 
 
 FORMATS: dict[str, Callable[[list[Table]], str]] = {

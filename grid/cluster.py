@@ -17,7 +17,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 # A cluster that was started with Ray's token asks for it; Ray looks for the token only where the mode is set.
-if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().exists():
+if (
+    "RAY_AUTH_TOKEN" in os.environ
+    or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().exists()
+):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray

@@ -50,6 +50,7 @@ def runs_columns(
     finished = datetime.now(UTC)
     own = manifest["seconds"] if job.model_key != job.original_key else {"mask": 0.0, "train": 0.0}
     row = cell_columns(job, study, info) | metrics | {
+        "dataset_fingerprint": info.fingerprint,
         "num_classes": info.num_classes,
         "num_forget": int(forgotten.sum()),
         "num_retain": int((~forgotten).sum()),
@@ -109,6 +110,7 @@ def predictions_columns(job: Job, predictions: Predictions) -> dict[str, Any]:
     """One row for each train, validation and test image."""
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])
+    logits_type = SCHEMAS["predictions"].field("logits").type
     offsets = np.arange(0, logits.size + 1, logits.shape[1], dtype=np.int32)
     splits = pa.DictionaryArray.from_arrays(np.repeat(np.arange(3, dtype=np.int32), sizes), list(SPLITS))
     return {
@@ -117,5 +119,5 @@ def predictions_columns(job: Job, predictions: Predictions) -> dict[str, Any]:
         "index": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
         "forgotten": np.concatenate([predictions.forgotten, np.zeros(sizes[1] + sizes[2], dtype=bool)]),
         "label": np.concatenate([predictions.labels[split] for split in SPLITS]).astype(np.int32),
-        "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1), type=SCHEMAS["predictions"].field("logits").type),
+        "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1), type=logits_type),
     }

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
+from analysis.gaps import percent
 from grid.keys import key_of
 from grid.store import Store
 from grid.study import Study
@@ -46,7 +47,7 @@ class Job:
     @property
     def label(self) -> str:
         """A short name for a person: dataset, augmentation, seed, rate, method."""
-        rate = "" if self.forget_rate is None else f" {self.forget_rate:.0%}"
+        rate = "" if self.forget_rate is None else f" {percent(self.forget_rate)}"
         return f"{self.method}{rate} · {self.dataset.rsplit('/', 1)[-1]} · {self.augmentation} · seed {self.seed}"
 
 

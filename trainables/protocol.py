@@ -5,7 +5,10 @@ The defaults are the protocol `paper`: the paper's values, and SalUn's official 
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from math import inf, isfinite
+from operator import attrgetter
 from typing import Any, get_type_hints
 
 from trainables.errors import InputError, unknown_choice
@@ -150,7 +153,7 @@ def _converted(dotted: str, value: Any, kind: Any) -> Any:
             return kind(value)
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wanted = {int: "a whole number", float: "a number"}.get(kind, "numbers with commas between")
         raise InputError(f"{dotted} must be {wanted}, not {value!r}.") from None
 
@@ -161,87 +164,62 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _one_of(choices: tuple[str, ...]) -> Rule:
+    return choices.__contains__, f"one of {', '.join(choices)}"
+
+
+def _between(low: float, high: float, unit: str = "") -> Rule:
+    return lambda value: low <= value <= high, f"from {low:g} to {high:g}{unit}"
+
+
+def _above_zero(limit: float = inf) -> Rule:
+    return lambda value: 0 < value <= limit and value < inf, "above 0" + (f", at most {limit:g}" if limit < inf else "")
+
+
+_LOOP_RULES: dict[str, Rule] = {
+    "epochs": (lambda epochs: epochs >= 1, "at least 1"),
+    "batch_size": (lambda images: images >= 2, "at least 2 images"),
+    "learning_rate": (lambda rate: 0 < rate < 100, "above 0, below 100"),
+    "momentum": (lambda momentum: 0 <= momentum < 1, "from 0 up to 1"),
+    "weight_decay": (lambda decay: 0 <= decay < 1, "from 0 up to 1"),
+}
+
+# What each field may be, and how to say it.
+RULES: dict[str, Rule] = {
+    "image_size": (lambda side: side == 0 or 8 <= side <= 512, "0 (the dataset's own) or from 8 to 512 pixels"),
+    "model.stem": _one_of(STEMS),
+    "model.width": _between(1, 512, " channels"),
+    "model.pixel_mean": (isfinite, "a finite number"),
+    "model.pixel_std": _above_zero(),
+    **{f"training.{name}": rule for name, rule in _LOOP_RULES.items()},
+    "training.milestones": (
+        lambda fractions: all(0 < m < 1 for m in fractions) and list(fractions) == sorted(fractions),
+        "rising fractions between 0 and 1",
+    ),
+    "training.decay_factor": _above_zero(1),
+    "augmentation.crop_padding": _between(0, 1),
+    "augmentation.flip_probability": _between(0, 1),
+    "augmentation.randaugment_operations": _between(0, 14),
+    "augmentation.randaugment_magnitude": _between(0, 30),
+    "saliency.fraction": _above_zero(1),
+    "saliency.mode": _one_of(MASK_MODES),
+    **{f"unlearning.{name}": rule for name, rule in _LOOP_RULES.items()},
+    "evaluation.mia_svc_c": _above_zero(),
+    "evaluation.mia_non_members": _one_of(NON_MEMBERS),
+    "evaluation.mia_members": _one_of(MEMBERS),
+}
+
+
 def validated(protocol: Protocol) -> Protocol:
     """`protocol` itself, once every field is in range.
 
     Raises InputError with the field's dotted name, the value given and the range.
     """
-    p, model, training = protocol, protocol.model, protocol.training
-    saliency, unlearning = protocol.saliency, protocol.unlearning
-    checks: list[tuple[str, Any, bool, str]] = [
-        (
-            "image_size",
-            p.image_size,
-            p.image_size == 0 or 8 <= p.image_size <= 512,
-            "0 (the dataset's own) or from 8 to 512 pixels",
-        ),
-        ("model.stem", model.stem, model.stem in STEMS, f"one of {', '.join(STEMS)}"),
-        ("model.width", model.width, 1 <= model.width <= 512, "from 1 to 512 channels"),
-        ("model.pixel_std", model.pixel_std, model.pixel_std > 0, "above 0"),
-        (
-            "training.milestones",
-            training.milestones,
-            all(0 < m < 1 for m in training.milestones) and list(training.milestones) == sorted(training.milestones),
-            "rising fractions between 0 and 1",
-        ),
-        (
-            "training.decay_factor",
-            training.decay_factor,
-            0 < training.decay_factor <= 1,
-            "above 0, at most 1",
-        ),
-        ("saliency.fraction", saliency.fraction, 0 < saliency.fraction <= 1, "above 0, at most 1"),
-        ("saliency.mode", saliency.mode, saliency.mode in MASK_MODES, f"one of {', '.join(MASK_MODES)}"),
-    ]
-    for section, config in (("training", training), ("unlearning", unlearning)):
-        checks += [
-            (f"{section}.epochs", config.epochs, config.epochs >= 1, "at least 1"),
-            (f"{section}.batch_size", config.batch_size, config.batch_size >= 2, "at least 2 images"),
-            (f"{section}.learning_rate", config.learning_rate, 0 < config.learning_rate < 100, "above 0"),
-            (f"{section}.momentum", config.momentum, 0 <= config.momentum < 1, "from 0 up to 1"),
-            (f"{section}.weight_decay", config.weight_decay, 0 <= config.weight_decay < 1, "from 0 up to 1"),
-        ]
-    augmentation, evaluation = protocol.augmentation, protocol.evaluation
-    checks += [
-        (
-            "augmentation.crop_padding",
-            augmentation.crop_padding,
-            0 <= augmentation.crop_padding <= 1,
-            "from 0 to 1",
-        ),
-        (
-            "augmentation.flip_probability",
-            augmentation.flip_probability,
-            0 <= augmentation.flip_probability <= 1,
-            "from 0 to 1",
-        ),
-        (
-            "augmentation.randaugment_operations",
-            augmentation.randaugment_operations,
-            0 <= augmentation.randaugment_operations <= 14,
-            "from 0 to 14",
-        ),
-        (
-            "augmentation.randaugment_magnitude",
-            augmentation.randaugment_magnitude,
-            0 <= augmentation.randaugment_magnitude <= 30,
-            "from 0 to 30",
-        ),
-        ("evaluation.mia_svc_c", evaluation.mia_svc_c, evaluation.mia_svc_c > 0, "above 0"),
-        (
-            "evaluation.mia_non_members",
-            evaluation.mia_non_members,
-            evaluation.mia_non_members in NON_MEMBERS,
-            f"one of {', '.join(NON_MEMBERS)}",
-        ),
-        (
-            "evaluation.mia_members",
-            evaluation.mia_members,
-            evaluation.mia_members in MEMBERS,
-            f"one of {', '.join(MEMBERS)}",
-        ),
-    ]
-    for name, value, fits, allowed in checks:
-        if not fits:
+    for name, (fits, allowed) in RULES.items():
+        value = attrgetter(name)(protocol)
+        if not fits(value):
             raise InputError(f"{name} must be {allowed}, not {value!r}.")
     return protocol

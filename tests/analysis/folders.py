@@ -77,6 +77,7 @@ def make_run(**changes: Any) -> Run:
         "ray_version": "2.56.0",
         "finished_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     } | changes
+    run.setdefault("dataset_fingerprint", f"md5:{_key(run['dataset'], run['image_size'])}")
     run.setdefault("protocol_json", protocol_text(run["protocol"], run["image_size"]))
     protocol = json.loads(run["protocol_json"])
     cell = [run[name] for name in ("dataset", "image_size", "augmentation", "seed", "forget_rate", "model")]

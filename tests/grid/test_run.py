@@ -64,7 +64,9 @@ def test_run_then_again(small_npz: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on(how: signal.Signals, small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     store = Store(str(out))
-    run = subprocess.Popen(command(*small_run(small_npz, out)), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN)
+    run = subprocess.Popen(
+        command(*small_run(small_npz, out)), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN
+    )
     deadline = time.monotonic() + 120
     while not store.published_models() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -15,9 +15,7 @@ from trainables.protocol import AugmentationConfig, ModelConfig
 from trainables.training import ResidentData
 
 # torchvision's order and, for each operation, whether it goes either way.
-OPERATION_SIGNED = {
-    name: signed for name, (_, signed) in RandAugment()._augmentation_space(31, (8, 8)).items()
-}
+OPERATION_SIGNED = {name: signed for name, (_, signed) in RandAugment()._augmentation_space(31, (8, 8)).items()}
 OPERATION_NAMES = list(OPERATION_SIGNED)
 
 
@@ -61,9 +59,7 @@ def randaugment_one(image: Tensor, operation: int, negative: bool, magnitude: in
     return _apply_op(image, name, value, InterpolationMode.NEAREST, None)
 
 
-def augment(
-    images: Tensor, name: str, config: AugmentationConfig, generator: torch.Generator
-) -> list[Tensor]:
+def augment(images: Tensor, name: str, config: AugmentationConfig, generator: torch.Generator) -> list[Tensor]:
     """Each uint8 (H, W, C) image of a pass augmented by itself, as (3, H, W)."""
     if name == "none":
         return [as_rgb(image) for image in images]

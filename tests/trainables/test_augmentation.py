@@ -30,9 +30,7 @@ def random_images(count: int, size: int, channels: int, seed: int = 0) -> Tensor
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream(seed, "images"))
 
 
-def drawn(
-    name: str, count: int, size: int, config: AugmentationConfig = PAPER, seed: int = 0
-) -> Draws | None:
+def drawn(name: str, count: int, size: int, config: AugmentationConfig = PAPER, seed: int = 0) -> Draws | None:
     return AUGMENTATIONS[name](count, size, config, stream(seed, "draws"))
 
 

@@ -114,9 +114,7 @@ def test_a_file_is_resized_to_another_image_size(tmp_path, channels, size):
         assert data.images[split].dtype == np.uint8
         for before, after in zip(own[split], data.images[split], strict=True):
             pixels = torch.from_numpy(before).permute(2, 0, 1)[None].double()
-            wanted = torch.nn.functional.interpolate(
-                pixels, size=(size, size), mode="bilinear", antialias=True
-            )
+            wanted = torch.nn.functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
             assert np.abs(wanted[0].permute(1, 2, 0).numpy() - after).max() <= 1
 
 

@@ -76,9 +76,7 @@ def test_labels_may_equal_the_truth(num_classes):
 
 def test_labels_are_decided_by_seed_and_epoch():
     labels = {
-        (seed, epoch): tuple(draw_labels(40, 9, seed, epoch).tolist())
-        for seed in range(4)
-        for epoch in range(10)
+        (seed, epoch): tuple(draw_labels(40, 9, seed, epoch).tolist()) for seed in range(4) for epoch in range(10)
     }
     assert len(set(labels.values())) == 40
     for (seed, epoch), drawn in labels.items():
@@ -122,9 +120,7 @@ def naive_salun(data: ResidentData, name: str, hard: bool, fraction: float = 0.5
         random = torch.randint(0, 10, (len(FORGET),), generator=stream(SEEDS.unlearning, "labels", epoch))
         passes = [("forget", FORGET, random), ("retain", RETAIN, data.labels["train"][RETAIN])]
         for phase, indices, labels in passes:
-            order = torch.randperm(
-                len(indices), generator=stream(SEEDS.unlearning, "order", phase, epoch)
-            ).tolist()
+            order = torch.randperm(len(indices), generator=stream(SEEDS.unlearning, "order", phase, epoch)).tolist()
             draws = stream(SEEDS.augmentation, "augmentation", phase, epoch)
             images = torch.stack([data.images["train"][indices[i]] for i in order])
             inputs = augment(images, name, AugmentationConfig(), draws)
@@ -156,9 +152,7 @@ def test_salun_forgets_true_labels_only_through_the_mask(data):
     poisoned.labels["train"][FORGET] = (poisoned.labels["train"][FORGET] + 1) % 10
     full, tenth = protocol(fraction=1.0), protocol(fraction=0.1)
     assert equal_states(unlearned("salun", data, settings=full), unlearned("salun", poisoned, settings=full))
-    assert not equal_states(
-        unlearned("salun", data, settings=tenth), unlearned("salun", poisoned, settings=tenth)
-    )
+    assert not equal_states(unlearned("salun", data, settings=tenth), unlearned("salun", poisoned, settings=tenth))
 
 
 # --- contracts, for every method ----------------------------------------------------------------------------

@@ -84,9 +84,7 @@ def test_logits_have_one_column_a_class(stem, num_classes):
 
 def test_bytes_and_unit_floats_are_the_same_image():
     model = build_model(ModelConfig(width=4), 9, seed=0).eval()
-    images = torch.randint(
-        0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = images.clone()
     assert torch.equal(model(images), model(images / 255))
     assert torch.equal(images, before)

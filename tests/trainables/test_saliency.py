@@ -80,9 +80,7 @@ def test_the_ranking_is_over_all_tensors_together():
 @pytest.mark.parametrize("fraction", [0.1, 0.5])
 def test_saliency_mask_equals_the_naive_mask(data, name, batch_size, fraction):
     model = tiny_model()
-    inputs = augment(
-        data.images["train"][FORGET], name, AugmentationConfig(), stream(5, "augmentation", "mask")
-    )
+    inputs = augment(data.images["train"][FORGET], name, AugmentationConfig(), stream(5, "augmentation", "mask"))
     sums = gradient_sums(copy.deepcopy(model), inputs, data.labels["train"][FORGET], batch_size)
     mask = saliency_mask(model, data, FORGET, augmenter(name, 5), batch_size, fraction)
     assert all(part.dtype == torch.bool for part in mask)

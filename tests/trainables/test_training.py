@@ -194,9 +194,7 @@ def test_one_seed_changes_only_its_own_stream(data, monkeypatch, purpose):
     before = streams_of(data, SEEDS, monkeypatch)
     after = streams_of(data, replace(SEEDS, **{purpose: 1}), monkeypatch)
     changed = {
-        name
-        for name in before
-        if not all(torch.equal(a, b) for a, b in zip(before[name], after[name], strict=True))
+        name for name in before if not all(torch.equal(a, b) for a, b in zip(before[name], after[name], strict=True))
     }
     assert changed == {purpose}
     assert len(before["order"]) == 4 * 3
