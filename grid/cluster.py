@@ -42,19 +42,17 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
         logger.propagate = False
     logging.captureWarnings(True)
     try:
-        if address not in (None, "auto"):
-            _ask(address)
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
             log_to_driver=False,
             namespace="salun-grid",
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise
         reason = str(error).partition("\n")[0]
-        raise InputError(f"no Ray cluster answers at {address} ({reason}); its log is {log_file}.") from None
+        raise InputError(f"cannot join the Ray cluster at {address} ({reason}); the log is {log_file}.") from None
     try:
         yield
     finally:
@@ -65,10 +63,14 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
         handler.close()
 
 
-def _ask(address: str) -> None:
-    """Raise OSError or ValueError at once where nothing listens; Ray itself would try for minutes."""
+def check_address(address: str) -> None:
+    """Raise InputError at once where nothing listens; Ray itself would try for minutes. "auto" is left to Ray."""
     host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=10).close()
+    try:
+        if address != "auto":
+            socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT of its head.") from None
 
 
 def let_jobs_queue(resources: dict[str, float]) -> None:

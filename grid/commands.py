@@ -59,9 +59,13 @@ def run_study(
     store = Store(out)
     store.check()
     plan = make_plan(study)
+    missing = missing_jobs(plan, store)
+    if missing and address:
+        from grid.cluster import check_address  # imports Ray
+
+        check_address(address)
     store.create()
     store.publish_study(plan.summary())
-    missing = missing_jobs(plan, store)
     status = 0
     if missing:
         from grid.session import run_missing  # imports Ray

@@ -20,7 +20,7 @@ from trainables.methods import Unlearning, unlearn
 from trainables.model import ResNet18, build_model
 from trainables.prediction import predict
 from trainables.protocol import to_json
-from trainables.training import Augmenter, Epoch, ResidentData, train
+from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
 
 Report = Callable[[Epoch], None]
 
@@ -57,6 +57,7 @@ def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None
     started = time.perf_counter()
     data = resident(place.dataset, place.device)
     load_seconds = time.perf_counter() - started
+    warm_up(place.device)
     if not place.store.has_model(job.model_key):
         if job.kind == "unlearn":
             unlearn_model(job, place, data)

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -122,5 +123,6 @@ class GridCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         key = trial.config["job"]["key"]
-        self.graph.fail(key, str(trial.get_error() or "its process died"))
+        # get_error() reads the copy in Tune's storage, which comes only later.
+        self.graph.fail(key, Path(trial.error_file).read_text())
         self.progress.fail(key)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -153,6 +154,15 @@ def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
     """The learning rate of an epoch counted from 0: decayed once for each milestone already reached."""
     reached = sum(epoch >= int(milestone * config.epochs) for milestone in config.milestones)
     return config.learning_rate * config.decay_factor**reached
+
+
+@cache
+def warm_up(device: torch.device) -> None:
+    """Take one step of one weight, once a process, so that no clock counts what PyTorch loads at its first."""
+    model = nn.Linear(1, 1).to(device)
+    model(torch.ones(1, 1, device=device)).sum().backward()
+    sgd(model, TrainingConfig()).step()
+    _now(device)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from analysis.results import read_runs
+from grid.cli import main
+from grid.plan import Job, make_plan
 from grid.store import Store
+from grid.study import Study, find_study, narrowed
 from tests.grid.studies import SMALL_SETTINGS
 
 PLAIN = {"PYTHONWARNINGS": "default", "COLUMNS": "200"}
@@ -21,89 +25,96 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "grid", *map(str, words)]
 
 
-def salun_grid(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | PLAIN | env
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, env=environment)
+def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, env=os.environ | PLAIN)
 
 
 def small_run(npz: Path, out: Path) -> list[object]:
-    """12 jobs: 2 originals, 6 retrains of two kinds… on one data set, rate and augmentation, two seeds."""
+    """Ten jobs: an original and the four methods' rows, at one rate without augmentation, for two seeds."""
     axes = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", "--seed", "1"]
     return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--out", out]
+
+
+def the_same_study(npz: Path) -> Study:
+    axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("none",)}
+    return narrowed(find_study("demo"), axes, ["training.epochs=2", "unlearning.epochs=1", "model.width=4"])
 
 
 def methods_landed(out: Path) -> list[str]:
     return sorted(run["method"] for run in read_runs(out))
 
 
+def times_of(out: Path) -> dict[Path, int]:
+    """When each file of models and results was written."""
+    paths = [*out.glob("models/*/*"), *out.glob("results/*/*.parquet")]
+    return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+
+
 ALL = sorted(2 * ["original", "retrain", "retrain-again", "salun"])
 
 
-def test_run_then_again(small_npz: Path, tmp_path: Path) -> None:
+def test_stopped_killed_failed_repaired_and_run_again(small_npz: Path, tmp_path: Path) -> None:
+    """One folder through all that happens to it; nothing that is done is ever done again."""
     out = tmp_path / "out"
-    first = salun_grid(*small_run(small_npz, out))
-    assert first.returncode == 0, first.stderr
-    assert "Table 1. Forget rate 10%" in first.stdout
-    assert "10 jobs done" in first.stdout
-    assert f"salun-analysis report {out}" in first.stdout
-    assert (out / "figures" / "average_gap.png").stat().st_size > 10_000
-    assert methods_landed(out) == ALL
-    assert first.stderr == ""
-
-    files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if "figures" not in path.parts and path.is_file()}
-    again = salun_grid(*small_run(small_npz, out))
-    assert again.returncode == 0
-    assert "Nothing to do: all 10 jobs of demo are done" in again.stdout
-    assert "Table 1. Forget rate 10%" in again.stdout
-    assert files == {
-        path: path.stat().st_mtime_ns for path in out.rglob("*") if "figures" not in path.parts and path.is_file()
-    }
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on(how: signal.Signals, small_npz: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    store = Store(str(out))
-    run = subprocess.Popen(
-        command(*small_run(small_npz, out)), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN
-    )
-    deadline = time.monotonic() + 120
-    while not store.published_models() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    run.send_signal(how)
-    output, _ = run.communicate(timeout=60)
-    models = {path: path.stat().st_mtime_ns for path in out.glob("models/*/manifest.json")}
-    assert models
-    if how == signal.SIGINT:
-        assert run.returncode == 130
-        assert "the same command goes on from there" in output
-    second = salun_grid(*small_run(small_npz, out))
-    assert second.returncode == 0, second.stderr
-    assert methods_landed(out) == ALL
-    assert models == {path: path.stat().st_mtime_ns for path in models}
-
-
-def test_a_failed_job_is_told_and_the_rest_completes(small_npz: Path, tmp_path: Path) -> None:
-    """The retrain-again of seed 0 cannot publish: a folder stands where its row should go."""
-    out = tmp_path / "out"
-    from grid.plan import make_plan
-    from tests.grid.studies import small_study
-
     words = small_run(small_npz, out)
-    plan = make_plan(small_study(small_npz, seeds=(0, 1)))
-    victim = next(job for job in plan.jobs.values() if job.method == "retrain-again")
-    Store(str(out)).create()
-    (out / "results" / "epochs" / f"{victim.model_key}.parquet").mkdir(parents=True)
+
+    output, status = stopped_after(1, signal.SIGINT, words, out)
+    assert status == 130
+    assert "the same command goes on from there" in output
+    after_stop = times_of(out)
+
+    _, status = stopped_after(3, signal.SIGKILL, words, out)
+    assert status == -signal.SIGKILL
+    after_kill = times_of(out)
+
+    victim = unfinished(small_npz, out)
+    in_the_way = out / "results" / "predictions" / f"{victim.key}.parquet"
+    in_the_way.mkdir(parents=True)
     run = salun_grid(*words)
-    assert run.returncode == 1
+    assert run.returncode == 1, run.stderr
     assert f"FAILED {victim.label}" in run.stdout
     log = out / "logs" / f"{victim.key}.txt"
     assert "IsADirectoryError" in log.read_text()
     assert str(log) in run.stdout
+    in_the_way.rmdir()
     assert len(methods_landed(out)) == 7
-    (out / "results" / "epochs" / f"{victim.model_key}.parquet").rmdir()
-    assert salun_grid(*words).returncode == 0
+
+    run = salun_grid(*words)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert "1 jobs done" in run.stdout
+    assert "Table 1. Forget rate 10%" in run.stdout
+    assert f"salun-analysis report {out}" in run.stdout
+    assert (out / "figures" / "average_gap.png").stat().st_size > 10_000
     assert methods_landed(out) == ALL
+    finished = times_of(out)
+    assert len(finished) == 2 * (2 + 2 * 2 + 2) + 2 * (2 + 2 + 2 + 2) + 2 * 4
+
+    again = salun_grid(*words)
+    assert again.returncode == 0
+    assert "Nothing to do: all 10 jobs of demo are done" in again.stdout
+    assert "Table 1. Forget rate 10%" in again.stdout
+    assert finished == times_of(out)
+    for earlier in (after_stop, after_kill):
+        assert earlier.items() <= finished.items()
+
+
+def stopped_after(num_models: int, how: signal.Signals, words: list[object], out: Path) -> tuple[str, int]:
+    """Start the run, stop it once so many models are published; returns what it printed and its exit status."""
+    run = subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN)
+    deadline = time.monotonic() + 120
+    while len(Store(str(out)).published_models()) < num_models and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.send_signal(how)
+    output, _ = run.communicate(timeout=60)
+    return output, run.returncode
+
+
+def unfinished(npz: Path, out: Path) -> Job:
+    """A retrain-again that has not landed yet."""
+    rows = Store(str(out)).published_rows()
+    jobs = make_plan(the_same_study(npz)).jobs.values()
+    return next(job for job in jobs if job.method == "retrain-again" and job.key not in rows)
 
 
 @pytest.fixture
@@ -125,8 +136,10 @@ def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: P
     assert methods_landed(out) == ALL
 
 
-def test_an_address_where_no_cluster_is(small_npz: Path, tmp_path: Path) -> None:
-    run = salun_grid(*small_run(small_npz, tmp_path / "out"), "--address", "127.0.0.1:1")
-    assert run.returncode == 2
-    assert "no Ray cluster answers at 127.0.0.1:1" in run.stderr
-    assert "Traceback" not in run.stderr
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1"])
+def test_an_address_where_no_cluster_is(address: str, small_npz: Path, tmp_path: Path) -> None:
+    words = [*map(str, small_run(small_npz, tmp_path / "out")), "--address", address]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert f"no Ray cluster answers at {address}" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
