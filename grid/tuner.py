@@ -35,7 +35,8 @@ def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float],
     """Run every job of `graph` on the connected cluster. What fails is in `graph.failed` afterwards."""
     sources = {job.dataset for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
-    assignment = Assignment(plan.study, datasets, out, resources)
+    # Each trial works in a folder of its own, so the results' folder needs its whole path.
+    assignment = Assignment(plan.study, datasets, str(Path(out).absolute()), resources)
     trainable = tune.with_resources(tune.with_parameters(trial, assignment=assignment), resources)
     with tempfile.TemporaryDirectory(prefix="salun-grid-") as scratch:
         tune.Tuner(

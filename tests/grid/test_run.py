@@ -53,9 +53,12 @@ def times_of(out: Path) -> dict[Path, int]:
 ALL = sorted(2 * ["original", "retrain", "retrain-again", "salun"])
 
 
-def test_stopped_killed_failed_repaired_and_run_again(small_npz: Path, tmp_path: Path) -> None:
-    """One folder through all that happens to it; nothing that is done is ever done again."""
-    out = tmp_path / "out"
+def test_stopped_killed_failed_repaired_and_run_again(
+    small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One folder, named by a relative path, through all that happens to it; what is done is never done again."""
+    monkeypatch.chdir(tmp_path)
+    out = Path("runs/out")
     words = small_run(small_npz, out)
 
     output, status = stopped_after(1, signal.SIGINT, words, out)
