@@ -25,6 +25,7 @@ class Progress:
         self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
+        self.stop_requested = False
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -57,7 +58,9 @@ class Progress:
         self._line(f"FAILED {job.label if job else key}")
 
     def tick(self) -> None:
-        """Redraw the view; in plain mode, a line now and then."""
+        """Redraw the view; in plain mode, a line now and then. Raises KeyboardInterrupt where a stop is asked for."""
+        if self.stop_requested:
+            raise KeyboardInterrupt
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:

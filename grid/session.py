@@ -1,6 +1,9 @@
 """One sitting of a run: Ray up, the missing jobs through Tune, Ray down, what failed told."""
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -13,6 +16,21 @@ from grid.store import Store
 from grid.tuner import run_jobs
 
 FAILED, INTERRUPTED = 1, 130
+
+
+@contextmanager
+def stoppable(progress: Progress) -> Iterator[None]:
+    """Let Ctrl-C stop the run even where Ray swallows the KeyboardInterrupt: the next tick raises it again."""
+
+    def on_interrupt(*_: object) -> None:
+        progress.stop_requested = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_missing(
@@ -34,7 +52,7 @@ def run_missing(
     console.print("Ray starts on this machine …" if address is None else f"Joining Ray at {address} …", markup=False)
     started = time.monotonic()
     try:
-        with connected(address, log_file), progress:
+        with connected(address, log_file), stoppable(progress), progress:
             resources = job_resources(cpus_per_job, gpus_per_job)
             let_jobs_queue(resources)
             run_jobs(plan, graph, out, resources, progress)

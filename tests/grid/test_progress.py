@@ -53,3 +53,11 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "0:03"), (123, "2:03"), (3723, "1:02:03")])
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_stop_that_was_asked_for_is_raised_again_at_the_next_tick() -> None:
+    progress = Progress([], {}, Console(file=io.StringIO()))
+    progress.tick()
+    progress.stop_requested = True
+    with pytest.raises(KeyboardInterrupt):
+        progress.tick()

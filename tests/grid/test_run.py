@@ -32,12 +32,12 @@ def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
 def small_run(npz: Path, out: Path) -> list[object]:
     """Ten jobs: an original and the four methods' rows, at one rate without augmentation, for two seeds."""
     axes = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", "--seed", "1"]
-    return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--out", out]
+    return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--epochs", 40, "--out", out]
 
 
 def the_same_study(npz: Path) -> Study:
     axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("none",)}
-    return narrowed(find_study("demo"), axes, ["training.epochs=2", "unlearning.epochs=1", "model.width=4"])
+    return narrowed(find_study("demo"), axes, ["training.epochs=40", "unlearning.epochs=1", "model.width=4"])
 
 
 def methods_landed(out: Path) -> list[str]:
