@@ -12,6 +12,7 @@ from trainables import augmentation
 from trainables.data import SPLITS, Dataset
 from trainables.protocol import AugmentationConfig, TrainingConfig, UnlearningConfig
 from trainables.seeds import Seeds, generator
+from trainables.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,24 @@ def train(
     augmenter: Augmenter,
     seeds: Seeds,
     on_epoch: OnEpoch = lambda epoch: None,
+    worker: Worker = ALONE,
 ) -> None:
     """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
 
-    SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept.
+    SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept. Every worker of
+    a training calls this with the same arguments and ends with the same weights.
     """
     optimizer = sgd(model, config)
+    wrapped = worker.wrap(model)
     for epoch in range(config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
         labels = data.labels["train"][indices.to(data.device)]
-        on_epoch(one_pass(model, optimizer, data, indices, labels, augmenter, config.batch_size, seeds.order, epoch))
+        on_epoch(
+            one_pass(
+                wrapped, optimizer, data, indices, labels, augmenter, config.batch_size, seeds.order, epoch,
+                worker=worker,
+            )
+        )  # fmt: skip
 
 
 def one_pass(
@@ -101,10 +110,12 @@ def one_pass(
     epoch: int,
     phase: str = "train",
     step: Step | None = None,
+    worker: Worker = ALONE,
 ) -> Epoch:
     """One shuffled pass over the train images `indices` (int64, CPU) towards `labels` (int64, on the device).
 
     `step` replaces `optimizer.step()`. Loss and accuracy are summed on the device and read once at the end.
+    Order and draws are those of the whole pass, whatever the number of workers; each takes its share of a batch.
     """
     started = _now(data.device)
     images, step = data.images["train"], step or optimizer.step
@@ -115,18 +126,21 @@ def one_pass(
     totals = torch.zeros(2, dtype=torch.float64, device=data.device)
     model.train()
     for batch in batches(len(indices), batch_size):
-        x = augmentation.apply(images[shuffled[batch]], draws[batch] if draws else None, augmenter.config)
-        y = labels[positions[batch]]
+        share, batch_images = worker.share(batch), batch.stop - batch.start
+        x = augmentation.apply(images[shuffled[share]], draws[share] if draws else None, augmenter.config)
+        y = labels[positions[share]]
         logits = model(x)
-        loss = nn.functional.cross_entropy(logits, y)
+        # The mean over the global batch, times what DDP divides by.
+        loss = nn.functional.cross_entropy(logits, y, reduction="sum") * (worker.world / batch_images)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         step()
-        totals += torch.stack([loss.detach() * len(y), (logits.detach().argmax(1) == y).sum()])
-    loss_sum, correct = (totals / len(indices)).tolist()
+        loss_sum = loss.detach() * (batch_images / worker.world)
+        totals += torch.stack([loss_sum, (logits.detach().argmax(1) == y).sum()])
+    mean_loss, correct = (worker.total(totals) / len(indices)).tolist()
     learning_rate = optimizer.param_groups[0]["lr"]
     seconds = _now(data.device) - started
-    return Epoch(epoch, phase, loss_sum, 100 * correct, learning_rate, seconds, len(indices))
+    return Epoch(epoch, phase, mean_loss, 100 * correct, learning_rate, seconds, len(indices))
 
 
 def batches(num_images: int, batch_size: int) -> Iterator[slice]:

@@ -1,0 +1,74 @@
+"""A training by several workers is the training by one: same batches, same statistics, same weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from trainables.model import build_model
+from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, Epoch, ResidentData, train
+from trainables.workers import ALONE, Worker
+
+NUM_IMAGES = 41
+CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05)
+
+
+def train_small(worker: Worker, config: TrainingConfig = CONFIG) -> tuple[dict, list[Epoch]]:
+    """Weights and epochs in float64, where nothing but rounding at 1e-16 tells one order of sums from another."""
+    torch.set_default_dtype(torch.float64)
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (NUM_IMAGES,), generator=random)
+    images = torch.randint(0, 150, (NUM_IMAGES, 12, 12, 1), generator=random) + 50 * labels[:, None, None, None]
+    splits = ("train", "val", "test")
+    data = ResidentData(
+        {split: images.to(torch.uint8) for split in splits}, dict.fromkeys(splits, labels), num_classes=3
+    )
+    model = build_model(ModelConfig(width=4), 3, seed=0).double()
+    augmenter = Augmenter("default+ra", AugmentationConfig(), 0)
+    epochs: list[Epoch] = []
+    train(model, data, torch.arange(NUM_IMAGES), config, augmenter, Seeds.all(0), epochs.append, worker)
+    return model.state_dict(), epochs
+
+
+def one_worker(rank: int, world: int, folder: str, config: TrainingConfig) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+    state, epochs = train_small(Worker(rank, world), config)
+    torch.save((state, [(e.loss, e.accuracy_percent) for e in epochs]), Path(folder, f"{rank}.pt"))
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def float32_again():
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+# 41 images: the last batch of 8 has one image, which joins the one before; of 10, one image for several workers.
+@pytest.mark.parametrize(("world", "batch_size"), [(2, 8), (3, 13)])
+@pytest.mark.usefixtures("float32_again")
+def test_several_workers_end_with_the_weights_of_one(world: int, batch_size: int, tmp_path: Path) -> None:
+    config = replace(CONFIG, batch_size=batch_size)
+    mp.spawn(one_worker, (world, str(tmp_path), config), nprocs=world)
+    alone, epochs = train_small(ALONE, config)
+    for rank in range(world):
+        state, measured = torch.load(tmp_path / f"{rank}.pt")
+        assert list(state) == list(alone)
+        for name in alone:
+            torch.testing.assert_close(state[name], alone[name], rtol=1e-9, atol=1e-11)
+        for (loss, accuracy), epoch in zip(measured, epochs, strict=True):
+            assert loss == pytest.approx(epoch.loss, rel=1e-9)
+            assert accuracy == epoch.accuracy_percent
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_shares_part_every_batch(world: int) -> None:
+    for batch in (slice(0, 8), slice(8, 9), slice(3, 14)):
+        shares = [list(range(100))[Worker(rank, world).share(batch)] for rank in range(world)]
+        assert sorted(image for share in shares for image in share) == list(range(100))[batch]
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
