@@ -79,7 +79,16 @@ def plan(**options: object) -> None:
     type=click.FloatRange(min=0),
     help="GPUs, or a part of one  [default: 1 where there are]",
 )
-def run(address: str | None, cpus_per_job: float | None, gpus_per_job: float | None, **options: object) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Workers of each training; each holds what a job holds.",
+)
+def run(
+    address: str | None, cpus_per_job: float | None, gpus_per_job: float | None, workers: int, **options: object
+) -> None:
     """Run what STUDY lacks in its folder, then print the folder's tables and draw its figure.
 
     STUDY is demo, paper, strict, or a path to a .toml file. The same command again does only what is missing.
@@ -87,7 +96,7 @@ def run(address: str | None, cpus_per_job: float | None, gpus_per_job: float | N
     from grid.commands import chosen_study, run_study
 
     study, out = chosen_study(options)
-    sys.exit(run_study(study, out, address, cpus_per_job, gpus_per_job))
+    sys.exit(run_study(study, out, address, cpus_per_job, gpus_per_job, workers))
 
 
 @main.command()

@@ -80,9 +80,14 @@ def let_jobs_queue(resources: dict[str, float]) -> None:
     process and stops it: the second process would never come up, and half the machine would idle. What waits
     is also what an autoscaling cluster grows for.
     """
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * groups_at_once(resources, 1)))
+
+
+def groups_at_once(resources: dict[str, float], workers: int) -> int:
+    """How many groups of workers that hold `resources` each the cluster has room for now; 1 at least."""
     cluster = ray.cluster_resources()
     slots = min(int(cluster.get(name, 0) // amount) for name, amount in resources.items())
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * slots))
+    return max(1, slots // workers)
 
 
 def job_resources(cpus_per_job: float | None, gpus_per_job: float | None) -> dict[str, float]:

@@ -53,7 +53,7 @@ def describe_plan(study: Study, out: str) -> str:
 
 
 def run_study(
-    study: Study, out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None
+    study: Study, out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None, workers: int
 ) -> int:
     """Run what is missing and print the results; returns the exit status."""
     store = Store(out)
@@ -70,7 +70,7 @@ def run_study(
     if missing:
         from grid.session import run_missing  # imports Ray
 
-        status = run_missing(plan, missing, store, address, cpus_per_job, gpus_per_job)
+        status = run_missing(plan, missing, store, address, cpus_per_job, gpus_per_job, workers)
     else:
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of {study.name} are done in {out}.")
     if status == 0:

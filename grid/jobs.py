@@ -21,6 +21,7 @@ from trainables.model import ResNet18, build_model
 from trainables.prediction import predict
 from trainables.protocol import to_json
 from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
+from trainables.workers import ALONE, Worker
 
 Report = Callable[[Epoch], None]
 
@@ -34,6 +35,7 @@ class Workplace:
     store: Store
     device: torch.device
     report: Report
+    worker: Worker = ALONE
 
     @property
     def info(self) -> DatasetInfo:
@@ -53,7 +55,10 @@ def resident(dataset: Dataset, device: torch.device) -> ResidentData:
 
 
 def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None]) -> None:
-    """Do `job` and publish it. `fit` runs a training loop (Ray Train's wrapper, or a plain call in a test)."""
+    """Do `job` and publish it. `fit` runs a training loop (Ray Train's wrapper, or a plain call).
+
+    Of several workers, each calls this; all train, the first publishes and evaluates.
+    """
     started = time.perf_counter()
     data = resident(place.dataset, place.device)
     load_seconds = time.perf_counter() - started
@@ -63,7 +68,7 @@ def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None
             unlearn_model(job, place, data)
         else:
             fit(lambda: train_model(job, place, data))
-    if job.kind != "original":
+    if job.kind != "original" and place.worker.rank == 0:
         evaluate_model(job, place, data, load_seconds)
 
 
@@ -75,8 +80,9 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
     started = time.perf_counter()
-    train(model, data, retain, protocol.training, augmenter, seeds, recorder(epochs, place.report))
-    publish_model(job, place, model, epochs, {"mask": 0.0, "train": time.perf_counter() - started})
+    train(model, data, retain, protocol.training, augmenter, seeds, recorder(epochs, place.report), place.worker)
+    if place.worker.rank == 0:
+        publish_model(job, place, model, epochs, {"mask": 0.0, "train": time.perf_counter() - started})
 
 
 def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:
@@ -139,7 +145,7 @@ def publish_model(
         "image_size": place.info.image_size,
         "protocol": to_json(place.study.protocol),
         "seconds": seconds,
-        "num_workers": 1,
+        "num_workers": place.worker.world,
         "device_name": device_name(str(place.device)),
         "code_version": code_version(),
         "torch_version": torch.__version__,

@@ -40,6 +40,7 @@ def run_missing(
     address: str | None,
     cpus_per_job: float | None,
     gpus_per_job: float | None,
+    workers: int,
 ) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
     out, console = str(store.root), Console(soft_wrap=True)
@@ -55,7 +56,7 @@ def run_missing(
         with connected(address, log_file), stoppable(progress), progress:
             resources = job_resources(cpus_per_job, gpus_per_job)
             let_jobs_queue(resources)
-            run_jobs(plan, graph, out, resources, progress)
+            run_jobs(plan, graph, out, resources, workers, progress)
     except KeyboardInterrupt:
         console.print(f"Stopped. What is done stays in {out}; the same command goes on from there.", markup=False)
         return INTERRUPTED

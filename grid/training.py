@@ -5,11 +5,44 @@ milliseconds where a worker group of its own costs some twenty seconds.
 """
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from ray.train import ScalingConfig
+import ray.train
+from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from trainables.workers import Worker
 
 
 def fit(loop: Callable[[], None]) -> None:
     """Run `loop`, a whole training that publishes its model, under Ray Train on this process's device."""
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
+
+
+def fit_together(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    num_workers: int,
+    resources: dict[str, float],
+    folder: Path,
+) -> None:
+    """Run `loop(config)` in `num_workers` processes that each hold `resources`; their reports go to Tune.
+
+    `folder` must be seen by every machine. Raises Ray Train's error when a worker fails.
+    """
+    TorchTrainer(
+        loop,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=num_workers, use_gpu=bool(resources.get("GPU")), resources_per_worker=resources
+        ),
+        run_config=RunConfig(name="train", storage_path=str(folder.absolute()), callbacks=[TuneReportCallback()]),
+    ).fit()
+
+
+def this_worker() -> Worker:
+    """Which worker of its group this process is; for use inside the loop of `fit_together`."""
+    context = ray.train.get_context()
+    return Worker(context.get_world_rank(), context.get_world_size())
