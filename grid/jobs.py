@@ -14,6 +14,7 @@ from grid.plan import Job
 from grid.provenance import code_version, device_name
 from grid.store import Store
 from grid.study import Study
+from trainables.checkpoint import Checkpoints
 from trainables.data import Dataset, DatasetInfo
 from trainables.forget import retain_set, uniform_forget_set
 from trainables.methods import Unlearning, unlearn
@@ -24,6 +25,9 @@ from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
 from trainables.workers import ALONE, Worker
 
 Report = Callable[[Epoch], None]
+
+# A killed training loses the current epoch at most, or this long where epochs are shorter.
+CHECKPOINT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,25 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
     model = build_model(protocol.model, data.num_classes, seeds.initialisation).to(data.device)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
-    started = time.perf_counter()
-    train(model, data, retain, protocol.training, augmenter, seeds, recorder(epochs, place.report), place.worker)
+    checkpoints = Checkpoints(
+        load=lambda: place.store.read_checkpoint(job.model_key),
+        save=lambda state: place.store.publish_checkpoint(job.model_key, state),
+        min_seconds=CHECKPOINT_SECONDS,
+    )
+    train(
+        model,
+        data,
+        retain,
+        protocol.training,
+        augmenter,
+        seeds,
+        recorder(epochs, place.report),
+        place.worker,
+        checkpoints,
+    )
     if place.worker.rank == 0:
-        publish_model(job, place, model, epochs, {"mask": 0.0, "train": time.perf_counter() - started})
+        publish_model(job, place, model, epochs, {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs)})
+        place.store.drop_checkpoint(job.model_key)
 
 
 def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:

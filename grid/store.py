@@ -3,6 +3,7 @@
 OUT/format.json                     what this folder is, and its schema's version
 OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
 OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
+OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
 OUT/logs/                           what Ray said, and each failed job's traceback
 """
@@ -59,6 +60,18 @@ class Store:
     def read_manifest(self, key: str) -> dict[str, Any]:
         """What a published model is and how it came to be."""
         return json.loads(self.path("models", key, "manifest.json").read_text())
+
+    def publish_checkpoint(self, key: str, state: bytes) -> None:
+        """Keep the state of an unfinished training, in place of an earlier one."""
+        self.publish(state, "checkpoints", f"{key}.safetensors")
+
+    def read_checkpoint(self, key: str) -> bytes | None:
+        """The last state of the training of model `key`, or None."""
+        path = self.path("checkpoints", f"{key}.safetensors")
+        return path.read_bytes() if path.exists() else None
+
+    def drop_checkpoint(self, key: str) -> None:
+        self.path("checkpoints", f"{key}.safetensors").unlink(missing_ok=True)
 
     def publish_table(self, table: str, key: str, columns: dict[str, Any]) -> None:
         """Publish the rows of one job in `table`; `columns` must fit its schema."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables import augmentation
+from trainables.checkpoint import NO_CHECKPOINTS, Checkpoints, pack, unpack
 from trainables.data import SPLITS, Dataset
 from trainables.protocol import AugmentationConfig, TrainingConfig, UnlearningConfig
 from trainables.seeds import Seeds, generator
@@ -79,23 +80,41 @@ def train(
     seeds: Seeds,
     on_epoch: OnEpoch = lambda epoch: None,
     worker: Worker = ALONE,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> None:
     """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
 
     SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept. Every worker of
-    a training calls this with the same arguments and ends with the same weights.
+    a training calls this with the same arguments and ends with the same weights. A training that finds its own
+    state in `checkpoints` goes on from there, to the same weights; `on_epoch` then gets the earlier epochs again.
     """
     optimizer = sgd(model, config)
-    wrapped = worker.wrap(model)
-    for epoch in range(config.epochs):
+    state = checkpoints.load()
+    epochs = unpack(state, model, optimizer) if state else []
+    for done in epochs:
+        on_epoch(done)
+    wrapped, saved_at = worker.wrap(model), time.monotonic()
+    for epoch in range(len(epochs), config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
         labels = data.labels["train"][indices.to(data.device)]
-        on_epoch(
+        epochs.append(
             one_pass(
-                wrapped, optimizer, data, indices, labels, augmenter, config.batch_size, seeds.order, epoch,
+                wrapped,
+                optimizer,
+                data,
+                indices,
+                labels,
+                augmenter,
+                config.batch_size,
+                seeds.order,
+                epoch,
                 worker=worker,
             )
-        )  # fmt: skip
+        )
+        on_epoch(epochs[-1])
+        if worker.rank == 0 and time.monotonic() - saved_at >= checkpoints.min_seconds:
+            checkpoints.save(pack(model, optimizer, epochs))
+            saved_at = time.monotonic()
 
 
 def one_pass(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -12,11 +13,15 @@ from safetensors.torch import load as load_safetensors
 from analysis.metrics import Attack, Predictions, evaluate
 from analysis.results import open_table, read_runs
 from analysis.schemas import SCHEMAS
+from grid import jobs
+from grid.jobs import Workplace, run_job
 from grid.plan import Plan, make_plan, missing_jobs
 from grid.store import Store
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
+from trainables import training
 from trainables.data import load
 from trainables.model import ResNet18
+from trainables.training import Epoch
 
 
 @pytest.fixture
@@ -33,6 +38,48 @@ def test_every_job_lands_once(landed: tuple[Plan, Store]) -> None:
     assert sorted(run["method"] for run in runs) == ["original", "retrain", "retrain-again", "salun"]
     assert len({run["job_key"] for run in runs}) == 4
     assert store.published_models() == {job.model_key for job in plan.jobs.values()}
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(
+    landed: tuple[Plan, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, undisturbed = landed
+    job = next(job for job in plan.jobs.values() if job.method == "retrain")
+    store, dataset = Store(str(tmp_path / "killed")), load(plan.datasets[job.dataset])
+    store.create()
+    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", 0.0)
+    reported: list[int] = []
+
+    def die_in_the_last(epoch: Epoch) -> None:
+        reported.append(epoch.epoch)
+        if reported == [0, 1]:
+            raise KeyboardInterrupt
+
+    place = Workplace(plan.study, dataset, store, torch.device("cpu"), die_in_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, place, lambda loop: loop())
+    assert store.read_checkpoint(job.model_key) and not store.published_rows()
+    trained = epochs_trained(monkeypatch)
+    run_job(job, place, lambda loop: loop())
+    assert reported == [0, 1, 0, 1]
+    assert trained == [1], "the first epoch is not trained again"
+    assert store.read_checkpoint(job.model_key) is None
+    assert store.read_weights(job.model_key) == undisturbed.read_weights(job.model_key)
+    assert store.published_rows() == {job.key}
+
+
+def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The epochs that are trained from now on."""
+    epochs: list[int] = []
+    one_pass = training.one_pass
+
+    def counted(*arguments: Any, **options: Any) -> Epoch:
+        epoch = one_pass(*arguments, **options)
+        epochs.append(epoch.epoch)
+        return epoch
+
+    monkeypatch.setattr(training, "one_pass", counted)
+    return epochs
 
 
 def test_what_lands_has_the_published_schema(landed: tuple[Plan, Store]) -> None:

@@ -1,0 +1,54 @@
+"""The state of an unfinished training as bytes: safetensors, with the epochs done so far in their metadata."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+if TYPE_CHECKING:
+    from trainables.training import Epoch
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a training keeps its state. `load` gives the last saved bytes or None, `save` puts others in their place.
+
+    A state is saved after an epoch, unless the last one is younger than `min_seconds`.
+    """
+
+    load: Callable[[], bytes | None] = lambda: None
+    save: Callable[[bytes], None] = lambda state: None
+    min_seconds: float = float("inf")
+
+
+NO_CHECKPOINTS = Checkpoints()
+
+
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: "list[Epoch]") -> bytes:
+    """Weights, buffers, momenta and the epochs done. Random streams need no state: each epoch names its own."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for i, parameter in enumerate(model.parameters()):
+        momentum = optimizer.state[parameter].get("momentum_buffer")
+        tensors |= {} if momentum is None else {f"momentum.{i}": momentum}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save(tensors, {"epochs": json.dumps([asdict(epoch) for epoch in epochs])})
+
+
+def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> "list[Epoch]":
+    """Put a packed state into `model` and `optimizer`; returns the epochs done."""
+    from trainables.training import Epoch
+
+    tensors = load(state)
+    model.load_state_dict(
+        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    )
+    for i, parameter in enumerate(model.parameters()):
+        if f"momentum.{i}" in tensors:
+            momentum = torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"momentum.{i}"])
+            optimizer.state[parameter]["momentum_buffer"] = momentum
+    header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
+    return [Epoch(**epoch) for epoch in json.loads(header["__metadata__"]["epochs"])]
