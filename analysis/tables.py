@@ -125,7 +125,7 @@ def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
         if row[0] != dataset:
             dataset = row[0]
             box.add_section()
-            box.add_row(f"[bold]{stack(escape(dataset))}[/bold]")
+            box.add_row(f"[bold]{escape(stack(dataset))}[/bold]")
         elif previous and previous[:2] != row[:2]:
             box.add_section()
         box.add_row(*map(escape, map(stack, row[1:])))
@@ -181,4 +181,3 @@ FORMATS: dict[str, Callable[[list[Table]], str]] = {
     "csv": to_csv,
     "latex": to_latex,
 }
-SUFFIXES = {"terminal": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}

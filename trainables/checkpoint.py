@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import nn
-
-if TYPE_CHECKING:
-    from trainables.training import Epoch
 
 
 @dataclass(frozen=True)
@@ -28,20 +25,18 @@ class Checkpoints:
 NO_CHECKPOINTS = Checkpoints()
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: "list[Epoch]") -> bytes:
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[str, Any]]) -> bytes:
     """Weights, buffers, momenta and the epochs done. Random streams need no state: each epoch names its own."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for i, parameter in enumerate(model.parameters()):
         momentum = optimizer.state[parameter].get("momentum_buffer")
         tensors |= {} if momentum is None else {f"momentum.{i}": momentum}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(tensors, {"epochs": json.dumps([asdict(epoch) for epoch in epochs])})
+    return save(tensors, {"epochs": json.dumps(epochs)})
 
 
-def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> "list[Epoch]":
+def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Put a packed state into `model` and `optimizer`; returns the epochs done."""
-    from trainables.training import Epoch
-
     tensors = load(state)
     model.load_state_dict(
         {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
@@ -51,4 +46,4 @@ def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
             momentum = torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"momentum.{i}"])
             optimizer.state[parameter]["momentum_buffer"] = momentum
     header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
-    return [Epoch(**epoch) for epoch in json.loads(header["__metadata__"]["epochs"])]
+    return json.loads(header["__metadata__"]["epochs"])

@@ -41,7 +41,7 @@ WrapStep = Callable[[torch.optim.Optimizer], Step]
 
 @dataclass(frozen=True)
 class Method:
-    """`unlearn` does the work; `masked` asks for the saliency mask; `num_passes` counts epochs over D_i."""
+    """`unlearn` does the work; `masked` asks for the saliency mask; `trains` is False for the no-op."""
 
     unlearn: Callable[[Unlearning, WrapStep], None]
     masked: bool

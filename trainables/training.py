@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import torch
@@ -90,13 +90,13 @@ def train(
     """
     optimizer = sgd(model, config)
     state = checkpoints.load()
-    epochs = unpack(state, model, optimizer) if state else []
+    epochs = [Epoch(**done) for done in unpack(state, model, optimizer)] if state else []
     for done in epochs:
         on_epoch(done)
+    labels = data.labels["train"][indices.to(data.device)]
     wrapped, saved_at = worker.wrap(model), time.monotonic()
     for epoch in range(len(epochs), config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
-        labels = data.labels["train"][indices.to(data.device)]
         epochs.append(
             one_pass(
                 wrapped,
@@ -113,7 +113,7 @@ def train(
         )
         on_epoch(epochs[-1])
         if worker.rank == 0 and time.monotonic() - saved_at >= checkpoints.min_seconds:
-            checkpoints.save(pack(model, optimizer, epochs))
+            checkpoints.save(pack(model, optimizer, [asdict(done) for done in epochs]))
             saved_at = time.monotonic()
 
 
