@@ -18,6 +18,7 @@ class ResNet18(nn.Module):
     def __init__(self, config: ModelConfig, num_classes: int) -> None:
         super().__init__()
         self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
+        self.bf16 = config.precision == "bf16"
         width = config.width
         if config.stem == "imagenet":
             self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -36,10 +37,19 @@ class ResNet18(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images / 255 if images.dtype == torch.uint8 else images
         x = (x - self.pixel_mean) / self.pixel_std
+        if not self.bf16:
+            return self.fc(self.features(x))
+        with torch.autocast(x.device.type, torch.bfloat16):
+            features = self.features(x)
+        # 8 bits of mantissa would tie the probabilities that the membership attack ranks.
+        return self.fc(features.float())
+
+    def features(self, x: Tensor) -> Tensor:
+        """Normalised images, float (N, 3, H, W) → the last layer's input, (N, 8 · width)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
-        return self.fc(torch.flatten(self.avgpool(x), 1))
+        return torch.flatten(self.avgpool(x), 1)
 
 
 class BasicBlock(nn.Module):

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from trainables.errors import InputError, unknown_choice
 
 STEMS = ("3x3", "imagenet")
+PRECISIONS = ("fp32", "bf16")
 MASK_MODES = ("leaky", "hard")
 NON_MEMBERS = ("test", "val")
 MEMBERS = ("first", "balanced")
@@ -21,10 +22,14 @@ MEMBERS = ("first", "balanced")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """ResNet-18. `width` is the channels of the first stage: 64 is ResNet-18 proper, less is for demos."""
+    """ResNet-18. `width` is the channels of the first stage: 64 is ResNet-18 proper, less is for demos.
+
+    `precision` is what the convolutions compute in; weights, BatchNorm's statistics and logits are float32 always.
+    """
 
     stem: str = "3x3"
     width: int = 64
+    precision: str = "fp32"
     pixel_mean: float = 0.5
     pixel_std: float = 0.5
 
@@ -192,6 +197,7 @@ RULES: dict[str, Rule] = {
     "image_size": (lambda side: side == 0 or 8 <= side <= 512, "0 (the dataset's own) or from 8 to 512 pixels"),
     "model.stem": _one_of(STEMS),
     "model.width": _between(1, 512, " channels"),
+    "model.precision": _one_of(PRECISIONS),
     "model.pixel_mean": (isfinite, "a finite number"),
     "model.pixel_std": _above_zero(),
     **{f"training.{name}": rule for name, rule in _LOOP_RULES.items()},
