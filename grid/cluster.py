@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 # Before Ray is imported: no result files of Tune's own (the Parquet is ours), no `uv run` around each worker,
@@ -30,37 +30,46 @@ from trainables.errors import InputError
 
 @contextmanager
 def connected(address: str | None, log_file: Path) -> Iterator[None]:
-    """Ray, local when `address` is None, with everything that Ray logs in `log_file`; left at the end.
+    """Ray, local when `address` is None, with everything that Ray logs or prints in `log_file`; left at the end.
 
-    Raises InputError when nothing answers at `address`.
+    What we print meanwhile needs a stream that was taken before. Raises InputError when nothing answers at `address`.
     """
-    handler = logging.FileHandler(log_file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    with noise_in(log_file):
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                namespace="salun-grid",
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if address is None:
+                raise
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"cannot join the Ray cluster at {address} ({reason}); the log is {log_file}.") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def noise_in(log_file: Path) -> Iterator[None]:
+    """Log records, warnings and prints (Ray prints that a process died) into `log_file`."""
     loggers = [logging.getLogger(name) for name in ("ray", "py.warnings")]
-    for logger in loggers:
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-    logging.captureWarnings(True)
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            namespace="salun-grid",
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"cannot join the Ray cluster at {address} ({reason}); the log is {log_file}.") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        logging.captureWarnings(False)
+    with log_file.open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for logger in loggers:
-            logger.handlers.clear()
-        handler.close()
+            logger.handlers[:] = [handler]
+            logger.propagate = False
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for logger in loggers:
+                logger.handlers.clear()
 
 
 def check_address(address: str) -> None:

@@ -26,7 +26,15 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
         self.stop_requested = False
-        self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self.live = None
+        if console.is_terminal:
+            self.live = Live(
+                console=console,
+                refresh_per_second=4,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
 
     def __enter__(self) -> "Progress":
         if self.live:
@@ -51,6 +59,11 @@ class Progress:
         self.done += 1
         self.done_images += job.train_images
         self._line(f"done {job.label}")
+
+    def restart(self, key: str) -> None:
+        """A job whose process died waits to go on from its last epoch."""
+        job, _ = self.running.pop(key)
+        self._line(f"its process died, starting again: {job.label}")
 
     def fail(self, key: str) -> None:
         job, _ = self.running.pop(key, (None, None))

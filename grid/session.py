@@ -1,6 +1,7 @@
 """One sitting of a run: Ray up, the missing jobs through Tune, Ray down, what failed told."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def run_missing(
     workers: int,
 ) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
-    out, console = str(store.root), Console(soft_wrap=True)
+    out, console = str(store.root), Console(file=sys.stdout, soft_wrap=True)
     log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
     graph = JobGraph(missing, set(), lambda job: job.train_images)
     protocol = plan.study.protocol

@@ -1,43 +1,23 @@
 """The one Tune run of a study: each trial is a job; a job starts when what it needs is published."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import ray
-import ray.train
-import torch
 from ray import tune
 from ray.tune.search import Searcher
 
 from grid.cluster import groups_at_once
 from grid.graph import JobGraph
-from grid.jobs import Workplace, run_job
 from grid.plan import Job, Plan
 from grid.progress import Progress
-from grid.store import Store
-from grid.study import Study
-from grid.training import fit, fit_together, this_worker
+from grid.trial import Assignment, trial
 from trainables.data import load
-from trainables.training import Epoch
-from trainables.workers import ALONE, Worker
 
-
-@dataclass(frozen=True)
-class Assignment:
-    """What every trial is given beside its own job; `datasets` are references into Ray's object store."""
-
-    study: Study
-    datasets: dict[str, ray.ObjectRef]
-    out: str
-    resources: dict[str, float]
-    workers: int
-
-    def together(self, kind: str) -> bool:
-        """Whether a job of this kind is done by several workers: a training is, where there are several."""
-        return self.workers > 1 and kind != "unlearn"
+# How often a job is started again whose process died or whose machine went away.
+MAX_RESTARTS = 3
 
 
 def run_jobs(
@@ -69,41 +49,13 @@ def run_jobs(
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                name="jobs", storage_path=scratch, callbacks=[GridCallback(graph, progress)], verbose=0
+                name="jobs",
+                storage_path=scratch,
+                callbacks=[GridCallback(graph, progress)],
+                failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
+                verbose=0,
             ),
         ).fit()
-
-
-def trial(config: dict[str, Any], assignment: Assignment) -> None:
-    """One job, in a warm process of Ray's, or in the workers that it starts."""
-    job = Job(**config["job"])
-    if assignment.together(job.kind):
-        folder = Path(assignment.out, "logs", "train", job.key)
-        group = {"job": job, "assignment": assignment}
-        fit_together(work_together, group, assignment.workers, assignment.resources, folder)
-    else:
-        work(job, assignment, ALONE, fit, tune.report)
-    tune.report({"done": True})
-
-
-def work_together(config: dict[str, Any]) -> None:
-    """The share of one worker of a group in its job."""
-    work(config["job"], config["assignment"], this_worker(), lambda loop: loop(), ray.train.report)
-
-
-def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
-    """Do `job` on this process's device, with a report after each epoch."""
-    torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
-    device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
-    images = 0
-
-    def report(epoch: Epoch) -> None:
-        nonlocal images
-        images += epoch.num_images
-        report_metrics({"epoch": epoch.epoch + 1, "images": images, "images_per_second": epoch.images_per_second})
-
-    dataset = ray.get(assignment.datasets[job.dataset])
-    run_job(job, Workplace(assignment.study, dataset, Store(assignment.out), device, report, worker), fit)
 
 
 class JobSearcher(Searcher):
@@ -163,12 +115,20 @@ class GridCallback(tune.Callback):
             self.progress.advance(trial.config["job"]["key"], result)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        key = trial.config["job"]["key"]
-        self.graph.finish(key)
-        self.progress.finish(key)
+        key, reason = trial.config["job"]["key"], trial.last_result["failed"]
+        if reason:
+            self._fail(key, reason)
+        else:
+            self.graph.finish(key)
+            self.progress.finish(key)
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.progress.restart(trial.config["job"]["key"])
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        key = trial.config["job"]["key"]
         # get_error() reads the copy in Tune's storage, which comes only later.
-        self.graph.fail(key, Path(trial.error_file).read_text())
+        self._fail(trial.config["job"]["key"], Path(trial.error_file).read_text())
+
+    def _fail(self, key: str, reason: str) -> None:
+        self.graph.fail(key, reason)
         self.progress.fail(key)

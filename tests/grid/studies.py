@@ -12,6 +12,7 @@ from grid.study import STUDIES, Study
 from trainables.data import load
 from trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
 from trainables.training import Epoch
+from trainables.workers import ALONE, Worker
 
 PROTOCOL = replace(
     STUDIES["demo"].protocol,
@@ -31,12 +32,12 @@ def small_study(source: Path, **axes: tuple) -> Study:
     return replace(STUDIES["demo"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
 
 
-def run_without_ray(plan: Plan, store: Store) -> list[Epoch]:
+def run_without_ray(plan: Plan, store: Store, worker: Worker = ALONE) -> list[Epoch]:
     """Run every job of `plan` in this process, in plan order; returns the reported epochs."""
     store.create()
     epochs: list[Epoch] = []
     for job in plan.jobs.values():
         dataset = load(plan.datasets[job.dataset])
-        place = Workplace(plan.study, dataset, store, torch.device("cpu"), epochs.append)
+        place = Workplace(plan.study, dataset, store, torch.device("cpu"), epochs.append, worker)
         run_job(job, place, lambda loop: loop())
     return epochs

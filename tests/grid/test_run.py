@@ -4,19 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from analysis.results import open_table, read_runs
+from analysis.results import read_runs
 from grid.cli import main
 from grid.plan import Job, make_plan
 from grid.store import Store
 from grid.study import Study, find_study, narrowed
+from tests.grid.processes import wait_until
 from tests.grid.studies import SMALL_SETTINGS
 
 PLAIN = {"PYTHONWARNINGS": "default", "COLUMNS": "200"}
@@ -106,9 +105,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 def stopped_after(num_models: int, how: signal.Signals, words: list[object], out: Path) -> tuple[str, int]:
     """Start the run, stop it once so many models are published; returns what it printed and its exit status."""
     run = subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN)
-    deadline = time.monotonic() + 120
-    while len(Store(str(out)).published_models()) < num_models and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(Store(str(out)).published_models()) >= num_models)
     run.send_signal(how)
     output, _ = run.communicate(timeout=60)
     return output, run.returncode
@@ -138,24 +135,6 @@ def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: P
     run = salun_grid(*small_run(small_npz, out), "--address", cluster)
     assert run.returncode == 0, run.stderr
     assert methods_landed(out) == ALL
-
-
-def test_two_workers_are_one_training(small_npz: Path, tmp_path: Path) -> None:
-    """A retrain by two workers of Ray Train ends where one worker's does, and its key does not say who did it."""
-    axes = ["--forget-rate", "0.1", "--augmentation", "default", "--seed", "0", "--method", "retrain"]
-    found = []
-    for workers in (1, 2):
-        out = tmp_path / f"by-{workers}"
-        words = ["run", "demo", "--dataset", small_npz, *axes, *SMALL_SETTINGS, "--workers", workers, "--out", out]
-        run = salun_grid(*words)
-        assert run.returncode == 0, run.stdout + run.stderr
-        (row,) = read_runs(out)
-        assert row["num_workers"] == workers
-        logits = open_table(out, "predictions").to_table()["logits"].combine_chunks().values.to_numpy()
-        found.append((row["job_key"], logits))
-    (one_key, one), (two_key, two) = found
-    assert one_key == two_key
-    np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1"])

@@ -1,0 +1,93 @@
+"""One trial of the Tune run: a job, in a warm process of Ray's or in a group of workers.
+
+A job that raises has failed, and its trial ends well and says why. A process that dies fails its trial, which Tune
+then starts again; so does a group's worker that raises, as it does where its neighbour died.
+"""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray import tune
+
+from grid.jobs import Workplace, run_job
+from grid.plan import Job
+from grid.store import Store
+from grid.study import Study
+from grid.training import fit, fit_together, this_worker
+from trainables.training import Epoch
+from trainables.workers import ALONE, Worker
+
+# A group stands still at each report until Ray Train's controller has come round to fetch it.
+GROUP_REPORTS = 20
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every trial is given beside its own job; `datasets` are references into Ray's object store."""
+
+    study: Study
+    datasets: dict[str, ray.ObjectRef]
+    out: str
+    resources: dict[str, float]
+    workers: int
+
+    def together(self, kind: str) -> bool:
+        """Whether a job of this kind is done by several workers: a training is, where there are several."""
+        return self.workers > 1 and kind != "unlearn"
+
+
+def trial(config: dict[str, Any], assignment: Assignment) -> None:
+    """Do the job of `config`; the last report has `failed`, a traceback or "" where all went well."""
+    job = Job(**config["job"])
+    if assignment.together(job.kind):
+        folder = Path(assignment.out, "logs", "train", job.key)
+        group = {"job": job, "assignment": assignment}
+        fit_together(work_together, group, assignment.workers, assignment.resources, folder)
+        reason = ""
+    else:
+        reason = failure(lambda: work(job, assignment, ALONE, fit, tune.report))
+    tune.report({"failed": reason})
+
+
+def failure(do: Callable[[], None]) -> str:
+    """The traceback of what `do` raises, or ""."""
+    try:
+        do()
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+def work_together(config: dict[str, Any]) -> None:
+    """The share of one worker of a group in its job."""
+    job, assignment = config["job"], config["assignment"]
+    epochs = assignment.study.protocol.training.epochs
+
+    def report(metrics: dict[str, Any]) -> None:
+        """Of all epochs, GROUP_REPORTS evenly spaced ones: all workers must choose alike."""
+        done = metrics["epoch"]
+        if done * GROUP_REPORTS // epochs > (done - 1) * GROUP_REPORTS // epochs:
+            ray.train.report(metrics)
+
+    work(job, assignment, this_worker(), lambda loop: loop(), report)
+
+
+def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
+    """Do `job` on this process's device, with a report after each epoch."""
+    torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
+    device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
+    images = 0
+
+    def report(epoch: Epoch) -> None:
+        nonlocal images
+        images += epoch.num_images
+        report_metrics({"epoch": epoch.epoch + 1, "images": images, "images_per_second": epoch.images_per_second})
+
+    dataset = ray.get(assignment.datasets[job.dataset])
+    run_job(job, Workplace(assignment.study, dataset, Store(assignment.out), device, report, worker), fit)

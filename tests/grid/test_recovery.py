@@ -1,0 +1,65 @@
+"""A process that dies in the middle of a training: the run itself goes on, and ends where an undisturbed one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from analysis.results import open_table, read_runs
+from grid.plan import make_plan
+from grid.store import Store
+from grid.study import Study, find_study, narrowed
+from tests.grid.processes import kill_one, wait_until
+from tests.grid.studies import run_without_ray
+from trainables.workers import Worker
+
+SETTINGS = ["training.epochs=200", "model.width=4"]
+
+
+def one_retrain(npz: Path) -> tuple[Study, list[str]]:
+    """A study of a single job, and the words after `run demo` that ask for it."""
+    axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("default",), "seeds": (0,)}
+    study = narrowed(find_study("demo"), axes | {"methods": ("retrain",)}, SETTINGS)
+    words = ["--dataset", str(npz), "--forget-rate", "0.1", "--augmentation", "default", "--seed", "0"]
+    return study, [*words, "--method", "retrain", *(word for each in SETTINGS for word in ("--set", each))]
+
+
+def undisturbed_worker(rank: int, world: int, study: Study, out: str) -> None:
+    """What one of `world` workers does without Ray and without a fault."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{out}-meeting", rank=rank, world_size=world)
+    run_without_ray(make_plan(study), Store(out), Worker(rank, world))
+    dist.destroy_process_group()
+
+
+def logits_of(out: Path) -> np.ndarray:
+    return open_table(out, "predictions").to_table()["logits"].combine_chunks().values.to_numpy()
+
+
+@pytest.mark.parametrize(("workers", "title"), [(1, "ray::ImplicitFunc"), (2, "ray::RayTrainWorker")])
+def test_a_killed_process_is_started_again(workers: int, title: str, small_npz: Path, tmp_path: Path) -> None:
+    """By one worker or by two of Ray Train, a retrain ends bit for bit where as many do undisturbed."""
+    study, words = one_retrain(small_npz)
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    mp.spawn(undisturbed_worker, (workers, study, str(undisturbed)), nprocs=workers)
+
+    command = [sys.executable, "-m", "grid", "run", "demo", *words, "--workers", str(workers), "--out", str(out)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
+    wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))
+    kill_one(run.pid, title)
+    output, _ = run.communicate(timeout=240)
+
+    assert run.returncode == 0, output
+    assert "its process died, starting again: retrain 10%" in output
+    assert "1 jobs done" in output
+    assert "(raylet)" not in output
+    (row,), (wanted,) = read_runs(out), read_runs(undisturbed)
+    assert (row["job_key"], row["num_workers"]) == (wanted["job_key"], workers)
+    np.testing.assert_array_equal(logits_of(out), logits_of(undisturbed))
+    assert not list(out.glob("checkpoints/*"))
