@@ -94,9 +94,10 @@ def run(
     STUDY is demo, paper, strict, or a path to a .toml file. The same command again does only what is missing.
     """
     from grid.commands import chosen_study, run_study
+    from grid.execution import Execution
 
     study, out = chosen_study(options)
-    sys.exit(run_study(study, out, address, cpus_per_job, gpus_per_job, workers))
+    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers)))
 
 
 @main.command()

@@ -25,6 +25,7 @@ if (
 
 import ray
 
+from grid.execution import Execution
 from trainables.errors import InputError
 
 
@@ -89,19 +90,18 @@ def let_jobs_queue(resources: dict[str, float]) -> None:
     process and stops it: the second process would never come up, and half the machine would idle. What waits
     is also what an autoscaling cluster grows for.
     """
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * groups_at_once(resources, 1)))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * job_slots(resources)))
 
 
-def groups_at_once(resources: dict[str, float], workers: int) -> int:
-    """How many groups of workers that hold `resources` each the cluster has room for now; 1 at least."""
+def job_slots(resources: dict[str, float]) -> int:
+    """How many workers that hold `resources` each the cluster has room for now; 1 at least."""
     cluster = ray.cluster_resources()
-    slots = min(int(cluster.get(name, 0) // amount) for name, amount in resources.items())
-    return max(1, slots // workers)
+    return max(1, min(int(cluster.get(name, 0) // amount) for name, amount in resources.items()))
 
 
-def job_resources(cpus_per_job: float | None, gpus_per_job: float | None) -> dict[str, float]:
-    """What one job holds: a GPU and a CPU where the cluster has GPUs, else one CPU, unless told otherwise."""
+def job_resources(execution: Execution) -> dict[str, float]:
+    """What one worker holds: a GPU and a CPU where the cluster has GPUs, else one CPU, unless told otherwise."""
     has_gpu = ray.cluster_resources().get("GPU", 0) > 0
-    gpus = float(has_gpu) if gpus_per_job is None else gpus_per_job
-    cpus = 1.0 if cpus_per_job is None else cpus_per_job
+    gpus = float(has_gpu) if execution.gpus_per_job is None else execution.gpus_per_job
+    cpus = 1.0 if execution.cpus_per_job is None else execution.cpus_per_job
     return {"CPU": cpus, **({"GPU": gpus} if gpus else {})}

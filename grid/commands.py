@@ -8,6 +8,8 @@ from rich.console import Console
 from analysis.commands import draw_figure, tables_text
 from analysis.errors import ResultsError
 from grid import cost
+from grid.execution import Execution
+from grid.lock import DriverLock, held
 from grid.plan import finished_jobs, make_plan, missing_jobs
 from grid.store import Store
 from grid.study import AXES, Study, checked, find_study, narrowed
@@ -52,25 +54,27 @@ def describe_plan(study: Study, out: str) -> str:
     return "\n".join(lines)
 
 
-def run_study(
-    study: Study, out: str, address: str | None, cpus_per_job: float | None, gpus_per_job: float | None, workers: int
-) -> int:
+def run_study(study: Study, out: str, execution: Execution) -> int:
     """Run what is missing and print the results; returns the exit status."""
     store = Store(out)
     store.check()
     plan = make_plan(study)
     missing = missing_jobs(plan, store)
-    if missing and address:
+    lock = DriverLock(store)
+    if missing:
+        lock.check()
+    if missing and execution.address:
         from grid.cluster import check_address  # imports Ray
 
-        check_address(address)
+        check_address(execution.address)
     store.create()
     store.publish_study(plan.summary())
     status = 0
     if missing:
         from grid.session import run_missing  # imports Ray
 
-        status = run_missing(plan, missing, store, address, cpus_per_job, gpus_per_job, workers)
+        with held(lock):
+            status = run_missing(plan, missing, store, execution, lock)
     else:
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of {study.name} are done in {out}.")
     if status == 0:

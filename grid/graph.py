@@ -11,9 +11,17 @@ class JobGraph:
     """Hands out jobs whose needs are met, the longest first; what needs a failed job is blocked with it.
 
     `cost` gives a job's expected seconds, in any unit; a job also counts what waits for it alone.
+    `workers_of` a job are how many do it; jobs of each number queue apart, so that one may pass another.
     """
 
-    def __init__(self, jobs: Iterable[Job], done: set[str], cost: Callable[[Job], float]) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        done: set[str],
+        cost: Callable[[Job], float],
+        workers_of: Callable[[Job], int] = lambda job: 1,
+    ) -> None:
+        self.workers_of = workers_of
         self.jobs = {job.key: job for job in jobs if job.key not in done}
         self.missing = {key: {need for need in job.needs if need in self.jobs} for key, job in self.jobs.items()}
         self.dependents: dict[str, list[str]] = defaultdict(list)
@@ -24,27 +32,34 @@ class JobGraph:
         for key, dependents in self.dependents.items():
             chain[key] += max(cost(self.jobs[dependent]) for dependent in dependents)
         self.chain = chain
-        self.ready = [(-chain[key], key) for key, needs in self.missing.items() if not needs]
-        heapq.heapify(self.ready)
-        self.num_waiting = len(self.jobs) - len(self.ready)
+        self.ready: dict[int, list[tuple[float, str]]] = defaultdict(list)
+        self.num_ready, self.num_waiting = 0, len(self.jobs)
+        for key, needs in self.missing.items():
+            if not needs:
+                self._make_ready(key)
         self.failed: dict[str, str] = {}
         self.blocked: set[str] = set()
 
     @property
     def exhausted(self) -> bool:
         """Whether every job has been handed out or is blocked."""
-        return not self.ready and self.num_waiting == 0
+        return self.num_ready == 0 and self.num_waiting == 0
 
-    def next_job(self) -> Job | None:
-        """A job to start now, or None when none is ready."""
-        return self.jobs[heapq.heappop(self.ready)[1]] if self.ready else None
+    def next_job(self, fits: Callable[[int], bool] = lambda workers: True) -> Job | None:
+        """The longest ready job of those whose number of workers `fits` now, or None."""
+        heads = [heap[0] for workers, heap in self.ready.items() if heap and fits(workers)]
+        if not heads:
+            return None
+        job = self.jobs[min(heads)[1]]
+        heapq.heappop(self.ready[self.workers_of(job)])
+        self.num_ready -= 1
+        return job
 
     def finish(self, key: str) -> None:
         for dependent in self.dependents.pop(key, ()):
             self.missing[dependent].discard(key)
             if not self.missing[dependent] and dependent not in self.blocked:
-                self.num_waiting -= 1
-                heapq.heappush(self.ready, (-self.chain[dependent], dependent))
+                self._make_ready(dependent)
 
     def fail(self, key: str, reason: str) -> None:
         self.failed[key] = reason
@@ -52,3 +67,8 @@ class JobGraph:
             if dependent not in self.blocked:
                 self.blocked.add(dependent)
                 self.num_waiting -= 1
+
+    def _make_ready(self, key: str) -> None:
+        self.num_waiting -= 1
+        self.num_ready += 1
+        heapq.heappush(self.ready[self.workers_of(self.jobs[key])], (-self.chain[key], key))

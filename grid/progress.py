@@ -1,6 +1,7 @@
 """One live view of a run on a terminal; plain lines in a pipe or a log."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group
@@ -17,8 +18,14 @@ PLAIN_LINE_SECONDS = 15.0
 class Progress:
     """Counts of jobs, the epoch and speed of each running one, and the time left. Use as a context manager."""
 
-    def __init__(self, jobs: list[Job], epochs_of: dict[str, int], console: Console) -> None:
-        self.console, self.epochs_of = console, epochs_of
+    def __init__(
+        self,
+        jobs: list[Job],
+        epochs_of: dict[str, int],
+        console: Console,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.console, self.epochs_of, self.on_tick = console, epochs_of, on_tick
         self.total_jobs = len(jobs)
         self.total_images = sum(job.train_images for job in jobs)
         self.done = self.failed = self.done_images = 0
@@ -74,6 +81,7 @@ class Progress:
         """Redraw the view; in plain mode, a line now and then. Raises KeyboardInterrupt where a stop is asked for."""
         if self.stop_requested:
             raise KeyboardInterrupt
+        self.on_tick()
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:

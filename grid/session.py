@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from grid.cluster import connected, job_resources, let_jobs_queue
+from grid.execution import Execution
 from grid.graph import JobGraph
+from grid.lock import DriverLock
 from grid.plan import Job, Plan
 from grid.progress import Progress, duration
 from grid.store import Store
@@ -21,53 +23,54 @@ FAILED, INTERRUPTED = 1, 130
 
 @contextmanager
 def stoppable(progress: Progress) -> Iterator[None]:
-    """Let Ctrl-C stop the run even where Ray swallows the KeyboardInterrupt: the next tick raises it again."""
+    """Let Ctrl-C and SIGTERM stop the run. Ray may swallow the KeyboardInterrupt, so the next tick raises it again."""
 
-    def on_interrupt(*_: object) -> None:
+    def on_signal(*_: object) -> None:
         progress.stop_requested = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def run_missing(
-    plan: Plan,
-    missing: list[Job],
-    store: Store,
-    address: str | None,
-    cpus_per_job: float | None,
-    gpus_per_job: float | None,
-    workers: int,
-) -> int:
+def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Execution, lock: DriverLock) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
-    out, console = str(store.root), Console(file=sys.stdout, soft_wrap=True)
+    console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
-    graph = JobGraph(missing, set(), lambda job: job.train_images)
+    graph = JobGraph(missing, set(), lambda job: job.train_images, execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
-    progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console)
-    console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {out}", markup=False)
-    console.print("Ray starts on this machine …" if address is None else f"Joining Ray at {address} …", markup=False)
+    progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console, on_tick=lock.renew)
+    console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False)
+    joining = f"Joining Ray at {execution.address} …" if execution.address else "Ray starts on this machine …"
+    console.print(joining, markup=False)
     started = time.monotonic()
     try:
-        with connected(address, log_file), stoppable(progress), progress:
-            resources = job_resources(cpus_per_job, gpus_per_job)
+        with connected(execution.address, log_file), stoppable(progress), progress:
+            resources = job_resources(execution)
             let_jobs_queue(resources)
-            run_jobs(plan, graph, out, resources, workers, progress)
+            run_jobs(plan, graph, store.out, resources, progress)
     except KeyboardInterrupt:
-        console.print(f"Stopped. What is done stays in {out}; the same command goes on from there.", markup=False)
+        console.print(f"Stopped. What is done stays in {store.out}; the same command goes on from there.", markup=False)
         return INTERRUPTED
+    tell_failures(graph, store, console)
+    console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
+    return 0 if progress.done == len(missing) else FAILED
+
+
+def tell_failures(graph: JobGraph, store: Store, console: Console) -> None:
+    """A line for each failed job, its traceback in the folder's logs, and how many waited for one in vain."""
     for key, reason in graph.failed.items():
-        path = store.path("logs", f"{key}.txt")
-        path.write_text(reason)
         last = reason.strip().splitlines()[-1]
-        console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
+        try:
+            store.publish(reason.encode(), "logs", f"{key}.txt")
+            where = f"all of it in {store.path('logs', f'{key}.txt')}"
+        except OSError as error:
+            where = f"its log could not be written: {error.strerror}"
+        console.print(f"FAILED {graph.jobs[key].label}: {last} ({where})", markup=False)
     if graph.blocked:
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
-    done = progress.done
-    console.print(f"{done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
-    return 0 if done == len(missing) else FAILED

@@ -5,6 +5,7 @@ OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model c
 OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
 OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
+OUT/driver.json                     the sign of life of the run that works here
 OUT/logs/                           what Ray said, and each failed job's traceback
 """
 
@@ -30,7 +31,7 @@ class Store:
     """Files under one local (or mounted) folder. Creating a Store touches nothing."""
 
     def __init__(self, out: str) -> None:
-        self.root = Path(out)
+        self.out, self.root = out, Path(out)
 
     def path(self, *parts: str) -> Path:
         return self.root.joinpath(*parts)
@@ -48,6 +49,17 @@ class Store:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+    def read_json(self, *parts: str) -> dict[str, Any] | None:
+        """A published JSON file, or None where there is none."""
+        try:
+            return json.loads(self.path(*parts).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def drop(self, *parts: str) -> None:
+        """Remove a published file, if it is there."""
+        self.path(*parts).unlink(missing_ok=True)
 
     def publish_model(self, key: str, weights: bytes, manifest: dict[str, Any]) -> None:
         self.publish(weights, "models", key, "weights.safetensors")

@@ -35,20 +35,15 @@ class Assignment:
     datasets: dict[str, ray.ObjectRef]
     out: str
     resources: dict[str, float]
-    workers: int
-
-    def together(self, kind: str) -> bool:
-        """Whether a job of this kind is done by several workers: a training is, where there are several."""
-        return self.workers > 1 and kind != "unlearn"
 
 
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
-    """Do the job of `config`; the last report has `failed`, a traceback or "" where all went well."""
-    job = Job(**config["job"])
-    if assignment.together(job.kind):
+    """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
+    job, workers = Job(**config["job"]), config["workers"]
+    if workers > 1:
         folder = Path(assignment.out, "logs", "train", job.key)
         group = {"job": job, "assignment": assignment}
-        fit_together(work_together, group, assignment.workers, assignment.resources, folder)
+        fit_together(work_together, group, workers, assignment.resources, folder)
         reason = ""
     else:
         reason = failure(lambda: work(job, assignment, ALONE, fit, tune.report))

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from grid.cluster import groups_at_once
+from grid.cluster import job_slots
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
 from grid.progress import Progress
@@ -20,32 +20,32 @@ from trainables.data import load
 MAX_RESTARTS = 3
 
 
-def run_jobs(
-    plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], workers: int, progress: Progress
-) -> None:
-    """Run every job of `graph` on the connected cluster, each training by `workers` that hold `resources` each.
+def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], progress: Progress) -> None:
+    """Run every job of `graph` on the connected cluster, each by its workers, which hold `resources` each.
 
     What fails is in `graph.failed` afterwards.
     """
     sources = {job.dataset for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
-    assignment = Assignment(plan.study, datasets, str(Path(out).absolute()), resources, workers)
+    assignment = Assignment(plan.study, datasets, str(Path(out).absolute()), resources)
     alone = tune.PlacementGroupFactory([resources])
     # A trial that waits for its workers must not hold what they need; a byte is the nothing that Tune accepts.
     waiting = tune.PlacementGroupFactory([{"memory": 1}])
     trainable = tune.with_resources(
         tune.with_parameters(trial, assignment=assignment),
-        lambda config: waiting if assignment.together(config["job"]["kind"]) else alone,
+        lambda config: waiting if config["workers"] > 1 else alone,
     )
+    slots = job_slots(resources)
+    largest = max(map(graph.workers_of, graph.jobs.values()))
     with tempfile.TemporaryDirectory(prefix="salun-grid-") as scratch:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=JobSearcher(graph, assignment, groups_at_once(resources, workers)),
+                search_alg=JobSearcher(graph, slots),
                 num_samples=-1,
-                # A warm process keeps what it holds, which a group of workers may need.
-                reuse_actors=workers == 1,
+                # Tune keeps one warm process for what may come, and with it what a group of workers may need.
+                reuse_actors=largest == 1 or largest < slots,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
@@ -61,27 +61,32 @@ def run_jobs(
 class JobSearcher(Searcher):
     """Gives Tune the next ready job; None while none is ready, FINISHED when none is left.
 
-    Tune itself bounds the jobs that hold resources; those of worker groups hold none, so `max_groups` bounds them.
+    Tune itself bounds the jobs that hold resources. Those of worker groups hold none, so they are bounded here: the
+    workers of all groups at once fit the cluster's `slots`, or there is one group.
     """
 
-    def __init__(self, graph: JobGraph, assignment: Assignment, max_groups: int) -> None:
+    def __init__(self, graph: JobGraph, slots: int) -> None:
         super().__init__()
-        self.graph, self.assignment, self.max_groups = graph, assignment, max_groups
-        self.groups: set[str] = set()
+        self.graph, self.slots = graph, slots
+        self.groups: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.graph.exhausted:
             return Searcher.FINISHED
-        job = None if len(self.groups) >= self.max_groups else self.graph.next_job()
+        job = self.graph.next_job(self._fits)
         if job is None:
             return None
-        if self.assignment.together(job.kind):
-            self.groups.add(trial_id)
-        return {"job": asdict(job)}
+        workers = self.graph.workers_of(job)
+        if workers > 1:
+            self.groups[trial_id] = workers
+        return {"job": asdict(job), "workers": workers}
+
+    def _fits(self, workers: int) -> bool:
+        return workers == 1 or not self.groups or sum(self.groups.values()) + workers <= self.slots
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A group is free again. The graph is kept by GridCallback, which knows the trial's job."""
-        self.groups.discard(trial_id)
+        self.groups.pop(trial_id, None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the same reason as in GridCallback."""

@@ -1,8 +1,12 @@
-"""The one error a user can cause."""
+"""What can go wrong that a person can mend."""
 
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message says what, and what to do instead."""
+
+
+class Diverged(ArithmeticError):
+    """A loss stopped being a number; the message says where, and what to do."""
 
 
 def unknown_choice(what: str, given: str, choices: list[str]) -> InputError:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from trainables import augmentation
 from trainables.checkpoint import NO_CHECKPOINTS, Checkpoints, pack, unpack
 from trainables.data import SPLITS, Dataset
+from trainables.errors import Diverged
 from trainables.protocol import AugmentationConfig, TrainingConfig, UnlearningConfig
 from trainables.seeds import Seeds, generator
 from trainables.workers import ALONE, Worker
@@ -158,6 +160,10 @@ def one_pass(
         totals += torch.stack([loss_sum, (logits.detach().argmax(1) == y).sum()])
     mean_loss, correct = (worker.total(totals) / len(indices)).tolist()
     learning_rate = optimizer.param_groups[0]["lr"]
+    if not isfinite(mean_loss):
+        raise Diverged(
+            f"the loss of {phase} epoch {epoch + 1} is {mean_loss}; try a learning rate below {learning_rate}."
+        )
     seconds = _now(data.device) - started
     return Epoch(epoch, phase, mean_loss, 100 * correct, learning_rate, seconds, len(indices))
 
