@@ -1,0 +1,43 @@
+"""`python -m tests.grid.three_cpus NPZ OUT`: jobs by one, two and three workers on a Ray of three CPUs."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from grid.cluster import job_slots, let_jobs_queue  # before ray, which reads the environment it sets
+from grid.graph import JobGraph
+from grid.plan import Job, make_plan
+from grid.progress import Progress
+from grid.store import Store
+from grid.tuner import run_jobs
+from tests.grid.studies import small_study
+
+# isort: split
+import ray
+
+# An original that needs everything, one that leaves room for a retrain, and short jobs that wait for both.
+WORKERS = {("original", 0): 3, ("original", 1): 2, ("retrain", 0): 2}
+
+
+def workers_of(job: Job) -> int:
+    return WORKERS.get((job.kind, job.seed), 1)
+
+
+if __name__ == "__main__":
+    npz, out = sys.argv[1:]
+    plan = make_plan(small_study(Path(npz), seeds=(0, 1), methods=("retrain", "original", "salun")))
+    store = Store(out)
+    store.create()
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, namespace="salun-grid")
+    resources = {"CPU": 1.0}
+    assert job_slots(resources) == 3
+    let_jobs_queue(resources)
+    graph = JobGraph(plan.jobs.values(), set(), lambda job: job.train_images, workers_of)
+    epochs = {"original": 2, "retrain": 2, "unlearn": 1}
+    with Progress(list(plan.jobs.values()), epochs, Console(file=sys.stdout, width=200)) as progress:
+        run_jobs(plan, graph, out, resources, progress)
+    print(f"done {progress.done} of {len(plan.jobs)}, failed {len(graph.failed)}")
+    sys.stdout.flush()
+    os._exit(0)
