@@ -86,8 +86,16 @@ def plan(**options: object) -> None:
     show_default=True,
     help="Workers of each training; each holds what a job holds.",
 )
+@click.option("--quiet", "-q", "detail", flag_value="quiet", help="Tell failures only.")
+@click.option("--verbose", "-v", "detail", flag_value="verbose", help="A line for each start and each epoch as well.")
+@click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
 def run(
-    address: str | None, cpus_per_job: float | None, gpus_per_job: float | None, workers: int, **options: object
+    address: str | None,
+    cpus_per_job: float | None,
+    gpus_per_job: float | None,
+    workers: int,
+    detail: str,
+    **options: object,
 ) -> None:
     """Run what STUDY lacks in its folder, then print the folder's tables and draw its figure.
 
@@ -97,7 +105,7 @@ def run(
     from grid.execution import Execution
 
     study, out = chosen_study(options)
-    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers)))
+    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers, detail)))
 
 
 @main.command()

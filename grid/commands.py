@@ -75,9 +75,9 @@ def run_study(study: Study, out: str, execution: Execution) -> int:
 
         with held(lock):
             status = run_missing(plan, missing, store, execution, lock)
-    else:
+    elif execution.detail != "quiet":
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of {study.name} are done in {out}.")
-    if status == 0:
+    if status == 0 and execution.detail != "quiet":
         print_results(out)
     return status
 

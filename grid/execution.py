@@ -4,15 +4,22 @@ from dataclasses import dataclass
 
 from grid.plan import Job
 
+# Failures alone; a live view, or a line for each finished job; a line for each start and epoch as well.
+DETAILS = ("quiet", "normal", "verbose")
+
 
 @dataclass(frozen=True)
 class Execution:
-    """`address` None is a local Ray; `cpus_per_job` and `gpus_per_job` None are one of each where there is one."""
+    """`address` None is a local Ray; `cpus_per_job` and `gpus_per_job` None are one of each where there is one.
+
+    `detail` is how much is told meanwhile: one of DETAILS.
+    """
 
     address: str | None = None
     cpus_per_job: float | None = None
     gpus_per_job: float | None = None
     workers: int = 1
+    detail: str = "normal"
 
     def workers_of(self, job: Job) -> int:
         """How many workers do `job`; an unlearning is short, so one."""

@@ -24,17 +24,19 @@ class Progress:
         epochs_of: dict[str, int],
         console: Console,
         on_tick: Callable[[], None] = lambda: None,
+        detail: str = "normal",
     ) -> None:
-        self.console, self.epochs_of, self.on_tick = console, epochs_of, on_tick
+        self.console, self.epochs_of, self.on_tick, self.detail = console, epochs_of, on_tick, detail
         self.total_jobs = len(jobs)
         self.total_images = sum(job.train_images for job in jobs)
-        self.done = self.failed = self.done_images = 0
+        # Images of jobs that have ended: trained in this sitting, or before it.
+        self.done = self.failed = self.done_images = self.resumed_images = 0
         self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
         self.stop_requested = False
         self.live = None
-        if console.is_terminal:
+        if console.is_terminal and detail == "normal":
             self.live = Live(
                 console=console,
                 refresh_per_second=4,
@@ -56,15 +58,23 @@ class Progress:
     def start(self, job: Job) -> None:
         self.first_start = self.first_start or time.monotonic()
         self.running[job.key] = (job, {})
+        if self.detail == "verbose":
+            self._line(f"start {job.label}")
 
     def advance(self, key: str, result: dict[str, Any]) -> None:
-        if key in self.running:
-            self.running[key] = (self.running[key][0], result)
+        if key not in self.running:
+            return
+        job, _ = self.running[key]
+        self.running[key] = (job, result)
+        if self.detail == "verbose":
+            self._line(f"epoch {result['epoch']}/{self.epochs_of[job.kind]} of {job.label}")
 
     def finish(self, key: str) -> None:
-        job, _ = self.running.pop(key)
+        job, result = self.running.pop(key)
         self.done += 1
-        self.done_images += job.train_images
+        resumed = result.get("resumed_images", 0)
+        self.resumed_images += resumed
+        self.done_images += job.train_images - resumed
         self._line(f"done {job.label}")
 
     def restart(self, key: str) -> None:
@@ -97,26 +107,33 @@ class Progress:
         parts += [f"{self.failed} failed"] if self.failed else []
         return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
 
-    def images_done(self) -> int:
+    def images_trained(self) -> int:
+        """In this sitting, over all jobs."""
         return self.done_images + sum(result.get("images", 0) for _, result in self.running.values())
+
+    def images_done(self) -> int:
+        """With what jobs that go on had trained before."""
+        resumed = sum(result.get("resumed_images", 0) for _, result in self.running.values())
+        return self.images_trained() + self.resumed_images + resumed
 
     def images_per_second(self) -> float:
         """Trained so far, over all jobs, since the first one started."""
         elapsed = time.monotonic() - self.first_start if self.first_start else 0.0
-        return self.images_done() / elapsed if elapsed else 0.0
+        return self.images_trained() / elapsed if elapsed else 0.0
 
     def time_left(self) -> str:
-        done = self.images_done()
-        if not done:
-            return "?"
-        return duration((self.total_images - done) / self.images_per_second())
+        speed = self.images_per_second()
+        return duration((self.total_images - self.images_done()) / speed) if speed else "?"
 
     def _line(self, event: str) -> None:
-        if not self.live:
+        if not self.live and self.detail != "quiet":
             self.last_line = time.monotonic()
             elapsed = duration(self.last_line - self.started)
             self.console.print(
-                f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}", markup=False, soft_wrap=True
+                f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     def _view(self) -> Group:

@@ -44,10 +44,16 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     graph = JobGraph(missing, set(), lambda job: job.train_images, execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
-    progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console, on_tick=lock.renew)
-    console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False)
-    joining = f"Joining Ray at {execution.address} …" if execution.address else "Ray starts on this machine …"
-    console.print(joining, markup=False)
+    epochs |= {"unlearn": protocol.unlearning.epochs}
+    progress = Progress(missing, epochs, console, on_tick=lock.renew, detail=execution.detail)
+    if execution.detail != "quiet":
+        console.print(
+            f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False
+        )
+        joining = f"Joining Ray at {execution.address} …" if execution.address else "Ray starts on this machine …"
+        console.print(joining, markup=False)
+    if execution.detail == "verbose":
+        console.print(f"What Ray says goes to {log_file}", markup=False)
     started = time.monotonic()
     try:
         with connected(execution.address, log_file), stoppable(progress), progress:
@@ -58,7 +64,8 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
         console.print(f"Stopped. What is done stays in {store.out}; the same command goes on from there.", markup=False)
         return INTERRUPTED
     tell_failures(graph, store, console)
-    console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
+    if execution.detail != "quiet":
+        console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
     return 0 if progress.done == len(missing) else FAILED
 
 

@@ -77,12 +77,12 @@ def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report
     """Do `job` on this process's device, with a report after each epoch."""
     torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
     device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
-    images = 0
+    images = {True: 0, False: 0}
 
     def report(epoch: Epoch) -> None:
-        nonlocal images
-        images += epoch.num_images
-        report_metrics({"epoch": epoch.epoch + 1, "images": images, "images_per_second": epoch.images_per_second})
+        images[epoch.resumed] += epoch.num_images
+        counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
+        report_metrics(counts | {"images_per_second": epoch.images_per_second})
 
     dataset = ray.get(assignment.datasets[job.dataset])
     run_job(job, Workplace(assignment.study, dataset, Store(assignment.out), device, report, worker), fit)

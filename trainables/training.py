@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from math import isfinite
 
@@ -49,6 +49,8 @@ class Epoch:
     learning_rate: float
     seconds: float
     num_images: int
+    # Read from a checkpoint, and not trained in this sitting.
+    resumed: bool = field(default=False, compare=False)
 
     @property
     def images_per_second(self) -> float:
@@ -92,7 +94,7 @@ def train(
     """
     optimizer = sgd(model, config)
     state = checkpoints.load()
-    epochs = [Epoch(**done) for done in unpack(state, model, optimizer)] if state else []
+    epochs = [Epoch(**done | {"resumed": True}) for done in unpack(state, model, optimizer)] if state else []
     for done in epochs:
         on_epoch(done)
     labels = data.labels["train"][indices.to(data.device)]

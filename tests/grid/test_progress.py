@@ -50,6 +50,33 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "250 images/s" in text
 
 
+def test_quiet_says_nothing_and_verbose_all() -> None:
+    lines = {}
+    for detail in ("quiet", "verbose"):
+        console = Console(file=io.StringIO(), force_terminal=True, width=200)
+        with Progress([job("a")], {"retrain": 30}, console, detail=detail) as progress:
+            progress.start(job("a"))
+            progress.advance("a", {"epoch": 3, "images": 500, "images_per_second": 250.0})
+            progress.finish("a")
+        lines[detail] = [line.partition("left · ")[2] for line in console.file.getvalue().splitlines()]
+    label = "retrain 10% · digits · none · seed 0"
+    assert lines == {"quiet": [], "verbose": [f"start {label}", f"epoch 3/30 of {label}", f"done {label}"]}
+
+
+def test_epochs_of_an_earlier_sitting_are_done_but_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 images 600 were trained before, and 100 now in 2 s: 300 are left, for 6 s."""
+    clock = [100.0]
+    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    progress = Progress([job("a")], {"retrain": 30}, Console(file=io.StringIO()))
+    progress.start(job("a"))
+    clock[0] += 2.0
+    progress.advance("a", {"epoch": 21, "images": 100, "resumed_images": 600, "images_per_second": 50.0})
+    assert (progress.images_done(), progress.images_per_second(), progress.time_left()) == (700, 50.0, "0:06")
+    clock[0] += 6.0
+    progress.finish("a")
+    assert (progress.images_done(), progress.images_per_second()) == (1000, 50.0)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "0:03"), (123, "2:03"), (3723, "1:02:03")])
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
