@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tests.trainables.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
 from trainables import augmentation
+from trainables.errors import Diverged
 from trainables.forget import retain_set, uniform_forget_set
 from trainables.model import build_model
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
@@ -33,6 +34,12 @@ def trained(
     augmenter = Augmenter(name, AugmentationConfig(), seeds.augmentation)
     train(model, data, indices, config, augmenter, seeds, epochs.append)
     return model, epochs
+
+
+def test_a_loss_that_is_no_number_is_said_at_once(data):
+    """Weights of NaN must never be published as a model."""
+    with pytest.raises(Diverged, match=r"the loss of train epoch [1-4] is (nan|inf); try a learning rate below 99"):
+        trained(data, config=replace(CONFIG, learning_rate=99, momentum=0.99, weight_decay=0.9))
 
 
 # --- learning rate and batches ------------------------------------------------------------------------------
