@@ -4,9 +4,11 @@ A job that raises has failed, and its trial ends well and says why. A process th
 then starts again; so does a group's worker that raises, as it does where its neighbour died.
 """
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from grid.training import fit, fit_together, this_worker
 from trainables.training import Epoch
 from trainables.workers import ALONE, Worker
 
+# A training stands still at each report until the driver has taken it.
+REPORT_SECONDS = 1.0
 # A group stands still at each report until Ray Train's controller has come round to fetch it.
 GROUP_REPORTS = 20
 
@@ -46,8 +50,21 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
         fit_together(work_together, group, workers, assignment.resources, folder)
         reason = ""
     else:
-        reason = failure(lambda: work(job, assignment, ALONE, fit, tune.report))
+        reason = failure(lambda: work(job, assignment, ALONE, fit, at_most_each(REPORT_SECONDS, tune.report)))
     tune.report({"failed": reason})
+
+
+def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """`report`, left out where the last one was less than `seconds` ago."""
+    reported_at = -inf
+
+    def seldom(metrics: dict[str, Any]) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= seconds:
+            report(metrics)
+            reported_at = time.monotonic()
+
+    return seldom
 
 
 def failure(do: Callable[[], None]) -> str:
