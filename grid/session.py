@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from analysis.storage import is_remote
 from grid.cluster import connected, job_resources, let_jobs_queue
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
@@ -44,14 +45,16 @@ def run_missing(
     workers: int,
 ) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
-    out, console = str(store.root), Console(file=sys.stdout, soft_wrap=True)
-    log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
+    out, console = store.out, Console(file=sys.stdout, soft_wrap=True)
+    log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     graph = JobGraph(missing, set(), lambda job: job.train_images)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
     progress = Progress(missing, epochs | {"unlearn": protocol.unlearning.epochs}, console)
     console.print(f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {out}", markup=False)
     console.print("Ray starts on this machine …" if address is None else f"Joining Ray at {address} …", markup=False)
+    if is_remote(out):
+        console.print(f"Ray's log is {log_file}", markup=False)
     started = time.monotonic()
     try:
         with connected(address, log_file), stoppable(progress), progress:
@@ -62,8 +65,7 @@ def run_missing(
         console.print(f"Stopped. What is done stays in {out}; the same command goes on from there.", markup=False)
         return INTERRUPTED
     for key, reason in graph.failed.items():
-        path = store.path("logs", f"{key}.txt")
-        path.write_text(reason)
+        path = store.publish_failure(key, reason)
         last = reason.strip().splitlines()[-1]
         console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
     if graph.blocked:

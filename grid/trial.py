@@ -7,7 +7,6 @@ then starts again; so does a group's worker that raises, as it does where its ne
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -46,7 +45,7 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do the job of `config`; the last report has `failed`, a traceback or "" where all went well."""
     job = Job(**config["job"])
     if assignment.together(job.kind):
-        folder = Path(assignment.out, "logs", "train", job.key)
+        folder = Store(assignment.out).address("logs", "train", job.key)
         group = {"job": job, "assignment": assignment}
         fit_together(work_together, group, assignment.workers, assignment.resources, folder)
         reason = ""

@@ -9,6 +9,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from analysis.storage import absolute
 from grid.cluster import groups_at_once
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
@@ -30,7 +31,7 @@ def run_jobs(
     sources = {job.dataset for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
-    assignment = Assignment(plan.study, datasets, str(Path(out).absolute()), resources, workers)
+    assignment = Assignment(plan.study, datasets, absolute(out), resources, workers)
     alone = tune.PlacementGroupFactory([resources])
     # A trial that waits for its workers must not hold what they need; a byte is the nothing that Tune accepts.
     waiting = tune.PlacementGroupFactory([{"memory": 1}])
