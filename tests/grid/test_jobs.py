@@ -85,7 +85,7 @@ def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_what_lands_has_the_published_schema(landed: tuple[Plan, Store]) -> None:
     _, store = landed
     for table, schema in SCHEMAS.items():
-        dataset = ds.dataset(Path(store.address("results", table)), format="parquet")
+        dataset = ds.dataset(store.address("results", table), format="parquet")
         assert dataset.schema.equals(schema, check_metadata=True)
 
 
@@ -162,18 +162,15 @@ def test_two_folders_hold_the_same_predictions(landed: tuple[Plan, Store], tmp_p
         assert store.read_weights(job.model_key) == other.read_weights(job.model_key)
         if job.kind != "original":
             name = f"{job.key}.parquet"
-            assert (
-                Path(store.address("results", "predictions", name)).read_bytes()
-                == (other.path("results", "predictions", name)).read_bytes()
-            )
+            assert store.read("results", "predictions", name) == other.read("results", "predictions", name)
 
 
 def test_a_published_model_is_not_trained_again(landed: tuple[Plan, Store]) -> None:
     """Its row was lost (killed between model and row): the row is made again from the model."""
     plan, store = landed
     (salun,) = [job for job in plan.jobs.values() if job.method == "salun"]
-    before = Path(store.address("results", "predictions", f"{salun.key}.parquet")).read_bytes()
-    Path(store.address("results", "runs", f"{salun.key}.parquet")).unlink()
+    before = store.read("results", "predictions", f"{salun.key}.parquet")
+    store.drop("results", "runs", f"{salun.key}.parquet")
     assert [job.key for job in missing_jobs(plan, store)][-1:] == [salun.key]
     assert run_without_ray(plan, store) == []
-    assert Path(store.address("results", "predictions", f"{salun.key}.parquet")).read_bytes() == before
+    assert store.read("results", "predictions", f"{salun.key}.parquet") == before
