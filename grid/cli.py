@@ -106,3 +106,17 @@ def status(out: str) -> None:
     from grid.commands import describe_status
 
     click.echo(describe_status(out))
+
+
+@main.command()
+@click.argument("model_key", required=False)
+@click.option("--out", required=True, help="Folder of the results.")
+@click.option("--to", help="New folder for the model's two files  [default: ./MODEL_KEY]")
+def export(model_key: str | None, out: str, to: str | None) -> None:
+    """Copy a published model's safetensors and manifest; without MODEL_KEY, list the models.
+
+    The start of a key is enough where one model alone starts so.
+    """
+    from grid.export import export_model, list_models
+
+    click.echo(export_model(out, model_key, to) if model_key is not None else list_models(out))
