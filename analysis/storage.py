@@ -18,7 +18,7 @@ from analysis.errors import ResultsError
 # What pyarrow is told unless the address says otherwise. S3: begin an upload when its stream is opened; one whose
 # beginning fails later is tried again, without its content, as the stream is dropped. Google Cloud Storage: give up
 # after so long, not after 15 minutes.
-SCHEMES = {"s3": "allow_delayed_open=false", "gs": "retry_limit_seconds=30"}
+SCHEMES = {"s3": "allow_delayed_open=false", "gs": "retry_limit_seconds=10"}
 
 NO_BUCKET = "there is no such bucket; create it first"
 # What the errors of an object store's library hold, and what that means.

@@ -77,9 +77,15 @@ class Store:
         return Path(self.address("logs"))
 
     def publish_failure(self, key: str, traceback: str) -> str:
-        """Keep why a job failed; returns where."""
-        self.publish(traceback.encode(), "logs", f"{key}.txt")
-        return self.address("logs", f"{key}.txt")
+        """Keep why a job failed, in a temporary file where this place refuses it too; returns where."""
+        name = f"{key}.txt"
+        try:
+            self.publish(traceback.encode(), "logs", name)
+        except OSError:
+            spare = Path(tempfile.mkdtemp(prefix="salun-grid-logs-"), name)
+            spare.write_text(traceback)
+            return str(spare)
+        return self.address("logs", name)
 
     def publish_model(self, key: str, weights: bytes, manifest: dict[str, Any]) -> None:
         self.publish(weights, "models", key, WEIGHTS_FILE)

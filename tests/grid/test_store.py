@@ -48,6 +48,18 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(Path(store.address("results", "runs")).iterdir()) == []
 
 
+def test_why_a_job_failed_is_kept_elsewhere_where_the_folder_refuses_it(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    assert store.publish_failure("key", "why") == f"{tmp_path}/out/logs/key.txt"
+    assert store.read("logs", "key.txt") == b"why"
+    (tmp_path / "out" / "logs" / "other.txt").mkdir()
+    elsewhere = Path(store.publish_failure("other", "why not"))
+    assert elsewhere.read_text() == "why not"
+    assert tmp_path / "out" not in elsewhere.parents
+    elsewhere.unlink()
+    elsewhere.parent.rmdir()
+
+
 def test_a_model_counts_once_its_manifest_is_there(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     store.publish(b"weights", "models", "key", "weights.safetensors")
