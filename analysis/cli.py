@@ -49,7 +49,11 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
 
 @main.command("figure")
 @FOLDER
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the pictures  [default: DIR/figures]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the pictures  [default: DIR/figures; ./figures for a bucket]",
+)
 def figure_command(folder: str, out: Path | None) -> None:
     """Figure 2: AG by augmentation, dataset and forget rate, as PNG and SVG."""
     from analysis.commands import draw_figure
@@ -60,7 +64,11 @@ def figure_command(folder: str, out: Path | None) -> None:
 
 @main.command("report")
 @FOLDER
-@click.option("--out", type=click.Path(path_type=Path), help="The page's file  [default: DIR/report.html]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The page's file  [default: DIR/report.html; ./report.html for a bucket]",
+)
 def report_command(folder: str, out: Path | None) -> None:
     """One HTML page with the tables, the figure and the command behind each row."""
     from analysis.commands import write_report

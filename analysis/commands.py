@@ -6,6 +6,7 @@ from analysis import tables
 from analysis.errors import ResultsError
 from analysis.gaps import summarise
 from analysis.results import read_runs
+from analysis.storage import pictures_path
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:
@@ -20,7 +21,7 @@ def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
 
     runs = read_runs(folder)
     figure = figures.average_gap_figure(summarise(runs), tables.provenance_of(runs))
-    return figures.save(figure, out or Path(folder, "figures"), "average_gap")
+    return figures.save(figure, out or pictures_path(folder, "figures"), "average_gap")
 
 
 def write_report(folder: str, out: Path | None = None) -> Path:
@@ -33,7 +34,7 @@ def write_report(folder: str, out: Path | None = None) -> Path:
         figure = figures.average_gap_figure(summaries, provenance)
     except ResultsError:
         figure = None
-    out = out or Path(folder, "report.html")
+    out = out or pictures_path(folder, "report.html")
     title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs}))}"
     out.write_text(report.to_html(title, tables.make_tables(summaries, provenance), figure, runs), encoding="utf-8")
     return out

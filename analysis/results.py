@@ -1,31 +1,41 @@
 """Opening a result folder: one dataset a table, each finished job once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
+from analysis import storage
 from analysis.errors import ResultsError
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 
 Run = dict[str, Any]
+READS_AT_ONCE = 16
 
 
 def open_table(folder: str | Path, table: str) -> ds.Dataset:
-    """One of `runs`, `epochs`, `predictions` as a pyarrow dataset; nothing is read yet.
+    """One of `runs`, `epochs`, `predictions` as a pyarrow dataset; only the files' schemas are read yet.
 
-    `folder` is the run's out folder. Raises ResultsError when there is nothing, or another schema version.
+    `folder` is the run's out folder, or its address in a bucket. Raises ResultsError when there is nothing, when it
+    cannot be reached, or when it has another schema version.
     """
-    if not Path(folder).is_dir():
+    place = storage.find(folder)
+    if not place.exists():
         raise ResultsError(f"there is no folder {folder}; give the --out folder of a run.")
-    files = sorted(Path(folder, "results", table).glob("[!.]*.parquet"))
+    names = place.names("results", table)
+    files = [
+        place.inside("results", table, name) for name in names if name.endswith(".parquet") and not name.startswith(".")
+    ]
     if not files:
         raise ResultsError(f"{folder} holds no {table} yet; run `salun-grid run --out {folder}` first.")
-    for file in files:
-        _check_version(file)
-    return ds.dataset(files, schema=SCHEMAS[table], format="parquet")
+    dataset = ds.dataset(files, schema=SCHEMAS[table], format="parquet", filesystem=place.files)
+    # A fragment keeps the footer that it has read; in a bucket each is a request, so several go at once.
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        for _ in pool.map(_check_version, dataset.get_fragments()):
+            pass
+    return dataset
 
 
 def read_runs(folder: str | Path) -> list[Run]:
@@ -34,15 +44,18 @@ def read_runs(folder: str | Path) -> list[Run]:
     try:
         return dataset.to_table().to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ResultsError(f"a Parquet file of {folder} is damaged ({reason}); copy the folder again.") from None
+        why = storage.reason(error)
+        raise ResultsError(f"a Parquet file of {folder} cannot be read ({why}); copy the folder again.") from None
 
 
-def _check_version(file: Path) -> None:
+def _check_version(fragment: ds.ParquetFileFragment) -> None:
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        metadata = fragment.physical_schema.metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
-        raise ResultsError(f"{file} is not a readable Parquet file ({error}); copy the folder again.") from None
+        why = storage.reason(error)
+        raise ResultsError(f"{fragment.path} is not a readable Parquet file ({why}); copy the folder again.") from None
     version = metadata.get(b"schema_version", b"unknown").decode()
     if version != str(SCHEMA_VERSION):
-        raise ResultsError(f"{file} has schema version {version}; this program reads version {SCHEMA_VERSION}.")
+        raise ResultsError(
+            f"{fragment.path} has schema version {version}; this program reads version {SCHEMA_VERSION}."
+        )

@@ -50,7 +50,7 @@ def study_options(command: Callable) -> Callable:
         click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
         click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any protocol field." + several),
-        click.option("--out", help="Folder of the results  [default: runs/STUDY]"),
+        click.option("--out", help="Folder or bucket of the results  [default: runs/STUDY]"),
     ]
     for option in reversed(options):
         command = option(command)
@@ -109,9 +109,23 @@ def run(
 
 
 @main.command()
-@click.option("--out", required=True, help="Folder of the results.")
+@click.option("--out", required=True, help="Folder or bucket of the results.")
 def status(out: str) -> None:
     """Say what has landed in a folder. Works while a run goes on, and on another machine."""
     from grid.commands import describe_status
 
     click.echo(describe_status(out))
+
+
+@main.command()
+@click.argument("model_key", required=False)
+@click.option("--out", required=True, help="Folder or bucket of the results.")
+@click.option("--to", help="New folder for the model's two files  [default: ./MODEL_KEY]")
+def export(model_key: str | None, out: str, to: str | None) -> None:
+    """Copy a published model's safetensors and manifest; without MODEL_KEY, list the models.
+
+    The start of a key is enough where one model alone starts so.
+    """
+    from grid.export import export_model, list_models
+
+    click.echo(export_model(out, model_key, to) if model_key is not None else list_models(out))

@@ -1,5 +1,6 @@
 """What the commands of `salun-grid` do, apart from reading the command line."""
 
+import shlex
 from typing import Any
 
 import click
@@ -89,7 +90,7 @@ def print_results(out: str) -> None:
         click.echo(f"figure   {draw_figure(out)[0]}")
     except ResultsError as error:
         click.echo(f"figure   none: {error}")
-    click.echo(f"report   salun-analysis report {out}")
+    click.echo(f"report   salun-analysis report {shlex.quote(out)}")
 
 
 def describe_status(out: str) -> str:

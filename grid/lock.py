@@ -40,9 +40,9 @@ class DriverLock:
         """Say that this driver lives. Raises InputError where another one has taken the folder over."""
         if time.monotonic() - self.renewed_at < RENEW_SECONDS:
             return
-        self.check()
-        # A sign that cannot be written, on a full disk perhaps, must not stop what still goes well.
+        # A sign that cannot be given, on a full disk perhaps, must not stop what still goes well.
         with suppress(OSError):
+            self.check()
             self.store.publish(json.dumps({**self.me, "alive_at": time.time()}).encode(), LOCK_FILE)
         self.renewed_at = time.monotonic()
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from analysis.storage import is_remote
 from grid.cluster import connected, job_resources, let_jobs_queue
 from grid.execution import Execution
 from grid.graph import JobGraph
@@ -40,7 +41,7 @@ def stoppable(progress: Progress) -> Iterator[None]:
 def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Execution, lock: DriverLock) -> int:
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
     console = Console(file=sys.stdout, soft_wrap=True)
-    log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
+    log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     graph = JobGraph(missing, set(), lambda job: job.train_images, execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
@@ -52,7 +53,7 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
         )
         joining = f"Joining Ray at {execution.address} …" if execution.address else "Ray starts on this machine …"
         console.print(joining, markup=False)
-    if execution.detail == "verbose":
+    if execution.detail == "verbose" or is_remote(store.out):
         console.print(f"What Ray says goes to {log_file}", markup=False)
     started = time.monotonic()
     try:
@@ -72,12 +73,8 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
 def tell_failures(graph: JobGraph, store: Store, console: Console) -> None:
     """A line for each failed job, its traceback in the folder's logs, and how many waited for one in vain."""
     for key, reason in graph.failed.items():
+        path = store.publish_failure(key, reason)
         last = reason.strip().splitlines()[-1]
-        try:
-            store.publish(reason.encode(), "logs", f"{key}.txt")
-            where = f"all of it in {store.path('logs', f'{key}.txt')}"
-        except OSError as error:
-            where = f"its log could not be written: {error.strerror}"
-        console.print(f"FAILED {graph.jobs[key].label}: {last} ({where})", markup=False)
+        console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
     if graph.blocked:
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)

@@ -1,4 +1,4 @@
-"""The out folder: what is done is what is published under its key, whole or not at all.
+"""The out folder, local or in a bucket: what is done is what is published under its key, whole or not at all.
 
 OUT/format.json                     what this folder is, and its schema's version
 OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
@@ -6,13 +6,15 @@ OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row
 OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
 OUT/driver.json                     the sign of life of the run that works here
-OUT/logs/                           what Ray said, and each failed job's traceback
+OUT/logs/                           what Ray said (kept on the driver where OUT is remote), each failed job's traceback
 """
 
 import hashlib
 import json
 import os
+import tempfile
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -21,57 +23,89 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis import storage
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 from trainables.errors import InputError
 
 FORMAT_FILE = "format.json"
+WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
 
 
 class Store:
-    """Files under one local (or mounted) folder. Creating a Store touches nothing."""
+    """Files under one folder, local or in a bucket (see `analysis.storage`). Creating a Store writes nothing.
+
+    Raises ResultsError for an address that cannot be used. A process of Ray's makes its own from the address.
+    """
 
     def __init__(self, out: str) -> None:
-        self.out, self.root = out, Path(out)
+        self.out = out
+        self.place = storage.find(out)
 
-    def path(self, *parts: str) -> Path:
-        return self.root.joinpath(*parts)
+    def address(self, *parts: str) -> str:
+        """The path or address of a file inside, for a person or for another program."""
+        return storage.address_in(self.out, *parts)
 
     def publish(self, content: bytes, *parts: str) -> None:
-        """Write a file so that a reader sees all of it or none: beside it first, to disk, then renamed."""
-        target = self.path(*parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+        """Write a file so that a reader sees all of it or none. Raises OSError, and then there is none."""
+        if storage.is_remote(self.out):
+            self._upload(content, *parts)
+        else:
+            write_whole(Path(self.address(*parts)), content)
+
+    def _upload(self, content: bytes, *parts: str) -> None:
+        """An object appears when its stream is closed, so one whose write failed must not be: no `with` here."""
+        stream = self.place.files.open_output_stream(self.place.inside(*parts))
+        stream.write(content)
+        stream.close()
+
+    def read(self, *parts: str) -> bytes:
+        """Raises FileNotFoundError where there is no such file, OSError where it cannot be read."""
+        with self.place.files.open_input_file(self.place.inside(*parts)) as file:
+            return file.read()
+
+    def exists(self, *parts: str) -> bool:
+        return self.place.files.get_file_info(self.place.inside(*parts)).is_file
+
+    def drop(self, *parts: str) -> None:
+        """Delete a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self.place.files.delete_file(self.place.inside(*parts))
+
+    def log_folder(self) -> Path:
+        """A local folder for what Ray says: in here, or a new temporary one where this is remote."""
+        if storage.is_remote(self.out):
+            return Path(tempfile.mkdtemp(prefix="salun-grid-logs-"))
+        return Path(self.address("logs"))
+
+    def publish_failure(self, key: str, traceback: str) -> str:
+        """Keep why a job failed, in a temporary file where this place refuses it too; returns where."""
+        name = f"{key}.txt"
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+            self.publish(traceback.encode(), "logs", name)
+        except OSError:
+            spare = Path(tempfile.mkdtemp(prefix="salun-grid-logs-"), name)
+            spare.write_text(traceback)
+            return str(spare)
+        return self.address("logs", name)
 
     def read_json(self, *parts: str) -> dict[str, Any] | None:
         """A published JSON file, or None where there is none."""
         try:
-            return json.loads(self.path(*parts).read_bytes())
+            return json.loads(self.read(*parts))
         except FileNotFoundError:
             return None
 
-    def drop(self, *parts: str) -> None:
-        """Remove a published file, if it is there."""
-        self.path(*parts).unlink(missing_ok=True)
-
     def publish_model(self, key: str, weights: bytes, manifest: dict[str, Any]) -> None:
-        self.publish(weights, "models", key, "weights.safetensors")
-        self.publish(json.dumps(manifest, indent=1, sort_keys=True).encode(), "models", key, "manifest.json")
+        self.publish(weights, "models", key, WEIGHTS_FILE)
+        self.publish(json.dumps(manifest, indent=1, sort_keys=True).encode(), "models", key, MANIFEST_FILE)
 
     def read_weights(self, key: str) -> bytes:
         """The safetensors of a published model."""
-        return self.path("models", key, "weights.safetensors").read_bytes()
+        return self.read("models", key, WEIGHTS_FILE)
 
     def read_manifest(self, key: str) -> dict[str, Any]:
         """What a published model is and how it came to be."""
-        return json.loads(self.path("models", key, "manifest.json").read_text())
+        return json.loads(self.read("models", key, MANIFEST_FILE))
 
     def publish_checkpoint(self, key: str, state: bytes) -> None:
         """Keep the state of an unfinished training, in place of an earlier one."""
@@ -79,11 +113,13 @@ class Store:
 
     def read_checkpoint(self, key: str) -> bytes | None:
         """The last state of the training of model `key`, or None."""
-        path = self.path("checkpoints", f"{key}.safetensors")
-        return path.read_bytes() if path.exists() else None
+        try:
+            return self.read("checkpoints", f"{key}.safetensors")
+        except FileNotFoundError:
+            return None
 
     def drop_checkpoint(self, key: str) -> None:
-        self.path("checkpoints", f"{key}.safetensors").unlink(missing_ok=True)
+        self.drop("checkpoints", f"{key}.safetensors")
 
     def publish_table(self, table: str, key: str, columns: dict[str, Any]) -> None:
         """Publish the rows of one job in `table`; `columns` must fit its schema."""
@@ -95,55 +131,75 @@ class Store:
         """Note which jobs a study has, for `read_studies`; the same study again changes nothing."""
         text = json.dumps(summary, sort_keys=True)
         name = f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-        if not self.path("studies", name).exists():
+        if not self.exists("studies", name):
             started_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
             self.publish(json.dumps({**summary, "started_at": started_at}).encode(), "studies", name)
 
     def read_studies(self) -> list[dict[str, Any]]:
         """Every study started here, the oldest first."""
-        studies = [json.loads(path.read_text()) for path in self.path("studies").glob("[!.]*.json")]
+        studies = [json.loads(self.read("studies", f"{name}.json")) for name in self._stems(".json", "studies")]
         return sorted(studies, key=lambda study: study["started_at"])
 
     def published_models(self) -> set[str]:
-        return {path.parent.name for path in self.path("models").glob("*/manifest.json")}
+        files = self.place.names("models", recursive=True)
+        return {key for key, _, name in (file.partition("/") for file in files) if name == MANIFEST_FILE}
 
     def published_rows(self) -> set[str]:
-        return {path.stem for path in self.path("results", "runs").glob("[!.]*.parquet")}
+        return self._stems(".parquet", "results", "runs")
+
+    def _stems(self, suffix: str, *parts: str) -> set[str]:
+        """The names of a folder's whole files of one kind, without their suffix."""
+        names = self.place.names(*parts)
+        return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
 
     def has_model(self, key: str) -> bool:
-        return self.path("models", key, "manifest.json").is_file()
+        return self.exists("models", key, MANIFEST_FILE)
 
     def check(self) -> None:
-        """Raise InputError unless the folder is new, empty, or holds this version's results. Writes nothing."""
-        if not self.root.exists():
-            return
-        if not self.root.is_dir():
-            raise InputError(f"--out {self.root} is a file; give a folder.")
-        marker = self.path(FORMAT_FILE)
-        if not marker.exists():
-            if any(self.root.iterdir()):
-                raise InputError(f"--out {self.root} holds other files; give a new or empty folder.")
+        """Raise InputError unless the folder is new, empty, or holds this version's results. Writes nothing.
+
+        Raises ResultsError for a bucket that cannot be reached.
+        """
+        if not self.place.exists():
+            if Path(self.out).exists():
+                raise InputError(f"--out {self.out} is a file; give a folder.")
             return
         try:
-            version = json.loads(marker.read_text())["schema_version"]
+            version = json.loads(self.read(FORMAT_FILE))["schema_version"]
+        except FileNotFoundError:
+            if not self.place.is_empty():
+                raise InputError(f"--out {self.out} holds other files; give a new or empty folder.") from None
+            return
         except (ValueError, KeyError, TypeError, OSError):
-            raise InputError(f"{marker} cannot be read; give another --out folder.") from None
+            raise InputError(f"{self.address(FORMAT_FILE)} cannot be read; give another --out folder.") from None
         if version != SCHEMA_VERSION:
             raise InputError(
-                f"--out {self.root} holds results of schema version {version}, and this program writes "
+                f"--out {self.out} holds results of schema version {version}, and this program writes "
                 f"version {SCHEMA_VERSION}; give another folder."
             )
 
     def create(self) -> None:
         """Make the folder and mark it as ours. Raises InputError where that cannot be written."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            marker = json.dumps({"format": "salun-grid", "schema_version": SCHEMA_VERSION})
-            if not self.path(FORMAT_FILE).exists():
-                self.publish(marker.encode(), FORMAT_FILE)
-            self.path("logs").mkdir(exist_ok=True)
-            probe = self.path("logs", f".{uuid.uuid4().hex}")
-            probe.touch()
-            probe.unlink()
+            if not self.exists(FORMAT_FILE):
+                marker = {"format": "salun-grid", "schema_version": SCHEMA_VERSION}
+                self.publish(json.dumps(marker).encode(), FORMAT_FILE)
+            probe = f".{uuid.uuid4().hex}"
+            self.publish(b"", "logs", probe)
+            self.drop("logs", probe)
         except OSError as error:
-            raise InputError(f"cannot write to --out {self.root}: {error.strerror or error}.") from None
+            raise InputError(f"cannot write to --out {self.out}: {storage.reason(error)}.") from None
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a local file beside its place, to disk, then rename it; the folder is made if need be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

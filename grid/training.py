@@ -6,7 +6,6 @@ milliseconds where a worker group of its own costs some twenty seconds.
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -27,11 +26,11 @@ def fit_together(
     config: dict[str, Any],
     num_workers: int,
     resources: dict[str, float],
-    folder: Path,
+    folder: str,
 ) -> None:
     """Run `loop(config)` in `num_workers` processes that each hold `resources`; their reports go to Tune.
 
-    `folder` must be seen by every machine. Raises Ray Train's error when a worker fails.
+    `folder`, a whole path or an address, must be seen by every machine. Raises Ray Train's error when a worker fails.
     """
     # How often the controller comes round; workers wait for it at each report, 2 s by default.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -41,7 +40,7 @@ def fit_together(
         scaling_config=ScalingConfig(
             num_workers=num_workers, use_gpu=bool(resources.get("GPU")), resources_per_worker=resources
         ),
-        run_config=RunConfig(name="train", storage_path=str(folder.absolute()), callbacks=[TuneReportCallback()]),
+        run_config=RunConfig(name="train", storage_path=folder, callbacks=[TuneReportCallback()]),
     ).fit()
 
 

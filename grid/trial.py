@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -45,7 +44,7 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
     job, workers = Job(**config["job"]), config["workers"]
     if workers > 1:
-        folder = Path(assignment.out, "logs", "train", job.key)
+        folder = Store(assignment.out).address("logs", "train", job.key)
         group = {"job": job, "assignment": assignment}
         fit_together(work_together, group, workers, assignment.resources, folder)
         reason = ""

@@ -9,6 +9,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from analysis.storage import absolute
 from grid.cluster import job_slots
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
@@ -28,7 +29,7 @@ def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float],
     sources = {job.dataset for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
-    assignment = Assignment(plan.study, datasets, str(Path(out).absolute()), resources)
+    assignment = Assignment(plan.study, datasets, absolute(out), resources)
     alone = tune.PlacementGroupFactory([resources])
     # A trial that waits for its workers must not hold what they need; a byte is the nothing that Tune accepts.
     waiting = tune.PlacementGroupFactory([{"memory": 1}])

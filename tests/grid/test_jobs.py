@@ -34,7 +34,7 @@ def landed(small_npz: Path, tmp_path: Path) -> tuple[Plan, Store]:
 def test_every_job_lands_once(landed: tuple[Plan, Store]) -> None:
     plan, store = landed
     assert missing_jobs(plan, store) == []
-    runs = read_runs(store.root)
+    runs = read_runs(store.out)
     assert sorted(run["method"] for run in runs) == ["original", "retrain", "retrain-again", "salun"]
     assert len({run["job_key"] for run in runs}) == 4
     assert store.published_models() == {job.model_key for job in plan.jobs.values()}
@@ -85,15 +85,15 @@ def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_what_lands_has_the_published_schema(landed: tuple[Plan, Store]) -> None:
     _, store = landed
     for table, schema in SCHEMAS.items():
-        dataset = ds.dataset(store.path("results", table), format="parquet")
+        dataset = ds.dataset(store.address("results", table), format="parquet")
         assert dataset.schema.equals(schema, check_metadata=True)
 
 
 def test_metrics_can_be_computed_again_from_the_predictions(landed: tuple[Plan, Store]) -> None:
     plan, store = landed
     truth = load(next(iter(plan.datasets.values())))
-    for run in read_runs(store.root):
-        table = open_table(store.root, "predictions").to_table(filter=ds.field("job_key") == run["job_key"])
+    for run in read_runs(store.out):
+        table = open_table(store.out, "predictions").to_table(filter=ds.field("job_key") == run["job_key"])
         frame = table.to_pandas().set_index("split")
         logits = {split: np.stack(frame.loc[split, "logits"]) for split in ("train", "val", "test")}
         labels = {split: frame.loc[split, "label"].to_numpy() for split in ("train", "val", "test")}
@@ -108,7 +108,7 @@ def test_metrics_can_be_computed_again_from_the_predictions(landed: tuple[Plan, 
 
 def test_the_forget_set_is_the_same_for_every_method(landed: tuple[Plan, Store]) -> None:
     _, store = landed
-    table = open_table(store.root, "predictions").to_table(filter=ds.field("forgotten")).to_pandas()
+    table = open_table(store.out, "predictions").to_table(filter=ds.field("forgotten")).to_pandas()
     sets = {key: tuple(rows["index"]) for key, rows in table.groupby("job_key")}
     assert len(sets) == 4
     assert len(set(sets.values())) == 1
@@ -116,7 +116,7 @@ def test_the_forget_set_is_the_same_for_every_method(landed: tuple[Plan, Store])
 
 def test_the_noop_is_the_original(landed: tuple[Plan, Store]) -> None:
     _, store = landed
-    (row,) = [run for run in read_runs(store.root) if run["method"] == "original"]
+    (row,) = [run for run in read_runs(store.out) if run["method"] == "original"]
     assert row["model_key"] == row["original_key"]
     assert row["seconds_total"] == 0.0
     assert row["num_train_images_seen"] == 0
@@ -124,16 +124,16 @@ def test_the_noop_is_the_original(landed: tuple[Plan, Store]) -> None:
 
 def test_images_seen_and_seconds(landed: tuple[Plan, Store]) -> None:
     _, store = landed
-    seen = {run["method"]: run["num_train_images_seen"] for run in read_runs(store.root)}
+    seen = {run["method"]: run["num_train_images_seen"] for run in read_runs(store.out)}
     assert seen == {"original": 0, "retrain": 2 * 108, "retrain-again": 2 * 108, "salun": 120 + 12}
-    for run in read_runs(store.root):
+    for run in read_runs(store.out):
         assert run["seconds_total"] == run["seconds_mask"] + run["seconds_train"]
         assert (run["seconds_mask"] > 0) == (run["method"] == "salun")
 
 
 def test_epochs_name_their_passes(landed: tuple[Plan, Store]) -> None:
     plan, store = landed
-    rows = open_table(store.root, "epochs").to_table().to_pylist()
+    rows = open_table(store.out, "epochs").to_table().to_pylist()
     passes: dict[str, list[tuple[int, str]]] = {}
     for row in rows:
         passes.setdefault(row["model_key"], []).append((row["epoch"], row["phase"]))
@@ -162,17 +162,15 @@ def test_two_folders_hold_the_same_predictions(landed: tuple[Plan, Store], tmp_p
         assert store.read_weights(job.model_key) == other.read_weights(job.model_key)
         if job.kind != "original":
             name = f"{job.key}.parquet"
-            assert (store.path("results", "predictions", name)).read_bytes() == (
-                other.path("results", "predictions", name)
-            ).read_bytes()
+            assert store.read("results", "predictions", name) == other.read("results", "predictions", name)
 
 
 def test_a_published_model_is_not_trained_again(landed: tuple[Plan, Store]) -> None:
     """Its row was lost (killed between model and row): the row is made again from the model."""
     plan, store = landed
     (salun,) = [job for job in plan.jobs.values() if job.method == "salun"]
-    before = store.path("results", "predictions", f"{salun.key}.parquet").read_bytes()
-    store.path("results", "runs", f"{salun.key}.parquet").unlink()
+    before = store.read("results", "predictions", f"{salun.key}.parquet")
+    store.drop("results", "runs", f"{salun.key}.parquet")
     assert [job.key for job in missing_jobs(plan, store)][-1:] == [salun.key]
     assert run_without_ray(plan, store) == []
-    assert store.path("results", "predictions", f"{salun.key}.parquet").read_bytes() == before
+    assert store.read("results", "predictions", f"{salun.key}.parquet") == before

@@ -24,7 +24,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            seen.add(store.path("models", "x").read_bytes())
+            seen.add(Path(store.address("models", "x")).read_bytes())
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -45,7 +45,19 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         store.publish(b"x" * 100, "results", "runs", "key.parquet")
-    assert list(store.path("results", "runs").iterdir()) == []
+    assert list(Path(store.address("results", "runs")).iterdir()) == []
+
+
+def test_why_a_job_failed_is_kept_elsewhere_where_the_folder_refuses_it(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    assert store.publish_failure("key", "why") == f"{tmp_path}/out/logs/key.txt"
+    assert store.read("logs", "key.txt") == b"why"
+    (tmp_path / "out" / "logs" / "other.txt").mkdir()
+    elsewhere = Path(store.publish_failure("other", "why not"))
+    assert elsewhere.read_text() == "why not"
+    assert tmp_path / "out" not in elsewhere.parents
+    elsewhere.unlink()
+    elsewhere.parent.rmdir()
 
 
 def test_a_model_counts_once_its_manifest_is_there(tmp_path: Path) -> None:
@@ -62,7 +74,7 @@ def test_a_model_counts_once_its_manifest_is_there(tmp_path: Path) -> None:
 def test_hidden_files_are_no_rows(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     store.publish(b"", "results", "runs", "key.parquet")
-    store.path("results", "runs", ".half.parquet").touch()
+    Path(store.address("results", "runs", ".half.parquet")).touch()
     assert store.published_rows() == {"key"}
 
 

@@ -1,0 +1,127 @@
+"""Where results lie: a local or mounted folder, or a prefix in a bucket of S3 or Google Cloud Storage.
+
+An address is what the user types: a path, `s3://bucket/prefix` or `gs://bucket/prefix`. pyarrow reads the fields of
+its query, such as `?region=eu-west-1` or `?endpoint_override=127.0.0.1:9000&scheme=http`, and finds the credentials
+where the cloud's own tools do: the environment, the user's files, the machine's role.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from analysis.errors import ResultsError
+
+# What pyarrow is told unless the address says otherwise. S3: begin an upload when its stream is opened; one whose
+# beginning fails later is tried again, without its content, as the stream is dropped. Google Cloud Storage: give up
+# after so long, not after 15 minutes.
+SCHEMES = {"s3": "allow_delayed_open=false", "gs": "retry_limit_seconds=10"}
+
+NO_BUCKET = "there is no such bucket; create it first"
+# What the errors of an object store's library hold, and what that means.
+REASONS = {
+    r"AWS Error NO_SUCH_BUCKET": NO_BUCKET,
+    r"AWS Error (ACCESS_DENIED|\w*ACCESS_KEY|SIGNATURE|\w*TOKEN|.*HTTP status 40[13])"
+    r"|google::cloud::Status\((PERMISSION_DENIED|UNAUTHENTICATED|.*access token)": (
+        "the credentials are missing, wrong, or not allowed to do this; "
+        "see AWS_ACCESS_KEY_ID or GOOGLE_APPLICATION_CREDENTIALS"
+    ),
+    r"AWS Error NETWORK_CONNECTION|google::cloud::Status\(UNAVAILABLE": (
+        "nothing answers; check the network and the address's endpoint_override"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder `path` of the file system `files`; nothing says that it exists."""
+
+    address: str
+    files: fs.FileSystem
+    path: str
+
+    def inside(self, *parts: str) -> str:
+        """The path of a file of this folder, for `files`."""
+        return "/".join([self.path, *parts])
+
+    def exists(self) -> bool:
+        """Whether there is such a folder; in a bucket every prefix is one. Raises ResultsError without a bucket."""
+        path = self.path.partition("/")[0] if is_remote(self.address) else self.path
+        try:
+            kind = self.files.get_file_info(path).type
+        except OSError as error:
+            raise ResultsError(f"cannot read {self.address}: {reason(error)}.") from None
+        if is_remote(self.address) and kind == fs.FileType.NotFound:
+            raise ResultsError(f"cannot read {self.address}: {NO_BUCKET}.")
+        return kind == fs.FileType.Directory
+
+    def is_empty(self) -> bool:
+        """Whether nothing lies in the folder: files, folders, or hidden ones."""
+        return not self._list(self.path, recursive=False)
+
+    def names(self, *parts: str, recursive: bool = False) -> list[str]:
+        """The files in a folder of this folder by their paths in it, sorted; in a bucket a request for each 1,000."""
+        folder = self.inside(*parts)
+        return sorted(info.path.removeprefix(f"{folder}/") for info in self._list(folder, recursive) if info.is_file)
+
+    def _list(self, folder: str, recursive: bool) -> list[fs.FileInfo]:
+        try:
+            return self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
+        except OSError as error:
+            raise ResultsError(f"cannot read {self.address}: {reason(error)}.") from None
+
+
+def find(address: str | Path) -> Place:
+    """The place that an address names. Raises ResultsError where it names none; looks at no local folder."""
+    address = str(address)
+    if not is_remote(address):
+        return Place(address, fs.LocalFileSystem(), str(Path(address)))
+    parts = urlsplit(address)
+    if parts.scheme not in SCHEMES or not parts.netloc:
+        raise ResultsError(f"cannot use {address}; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+    if parts.password:
+        hidden = address.replace(f"{parts.username}:{parts.password}@", "…@")
+        raise ResultsError(f"{hidden} holds a secret, which would be printed; give it through the environment.")
+    setting = SCHEMES[parts.scheme]
+    if setting.partition("=")[0] not in parts.query:
+        parts = parts._replace(query="&".join(filter(None, [parts.query, setting])))
+    try:
+        files, path = fs.FileSystem.from_uri(parts.geturl())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ResultsError(f"cannot use {address}: {reason(error)}.") from None
+    return Place(address, files, path.rstrip("/"))
+
+
+def is_remote(address: str | Path) -> bool:
+    """Whether an address has a scheme; `s3:/bucket`, a slip, is not taken for a folder."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(address)) is not None
+
+
+def absolute(address: str) -> str:
+    """The address as it reads from every working folder."""
+    return address if is_remote(address) else str(Path(address).absolute())
+
+
+def address_in(address: str, *parts: str) -> str:
+    """The address of a file or folder inside the place at `address`."""
+    if not is_remote(address):
+        return str(Path(address, *parts))
+    whole = urlsplit(address)
+    return whole._replace(path="/".join([whole.path.rstrip("/"), *parts])).geturl()
+
+
+def pictures_path(address: str, name: str) -> Path:
+    """Where a picture or page of these results goes by default: beside them, or here where they are remote."""
+    return Path(name) if is_remote(address) else Path(address, name)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong in a few words, without a full stop."""
+    text = " ".join(str(error).split())
+    for pattern, meaning in REASONS.items():
+        if re.search(pattern, text):
+            return meaning
+    return getattr(error, "strerror", None) or text.rstrip(".")

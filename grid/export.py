@@ -1,0 +1,72 @@
+"""Published models for other programs: a list of them, and one's weights and manifest as plain files."""
+
+import shlex
+import shutil
+import uuid
+from pathlib import Path
+
+from analysis.gaps import percent
+from analysis.results import Run, read_runs
+from analysis.storage import is_remote
+from grid.store import MANIFEST_FILE, WEIGHTS_FILE, Store
+from trainables.errors import InputError
+
+
+def list_models(out: str) -> str:
+    """A line for each published model that a row of `runs` evaluates or starts from: its key and what it is.
+
+    Raises ResultsError where no row has landed.
+    """
+    store = Store(out)
+    store.check()
+    models: dict[str, str] = {}
+    for run in read_runs(out):
+        rate = "" if run["method"] == "original" else f" {percent(run['forget_rate'])}"
+        models[run["model_key"]] = described(run, run["method"] + rate)
+        models.setdefault(run["original_key"], described(run, "original"))
+    published = store.published_models()
+    lines = sorted((text, key) for key, text in models.items() if key in published)
+    return "\n".join(f"{key}  {text}" for text, key in lines)
+
+
+def described(run: Run, method: str) -> str:
+    place = f"{run['dataset']} {run['image_size']} px · {run['augmentation']} · seed {run['seed']}"
+    return f"{method} · {place} · {run['model']}"
+
+
+def export_model(out: str, key: str, to: str | None) -> Path:
+    """Copy the published model whose key is or starts with `key` into the new folder `to`, or ./KEY; returns it.
+
+    Raises InputError where no model or several match, or where the folder exists or cannot be made.
+    """
+    store = Store(out)
+    store.check()
+    key = whole_key(store, key)
+    if to and is_remote(to):
+        raise InputError(f"--to {to} is no local folder; give one.")
+    folder = Path(to or key)
+    if folder.exists():
+        raise InputError(f"{folder} exists, and nothing is overwritten; give a new folder with --to.")
+    weights, manifest = store.read("models", key, WEIGHTS_FILE), store.read("models", key, MANIFEST_FILE)
+    partial = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.mkdir(parents=True)
+        (partial / WEIGHTS_FILE).write_bytes(weights)
+        (partial / MANIFEST_FILE).write_bytes(manifest)
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def whole_key(store: Store, start: str) -> str:
+    """The one published model whose key starts so."""
+    found = sorted(key for key in store.published_models() if key.startswith(start))
+    how = f"`salun-grid export --out {shlex.quote(store.out)}` lists them"
+    if not found:
+        raise InputError(f"no model {start!r} is published in {store.out}; {how}.")
+    if len(found) > 1:
+        raise InputError(f"{len(found)} models of {store.out} start with {start!r}; give more digits ({how}).")
+    return found[0]

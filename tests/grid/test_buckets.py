@@ -1,0 +1,226 @@
+"""The same results in a bucket of S3: a whole small study, what breaks on the way, and what a user gets wrong."""
+
+import gc
+import json
+import os
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from analysis.cli import main as salun_analysis
+from analysis.errors import ResultsError
+from analysis.results import open_table, read_runs
+from grid.cli import main as salun_grid
+from grid.plan import finished_jobs, make_plan, missing_jobs
+from grid.store import Store
+from tests.grid.buckets import BUCKET, Line, address, client, objects, s3_server
+from tests.grid.studies import run_without_ray, small_study
+from trainables.errors import InputError
+
+# Columns of `runs` that tell of one sitting, not of the result.
+TIMES = {"seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_load", "finished_at"}
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """None of the user's own, nor of the machine's role."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+
+
+@pytest.fixture
+def port(credentials: None, tmp_path: Path) -> Iterator[int]:
+    with s3_server(tmp_path / "moto.log") as port:
+        yield port
+
+
+def use(program: object, *words: object) -> Result:
+    return CliRunner().invoke(program, [str(word) for word in words])
+
+
+def results(out: str) -> list[dict]:
+    rows = [{name: value for name, value in run.items() if name not in TIMES} for run in read_runs(out)]
+    return sorted(rows, key=lambda row: row["job_key"])
+
+
+def test_a_study_in_a_bucket_equals_one_in_a_folder(
+    port: int, small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files under the same names with the same rows, read by both programs; nothing is done twice."""
+    plan = make_plan(small_study(small_npz))
+    folder, out = str(tmp_path / "out"), address(port)
+    run_without_ray(plan, Store(folder))
+    store = Store(out)
+    store.check()
+    run_without_ray(plan, store)
+    store.publish_study(plan.summary())
+    store.publish_study(plan.summary())
+
+    assert results(out) == results(folder)
+    logits = [open_table(place, "predictions").to_table()["logits"].combine_chunks().values for place in (out, folder)]
+    np.testing.assert_array_equal(*map(np.asarray, logits))
+    local = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
+    remote = {key.removeprefix("runs/out/") for key in objects(port)}
+    assert {name for name in remote if not name.startswith("studies/")} == local
+    assert len(remote) == len(local) + 1
+
+    assert finished_jobs(plan, store) == set(plan.jobs)
+    assert run_without_ray(plan, Store(out)) == []
+    lost = next(key for key, job in plan.jobs.items() if job.method == "salun")
+    client("s3", port).delete_object(Bucket=BUCKET, Key=f"runs/out/results/runs/{lost}.parquet")
+    assert [job.key for job in missing_jobs(plan, store) if job.kind != "original"] == [lost]
+    run_without_ray(plan, Store(out))
+    assert results(out) == results(folder)
+
+    monkeypatch.chdir(tmp_path)
+    assert "small: 5/5 jobs done" in use(salun_grid, "status", "--out", out).stdout
+    assert "Table 1. Forget rate 10%" in use(salun_analysis, "tables", out).stdout
+    assert use(salun_analysis, "figure", out).stdout.split() == ["figures/average_gap.png", "figures/average_gap.svg"]
+    assert use(salun_analysis, "report", out).stdout.split() == ["report.html"]
+    assert (tmp_path / "figures" / "average_gap.png").stat().st_size > 10_000
+
+
+def test_the_state_of_a_training_comes_and_goes(port: int) -> None:
+    store = Store(address(port))
+    assert store.read_checkpoint("key") is None
+    for state in (b"first", b"second"):
+        store.publish_checkpoint("key", state)
+        assert store.read_checkpoint("key") == state
+    store.drop_checkpoint("key")
+    store.drop_checkpoint("key")
+    assert store.read_checkpoint("key") is None
+    assert store.publish_failure("key", "why") == address(port, "runs/out/logs/key.txt")
+    assert objects(port) == {"runs/out/logs/key.txt": b"why"}
+
+
+# Megabytes of a file, and how many of them arrive: none, a part of the only part, all but the last of three parts.
+@pytest.mark.parametrize(("size", "arriving"), [(26, 0), (1, 0.3), (26, 23)])
+def test_an_upload_that_breaks_off_leaves_nothing(port: int, size: float, arriving: float) -> None:
+    """Also where another content lies already: that one stays."""
+    content = os.urandom(size * 1_000_000)
+    line = Line(port, allowance=arriving * 1_000_000)
+    store = Store(address(line.port))
+    Store(address(port)).publish(b"earlier", "models", "old", "weights.safetensors")
+    before = objects(port)
+    failures = []
+    for key in ("new", "old"):
+        with pytest.raises(OSError, match="AWS Error") as failure:
+            store.publish(content, "models", key, "weights.safetensors")
+        failures.append(failure)
+    assert line.cuts > 1  # the library tried again by itself
+    assert objects(port) == before
+
+    line.allowance = float("inf")
+    failures.clear()
+    gc.collect()  # the broken streams, which must not go on over the line that is whole again
+    assert objects(port) == before
+    for key in ("new", "old"):
+        store.publish(content, "models", key, "weights.safetensors")
+        assert objects(port)[f"runs/out/models/{key}/weights.safetensors"] == content
+    line.close()
+
+
+def test_a_job_whose_upload_breaks_off_is_done_again(port: int, small_npz: Path) -> None:
+    """The line is cut for good in the midst of a study; the same command over a whole line ends it."""
+    plan = make_plan(small_study(small_npz, methods=("retrain", "salun")))
+    line = Line(port, allowance=400_000)
+    with pytest.raises(OSError, match="AWS Error"):
+        run_without_ray(plan, Store(address(line.port)))
+    line.close()
+    store = Store(address(port))
+    assert objects(port)
+    assert len(finished_jobs(plan, store)) < len(plan.jobs)
+    run_without_ray(plan, store)
+    assert finished_jobs(plan, store) == set(plan.jobs)
+    assert sorted(run["method"] for run in read_runs(address(port))) == ["retrain", "salun"]
+
+
+def test_listing_asks_once_for_a_thousand_files(port: int, tmp_path: Path) -> None:
+    """Never once for each key."""
+    store, s3 = Store(address(port)), client("s3", port)
+    rows, models = [f"{i:020x}" for i in range(1_200)], [f"{i:020x}" for i in range(600)]
+    for key in rows:
+        s3.put_object(Bucket=BUCKET, Key=f"runs/out/results/runs/{key}.parquet", Body=b"")
+    for key in models:
+        for name in ("weights.safetensors", "manifest.json"):
+            s3.put_object(Bucket=BUCKET, Key=f"runs/out/models/{key}/{name}", Body=b"")
+    log = tmp_path / "moto.log"
+    before = len(log.read_text().splitlines())
+    assert store.published_rows() == set(rows)
+    assert store.published_models() == set(models)
+    asked = log.read_text().splitlines()[before:]
+    assert len(asked) == 4, asked
+
+
+def refused(out: str, npz: Path) -> str:
+    """What the programs say of an address they cannot use: one sentence, the same."""
+    sentences = set()
+    for program, words in (
+        (salun_grid, ["run", "--dataset", npz, "--out", out]),
+        (salun_grid, ["status", "--out", out]),
+        (salun_analysis, ["tables", out]),
+    ):
+        result = use(program, *words)
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        sentences.add(" ".join(result.stderr.partition("Error: ")[2].split()))
+    (sentence,) = sentences
+    return sentence
+
+
+def test_a_bucket_that_does_not_exist(port: int, small_npz: Path) -> None:
+    out = address(port, bucket="another")
+    assert refused(out, small_npz) == f"cannot read {out}: there is no such bucket; create it first."
+    assert [each["Name"] for each in client("s3", port).list_buckets()["Buckets"]] == [BUCKET]
+    with pytest.raises(InputError, match=r"cannot write to --out .* there is no such bucket"):
+        Store(out).create()
+
+
+def test_an_endpoint_where_nothing_answers(small_npz: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        closed = free.getsockname()[1]
+    assert "nothing answers; check the network" in refused(address(closed), small_npz)
+
+
+def test_wrong_credentials(port: int, small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those of a user who may do everything the same address is read."""
+    iam, out = client("iam", port), address(port)
+    iam.create_user(UserName="user")
+    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_user_policy(UserName="user", PolicyName="all", PolicyDocument=json.dumps(allowed))
+    key = iam.create_access_key(UserName="user")["AccessKey"]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}
+    )
+    urllib.request.urlopen(request).close()
+
+    assert "the credentials are missing, wrong, or not allowed" in refused(out, small_npz)
+    with pytest.raises(InputError, match=r"cannot write to --out .* the credentials"):
+        Store(out).create()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    with pytest.raises(ResultsError, match="holds no runs yet"):
+        read_runs(out)
+
+
+def test_a_prefix_with_other_files(port: int) -> None:
+    client("s3", port).put_object(Bucket=BUCKET, Key="runs/out/thesis.doc", Body=b"")
+    with pytest.raises(InputError, match="holds other files"):
+        Store(address(port)).check()
+    Store(address(port, "elsewhere")).check()
+
+
+def test_another_schema_version(port: int) -> None:
+    Store(address(port)).publish(b'{"schema_version": 99}', "format.json")
+    with pytest.raises(InputError, match="schema version 99"):
+        Store(address(port)).check()
