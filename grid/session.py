@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from grid import cost
 from grid.cluster import connected, job_resources, let_jobs_queue
 from grid.execution import Execution
 from grid.graph import JobGraph
@@ -41,7 +42,7 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
-    graph = JobGraph(missing, set(), lambda job: job.train_images, execution.workers_of)
+    graph = JobGraph(missing, set(), cost.seconds_of(plan, cost.GPU), execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
     epochs |= {"unlearn": protocol.unlearning.epochs}
