@@ -5,25 +5,64 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from grid.cost import GPU, seconds_of
 from grid.graph import JobGraph
-from grid.plan import Job, Plan
+from grid.plan import Job, Plan, make_plan
 from grid.study import STUDIES, Study
+from trainables.protocol import changed
 
 SLOW, FAST = 1.0, 2.0
+ALL = STUDIES["paper"].methods
 
 
-def study_of(num_cells: int, methods: tuple[str, ...] = STUDIES["paper"].methods) -> Study:
+def study_of(num_cells: int, methods: tuple[str, ...] = ALL, unlearning_epochs: int = 10) -> Study:
     """The study `paper` with as many seeds as give at least `num_cells` cells: MedMNIST as described, no pixel."""
     paper = STUDIES["paper"]
     cells_a_seed = len(paper.datasets) * len(paper.augmentations) * len(paper.forget_rates) * len(methods)
-    return replace(paper, name="scale", methods=methods, seeds=tuple(range(-(-num_cells // cells_a_seed))))
+    seeds = tuple(range(-(-num_cells // cells_a_seed)))
+    protocol = changed(paper.protocol, "unlearning.epochs", unlearning_epochs)
+    return replace(paper, name="scale", methods=methods, seeds=seeds, protocol=protocol)
 
 
 def gpus(num: int) -> list[float]:
     """Speeds of `num` GPUs, half of them slow."""
     return [SLOW] * (num - num // 2) + [FAST] * (num // 2)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A study and the GPUs that it gets; `pending` jobs are handed out ahead, as to Tune."""
+
+    num_cells: int = 10_000
+    num_gpus: int = 256
+    pending: int = 0
+    methods: tuple[str, ...] = ALL
+    unlearning_epochs: int = 10
+
+    def plan(self) -> Plan:
+        return plan_of(self.num_cells, self.methods, self.unlearning_epochs)
+
+
+@cache
+def plan_of(num_cells: int, methods: tuple[str, ...], unlearning_epochs: int) -> Plan:
+    return make_plan(study_of(num_cells, methods, unlearning_epochs))
+
+
+# Enough jobs for each GPU that the bound can be met.
+AMPLE = {
+    "as planned": Shape(),
+    "two pending jobs a GPU, as Tune holds them": Shape(pending=512),
+    "more jobs a GPU": Shape(num_gpus=16),
+    "fewer jobs a GPU": Shape(num_gpus=1024),
+    "chains of two long trainings": Shape(unlearning_epochs=200),
+    "the same, and nothing else to do": Shape(methods=("original", "salun"), unlearning_epochs=200, pending=512),
+    "no chains": Shape(methods=("retrain", "retrain-again")),
+    "a third of the cells": Shape(num_cells=3_000),
+}
+# A GPU gets one to four long trainings of these: one more than its share, or a slow GPU, and the study ends late.
+SCARCE = {"1,000 cells": Shape(1_000), "300 cells": Shape(300), "the paper's 72 cells": Shape(72)}
 
 
 @dataclass(frozen=True)

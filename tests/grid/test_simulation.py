@@ -1,48 +1,12 @@
 """Makespans on simulated GPUs of two speeds: what the order of the jobs is worth, and what it can promise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
 
 import pytest
 
-from benchmarks.simulation import gpus, longest_chain, simulate, study_of
+from benchmarks.simulation import ALL, AMPLE, SCARCE, Shape, gpus, longest_chain, plan_of, simulate
 from grid.cost import GPU, seconds_of
-from grid.plan import Job, Plan, make_plan
-from grid.study import STUDIES
-from trainables.protocol import changed
-
-
-@dataclass(frozen=True)
-class Shape:
-    num_cells: int = 10_000
-    num_gpus: int = 256
-    pending: int = 0
-    unlearning_epochs: int = 10
-    methods: tuple[str, ...] = STUDIES["paper"].methods
-
-    def plan(self) -> Plan:
-        return plan_of(self.num_cells, self.unlearning_epochs, self.methods)
-
-
-@cache
-def plan_of(num_cells: int, unlearning_epochs: int, methods: tuple[str, ...]) -> Plan:
-    study = study_of(num_cells, methods)
-    return make_plan(replace(study, protocol=changed(study.protocol, "unlearning.epochs", unlearning_epochs)))
-
-
-AMPLE = {
-    "10,000 cells on 256 GPUs": Shape(),
-    "as Tune holds them, two pending jobs a GPU": Shape(pending=512),
-    "many jobs a GPU": Shape(num_gpus=16),
-    "11 jobs a GPU": Shape(num_gpus=1024),
-    "chains of two long trainings": Shape(unlearning_epochs=200),
-    "every second job waits": Shape(methods=("original", "salun"), unlearning_epochs=200, pending=512),
-    "no job waits": Shape(methods=("retrain", "retrain-again")),
-    "3,000 cells": Shape(num_cells=3_000),
-}
-# A GPU gets one to four long trainings of these: whoever has one more than its share, or a slow GPU, ends late.
-SCARCE = {"72 cells": Shape(72), "300 cells": Shape(300), "1,000 cells": Shape(1_000)}
+from grid.plan import Job, Plan
 
 
 @pytest.mark.parametrize("shape", AMPLE.values(), ids=AMPLE)
@@ -94,9 +58,9 @@ def naive_makespan(plan: Plan, num_gpus: int) -> float:
 
 
 @pytest.mark.parametrize("num_gpus", [1, 2, 7, 100])
-@pytest.mark.parametrize("methods", [STUDIES["paper"].methods, ("original", "salun")])
+@pytest.mark.parametrize("methods", [ALL, ("original", "salun")])
 def test_the_clock_agrees_with_a_naive_one(num_gpus: int, methods: tuple[str, ...]) -> None:
-    plan = plan_of(72, 200, methods)
+    plan = plan_of(72, methods, 200)
     assert simulate(plan, [1.0] * num_gpus).makespan == pytest.approx(naive_makespan(plan, num_gpus))
 
 
