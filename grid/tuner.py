@@ -3,6 +3,7 @@
 import tempfile
 from collections import deque
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float],
                 num_samples=-1,
                 # Tune keeps one warm process for what may come, and with it what a group of workers may need.
                 reuse_actors=largest == 1 or largest < slots,
-                trial_dirname_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=attrgetter("trial_id"),
             ),
             run_config=tune.RunConfig(
                 name="jobs",
