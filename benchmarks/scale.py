@@ -30,7 +30,7 @@ SIZES = (100, 1_000, 10_000, 100_000)
 REPETITIONS = 5
 # How many equal parts of a run the spread of a trial's cost is taken over.
 PARTS = 10
-WHOSE = {"ours": "salun-grid", "tune": "Tune's own scheduler and snapshots"}
+WHOSE = {"ours": "as salun-grid sets it", "tune": "with Tune's defaults"}
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]  # Okabe and Ito's palette, for colour-blind readers too
 
 
@@ -114,7 +114,8 @@ def driver_table(drivers: list[tuple[str, dict[str, Any]]]) -> str:
     ]
     note = (
         f"The driver, trials that do nothing on 2 CPUs, n = 1 run of each: median of its {PARTS} equal parts, and in "
-        "brackets its first and its last. The load is the machine's as the run began (1 process a core would be 2)."
+        "brackets its first and its last. Tune's defaults are its own scheduler and snapshots. The load is the machine's "
+        "as the run began."
     )
     return f"{note}\n\n{table(header, rows)}"
 
@@ -141,18 +142,25 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def draw(plans: list[Planning], drivers: list[tuple[str, dict[str, Any]]]) -> None:
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     planning_panel(left, plans)
     simulation_panel(middle)
     driver_panel(right, drivers)
+    notes = (
+        f"Planning: median and range, n = {REPETITIONS}. Scheduling: simulated, half of the GPUs twice as fast, n = 1. "
+        f"Driver: means of {PARTS} equal parts of one run."
+    )
+    figure.supxlabel(f"{notes}\n{hardware()}", fontsize=7)
     FigureCanvasSVG(figure).print_svg(DOCS / "scale.svg", metadata={"Date": None})
 
 
 def planning_panel(axis: Axes, plans: list[Planning]) -> None:
+    cells = [plan.num_cells for plan in plans]
     for step, colour in zip(STEPS, COLOURS, strict=True):
-        cells = [plan.num_cells for plan in plans]
         axis.plot(cells, [plan.median(step) for plan in plans], "o-", color=colour, label=step)
+        ranges = [[end(plan.seconds[step]) for plan in plans] for end in (min, max)]
+        axis.fill_between(cells, *ranges, color=colour, alpha=0.3, linewidth=0)
     axis.set(xscale="log", yscale="log", xlabel="cells", ylabel="CPU seconds", title="Planning")
     axis.legend(frameon=False)
 
@@ -162,11 +170,12 @@ def simulation_panel(axis: Axes) -> None:
     shapes = [Shape(num_cells) for num_cells in (72, 300, 600, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000)]
     outcomes = [simulate(shape.plan(), gpus(shape.num_gpus)) for shape in shapes]
     jobs = [len(shape.plan().jobs) / shape.num_gpus for shape in shapes]
-    axis.plot(jobs, [outcome.promise / outcome.lower_bound for outcome in outcomes], "--", color=COLOURS[1])
-    axis.plot(jobs, [outcome.ratio for outcome in outcomes], "o-", color=COLOURS[0])
-    axis.annotate("list scheduling's promise", (jobs[3], outcomes[3].promise / outcomes[3].lower_bound))
-    axis.axhline(1.05, color="grey", linewidth=0.8)
+    promises = [outcome.promise / outcome.lower_bound for outcome in outcomes]
+    axis.plot(jobs, promises, "--", color=COLOURS[1], label="list scheduling's promise")
+    axis.plot(jobs, [outcome.ratio for outcome in outcomes], "o-", color=COLOURS[0], label="longest chain first")
+    axis.axhline(1.05, color="grey", linewidth=0.8, label="1.05")
     axis.set(xscale="log", xlabel="jobs a GPU (256 GPUs)", ylabel="makespan ÷ lower bound", title="Scheduling")
+    axis.legend(frameon=False)
 
 
 def driver_panel(axis: Axes, drivers: list[tuple[str, dict[str, Any]]]) -> None:
@@ -177,7 +186,7 @@ def driver_panel(axis: Axes, drivers: list[tuple[str, dict[str, Any]]]) -> None:
         axis.plot(trials, costs(run["driver_cpu_at"]), "o-", color=colour, label=label)
     axis.set(xlabel="trials done", ylabel="driver's CPU ms a trial", title="Driver")
     axis.set_ylim(bottom=0)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="lower right")
 
 
 if __name__ == "__main__":
