@@ -114,8 +114,8 @@ def driver_table(drivers: list[tuple[str, dict[str, Any]]]) -> str:
     ]
     note = (
         f"The driver, trials that do nothing on 2 CPUs, n = 1 run of each: median of its {PARTS} equal parts, and in "
-        "brackets its first and its last. Tune's defaults are its own scheduler and snapshots. The load is the machine's "
-        "as the run began."
+        "brackets its first and its last. Tune's defaults are its own scheduler and snapshots. The load is the "
+        "machine's as the run began."
     )
     return f"{note}\n\n{table(header, rows)}"
 
@@ -159,8 +159,8 @@ def planning_panel(axis: Axes, plans: list[Planning]) -> None:
     cells = [plan.num_cells for plan in plans]
     for step, colour in zip(STEPS, COLOURS, strict=True):
         axis.plot(cells, [plan.median(step) for plan in plans], "o-", color=colour, label=step)
-        ranges = [[end(plan.seconds[step]) for plan in plans] for end in (min, max)]
-        axis.fill_between(cells, *ranges, color=colour, alpha=0.3, linewidth=0)
+        least, most = ([end(plan.seconds[step]) for plan in plans] for end in (min, max))
+        axis.fill_between(cells, least, most, color=colour, alpha=0.3, linewidth=0)
     axis.set(xscale="log", yscale="log", xlabel="cells", ylabel="CPU seconds", title="Planning")
     axis.legend(frameon=False)
 

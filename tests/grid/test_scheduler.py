@@ -1,12 +1,16 @@
-"""Which pending trial Tune starts: the one suggested first, found without looking at those that are done."""
+"""Tune's cost a trial: the trial suggested first starts without a look at those that are done; no snapshots."""
 
 from types import SimpleNamespace
 
 import pytest
+
+from grid import cluster  # before ray, which reads the environment it sets
+from grid.tuner import QueueScheduler
+
+# isort: split
+from ray.tune.execution import experiment_state
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
-
-from grid.tuner import QueueScheduler
 
 
 class Controller:
@@ -71,3 +75,19 @@ def test_what_is_done_is_not_looked_at_again() -> None:
         assert controller.chosen() == str(number)
         trial.now = Trial.TERMINATED
     assert controller.num_reads < 3 * 1_000
+
+
+@pytest.mark.parametrize(("period", "num_saved"), [(cluster.os.environ["TUNE_GLOBAL_CHECKPOINT_S"], 2), ("auto", 100)])
+def test_tune_writes_its_first_snapshot_and_its_last(
+    period: str, num_saved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour passes between two steps of Tune's loop; Tune's own setting would write one at each."""
+    saved: list[int] = []
+    syncer = SimpleNamespace(wait=lambda: None, sync_up=lambda *paths: True)
+    storage = SimpleNamespace(experiment_driver_staging_path="", experiment_fs_path="", syncer=syncer)
+    manager = experiment_state._ExperimentCheckpointManager(storage=storage, checkpoint_period=period)
+    for step in range(100):
+        clock = SimpleNamespace(monotonic=lambda step=step: 3600.0 * step)
+        monkeypatch.setattr(experiment_state, "time", clock)
+        manager.sync_up_experiment_state(lambda step=step: saved.append(step), force=step == 99)
+    assert (saved[0], saved[-1], len(saved)) == (0, 99, num_saved)
