@@ -89,14 +89,17 @@ def simulate(
     speeds: Sequence[float],
     priority: Callable[[Job], float] | None = None,
     pending: int = 0,
+    error: float = 0.0,
+    seed: int = 0,
 ) -> Outcome:
     """Run `plan` to its end on GPUs of these speeds.
 
     As with Ray, a job does not choose its GPU: it takes any idle one. `pending` jobs are handed out before a GPU is
-    idle, as to Tune, and start in that order. `priority` replaces the estimate that the order goes by.
+    idle, as to Tune, and start in that order. `priority` replaces the estimate that the order goes by; `error` is how
+    far, as a part, a job's own time may lie from its estimate.
     """
-    seconds, draw = seconds_of(plan, GPU), random.Random(0)
-    work = {key: seconds(job) for key, job in plan.jobs.items()}
+    seconds, draw = seconds_of(plan, GPU), random.Random(seed)
+    work = {key: seconds(job) * draw.uniform(1 - error, 1 + error) for key, job in plan.jobs.items()}
     graph = JobGraph(plan.jobs.values(), set(), priority or seconds)
     idle, waiting, running, now = list(speeds), deque[str](), list[tuple[float, str, float]](), 0.0
     while True:

@@ -42,6 +42,7 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.path("logs", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log")
+    # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
     graph = JobGraph(missing, set(), cost.seconds_of(plan, cost.GPU), execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}

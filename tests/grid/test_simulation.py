@@ -15,6 +15,12 @@ def test_a_study_ends_within_a_twentieth_of_the_lower_bound(shape: Shape) -> Non
     assert 1 <= outcome.ratio <= 1.05
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_job_may_take_half_as_long_as_estimated_or_half_as_long_again(seed: int) -> None:
+    plan = Shape().plan()
+    assert 1 <= simulate(plan, gpus(256), pending=512, error=0.5, seed=seed).ratio <= 1.05
+
+
 @pytest.mark.parametrize("shape", {**AMPLE, **SCARCE}.values(), ids={**AMPLE, **SCARCE})
 def test_where_jobs_are_few_list_scheduling_keeps_its_own_promise(shape: Shape) -> None:
     outcome = simulate(shape.plan(), gpus(shape.num_gpus), pending=shape.pending)
