@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-# Before Ray is imported: no result files of Tune's own (the Parquet is ours), no `uv run` around each worker,
-# and Ctrl-C reaches us.
+# Before Ray is imported: no result files of Tune's own (the Parquet is ours), no snapshots of the experiment while it
+# runs (12 kB a trial, all of them each time; a run resumes by what is published), no `uv run` around each worker, and
+# Ctrl-C reaches us.
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -6,8 +6,11 @@ import json
 # Raise it when the same inputs give another result: every key changes, and nothing old is taken for new.
 FORMAT_VERSION = 1
 
+# json.dumps would build one for each key.
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def key_of(parts: dict[str, object]) -> str:
     """20 hex digits (80 bits) of SHA-256 over the canonical JSON of `parts` and the format's version."""
-    text = json.dumps({"format": FORMAT_VERSION, **parts}, sort_keys=True, separators=(",", ":"))
+    text = canonical({"format": FORMAT_VERSION, **parts})
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,6 +1,7 @@
 """From a study to jobs: cells, the jobs they need, and each job's key. Shared work is named once."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -16,7 +17,7 @@ from trainables.protocol import Protocol
 from trainables.seeds import Seeds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One piece of work that Ray schedules.
 
@@ -79,11 +80,12 @@ def make_plan(study: Study) -> Plan:
     Raises InputError for an unknown or broken dataset, or a rate that leaves the forget or retain set empty.
     """
     datasets = {source: describe(source, study.protocol.image_size) for source in study.datasets}
+    sections = protocol_sections(study.protocol)
     jobs: dict[str, Job] = {}
     for source, augmentation, seed in product(study.datasets, study.augmentations, study.seeds):
-        group = JobFactory(study.protocol, datasets[source], augmentation, seed)
-        for rate, method in product(study.forget_rates, study.methods):
-            for job in group.jobs_of_cell(rate, method):
+        group = JobFactory(study.protocol, sections, datasets[source], augmentation, seed)
+        for rate in study.forget_rates:
+            for job in group.jobs_at(rate, study.methods):
                 jobs.setdefault(job.key, job)
     axes = (study.datasets, study.augmentations, study.seeds, study.forget_rates, study.methods)
     num_cells = 1
@@ -105,35 +107,42 @@ def missing_jobs(plan: Plan, store: Store) -> list[Job]:
     return [job for key, job in plan.jobs.items() if key not in done and (job.kind != "original" or key in needed)]
 
 
+def protocol_sections(protocol: Protocol) -> dict[str, Any]:
+    """The protocol's parts as they enter the keys."""
+    names = ("model", "training", "augmentation", "unlearning", "saliency", "evaluation")
+    return {name: asdict(getattr(protocol, name)) for name in names}
+
+
 class JobFactory:
     """The jobs of all cells with one dataset, augmentation and seed; they share one original."""
 
-    def __init__(self, protocol: Protocol, info: DatasetInfo, augmentation: str, seed: int) -> None:
-        self.info, self.augmentation, self.seed = info, augmentation, seed
+    def __init__(
+        self, protocol: Protocol, sections: dict[str, Any], info: DatasetInfo, augmentation: str, seed: int
+    ) -> None:
+        self.sections, self.info, self.augmentation, self.seed = sections, info, augmentation, seed
         self.num_train = info.num_images["train"]
         self.epochs, self.unlearning_epochs = protocol.training.epochs, protocol.unlearning.epochs
-        self.sections: dict[str, Any] = {
-            name: asdict(getattr(protocol, name))
-            for name in ("model", "training", "augmentation", "unlearning", "saliency", "evaluation")
-        }
         self.seeds = Seeds.all(seed)
         self.original_key = self._training_key(None, self.seeds)
+        self.needs = (self.original_key,)
+        images = self.epochs * self.num_train
+        self.original = self._job(self.original_key, "original", "original", None, self.original_key, "", images)
 
-    def jobs_of_cell(self, rate: float, method: str) -> list[Job]:
-        """The cell's own job, after the original that it needs (a retrain needs none)."""
+    def jobs_at(self, rate: float, methods: tuple[str, ...]) -> Iterator[Job]:
+        """The jobs of the cells at one rate, each after what it needs; they share a forget set and a retrain."""
         count = forget_count(rate, self.num_train)
         forget: dict[str, Any] = {"rule": "uniform", "count": count, "seed": self.seeds.forget}
-        retrain_key = self._evaluation_key(self._training_key(forget, self.seeds), forget)
-        if method in RETRAINS:
-            model_key = self._training_key(forget, RETRAINS[method](self.seeds))
-            key = self._evaluation_key(model_key, forget)
-            images = self.epochs * (self.num_train - count)
-            return [self._job(key, RETRAIN, method, rate, model_key, retrain_key, images)]
-        images = self.epochs * self.num_train
-        original = self._job(self.original_key, "original", "original", None, self.original_key, "", images)
-        model_key, images = self._unlearned(method, forget)
-        key = self._evaluation_key(model_key, forget)
-        return [original, self._job(key, "unlearn", method, rate, model_key, retrain_key, images)]
+        models = {name: self._training_key(forget, seeds_of(self.seeds)) for name, seeds_of in RETRAINS.items()}
+        rows = {name: self._evaluation_key(model_key, forget) for name, model_key in models.items()}
+        for method in methods:
+            if method in RETRAINS:
+                images = self.epochs * (self.num_train - count)
+                yield self._job(rows[method], RETRAIN, method, rate, models[method], rows[RETRAIN], images)
+            else:
+                yield self.original
+                model_key, images = self._unlearned(method, forget)
+                key = self._evaluation_key(model_key, forget)
+                yield self._job(key, "unlearn", method, rate, model_key, rows[RETRAIN], images)
 
     def _job(
         self,
@@ -145,7 +154,7 @@ class JobFactory:
         retrain_key: str,
         images: int,
     ) -> Job:
-        needs = (self.original_key,) if kind == "unlearn" else ()
+        needs = self.needs if kind == "unlearn" else ()
         return Job(key, kind, self.info.source, self.augmentation, self.seed, method, rate, model_key,
                    self.original_key, retrain_key, needs, images)  # fmt: skip
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from analysis.storage import is_remote
+from grid import cost
 from grid.cluster import connected, job_resources, let_jobs_queue
 from grid.execution import Execution
 from grid.graph import JobGraph
@@ -42,7 +43,8 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
-    graph = JobGraph(missing, set(), lambda job: job.train_images, execution.workers_of)
+    # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
+    graph = JobGraph(missing, set(), cost.seconds_of(plan, cost.GPU), execution.workers_of)
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
     epochs |= {"unlearn": protocol.unlearning.epochs}

@@ -1,12 +1,16 @@
 """The one Tune run of a study: each trial is a job; a job starts when what it needs is published."""
 
 import tempfile
+from collections import deque
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from analysis.storage import absolute
@@ -44,10 +48,11 @@ def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float],
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=JobSearcher(graph, slots),
+                scheduler=QueueScheduler(),
                 num_samples=-1,
                 # Tune keeps one warm process for what may come, and with it what a group of workers may need.
                 reuse_actors=largest == 1 or largest < slots,
-                trial_dirname_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=attrgetter("trial_id"),
             ),
             run_config=tune.RunConfig(
                 name="jobs",
@@ -98,6 +103,26 @@ class JobSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class QueueScheduler(FIFOScheduler):
+    """Starts trials in the order in which they were suggested, as Tune's own does.
+
+    Tune's own looks for the next one among all trials ever made, at each step: with 9,000 of them, a third of what the
+    driver does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: deque[Trial] = deque()
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.queue.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        while self.queue and self.queue[0].status != Trial.PENDING:
+            self.queue.popleft()
+        return self.queue[0] if self.queue else None
 
 
 class GridCallback(tune.Callback):

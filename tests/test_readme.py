@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {"salun-grid": salun_grid, "salun-analysis": salun_analysis}
 
 
-@pytest.mark.parametrize("package", ["analysis", "grid", "trainables"])
+@pytest.mark.parametrize("package", ["analysis", "benchmarks", "grid", "trainables"])
 def test_every_module_has_its_phrase(package: str) -> None:
     modules = [path.name for path in sorted((ROOT / package).glob("*.py")) if not path.name.startswith("__")]
     section = README[README.index(f"\n{package}/") :]

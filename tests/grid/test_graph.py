@@ -1,5 +1,9 @@
 """The order in which jobs are handed out."""
 
+import random
+
+import pytest
+
 from grid.graph import JobGraph
 from grid.plan import Job
 
@@ -48,3 +52,34 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else() -> None:
     assert (g.failed, g.blocked) == ({"a": "out of memory"}, {"b"})
     assert drain(g) == ["c"]
     assert g.exhausted
+
+
+def test_a_failure_blocks_all_that_comes_after() -> None:
+    g = graph(job("a", images=9), job("b", ("a",)), job("c", ("b",)), job("d", ("a", "b")), job("e"))
+    g.next_job()
+    g.fail("a", "out of memory")
+    assert g.blocked == {"b", "c", "d"}
+    assert drain(g) == ["e"]
+    assert g.exhausted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_chain_is_the_longest_way_to_an_end(seed: int) -> None:
+    draw = random.Random(seed)
+    keys = [f"{i:02}" for i in range(30)]
+    jobs = [
+        job(key, tuple(draw.sample(keys[:i], min(i, draw.randrange(3)))), draw.randrange(1, 100))
+        for i, key in enumerate(keys)
+    ]
+
+    def longest(key: str) -> int:
+        own = next(job.train_images for job in jobs if job.key == key)
+        return own + max((longest(job.key) for job in jobs if key in job.needs), default=0)
+
+    g, done = graph(*jobs), set[str]()
+    while (found := g.next_job()) is not None:
+        ready = [job.key for job in jobs if job.key not in done and set(job.needs) <= done]
+        assert found.key == min(ready, key=lambda key: (-longest(key), key))
+        done.add(found.key)
+        g.finish(found.key)
+    assert len(done) == len(jobs)

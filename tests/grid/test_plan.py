@@ -1,10 +1,18 @@
 """Cells, jobs and keys: what is shared, what changes a key, and what must not."""
 
+import hashlib
+import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import grid.plan
+from benchmarks.simulation import study_of
+from grid.cost import GPU, seconds_of
+from grid.graph import JobGraph
+from grid.keys import key_of
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
 from grid.store import Store
 from grid.study import STUDIES, Study
@@ -116,6 +124,48 @@ def test_the_files_place_changes_no_key_and_its_pixels_do(small_npz: Path, tmp_p
     arrays["test_images"][0, 0, 0] ^= 1
     np.savez(copy, **arrays)
     assert set(keys_by_label(small_study(small_npz)).values()).isdisjoint(keys_by_label(small_study(copy)).values())
+
+
+# Of the keys in plan order, a line each: sha256, 16 digits. A change here makes everyone's results old: raise
+# FORMAT_VERSION where the results change, and find the mistake where they do not.
+KEYS = {"demo": "eccd82e1d1fbae21", "paper": "33c50389288c3669", "strict": "54aeb414436b08ff"}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_built_in_studies_keep_their_keys(name: str) -> None:
+    lines = "\n".join(make_plan(STUDIES[name]).jobs)
+    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == KEYS[name]
+
+
+def test_a_key_is_the_hash_of_sorted_json_without_blanks() -> None:
+    text = b'{"format":1,"kind":"train","seeds":[1,null,0.1]}'
+    assert key_of({"seeds": [1, None, 0.1], "kind": "train"}) == hashlib.sha256(text).hexdigest()[:20]
+
+
+def test_nothing_is_hashed_twice(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def counted(parts: dict[str, object]) -> str:
+        hashed.append(json.dumps(parts))
+        return key_of(parts)
+
+    monkeypatch.setattr(grid.plan, "key_of", counted)
+    make_plan(small_study(small_npz, forget_rates=(0.1, 0.5), seeds=(0, 1)))
+    assert len(hashed) == len(set(hashed))
+
+
+def bytes_a_job(num_cells: int) -> float:
+    tracemalloc.start()
+    plan = make_plan(study_of(num_cells))
+    graph = JobGraph(plan.jobs.values(), set(), seconds_of(plan, GPU))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return used / len(graph.jobs)
+
+
+def test_a_large_plan_takes_no_more_memory_a_job_than_a_small_one() -> None:
+    make_plan(study_of(100))  # imports and caches
+    assert bytes_a_job(10_000) < 1.2 * bytes_a_job(1_000)
 
 
 def test_augmentation_strengths_leave_unaugmented_keys_alone(small_npz: Path) -> None:

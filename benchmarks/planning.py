@@ -1,0 +1,72 @@
+"""What it costs to plan a study, find what is missing, and hand out its jobs, as studies grow."""
+
+import statistics
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.simulation import study_of
+from grid.cost import GPU, seconds_of
+from grid.graph import JobGraph
+from grid.plan import Plan, make_plan, missing_jobs
+from grid.store import Store
+
+STEPS = ("plan", "missing", "graph", "hand out")
+
+
+@dataclass(frozen=True)
+class Planning:
+    """`seconds[step]`: CPU seconds of each repetition."""
+
+    num_cells: int
+    num_jobs: int
+    seconds: dict[str, list[float]]
+    bytes_a_job: float
+
+    def median(self, step: str) -> float:
+        return statistics.median(self.seconds[step])
+
+
+def measure(num_cells: int, repetitions: int) -> Planning:
+    """Plan a study of about `num_cells` cells, half of whose rows are published, and hand out all its jobs."""
+    study = study_of(num_cells)
+    seconds: dict[str, list[float]] = {step: [] for step in STEPS}
+    plan = make_plan(study)
+    estimate = seconds_of(plan, GPU)
+    with tempfile.TemporaryDirectory() as out:
+        publish_half(plan, Path(out))
+        for _ in range(repetitions):
+            timed(seconds["plan"], make_plan, study)
+            timed(seconds["missing"], missing_jobs, plan, Store(out))
+            graph = timed(seconds["graph"], JobGraph, plan.jobs.values(), set(), estimate)
+            timed(seconds["hand out"], hand_out, graph)
+    tracemalloc.start()
+    kept = make_plan(study)
+    graph = JobGraph(kept.jobs.values(), set(), estimate)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return Planning(plan.num_cells, len(graph.jobs), seconds, used / len(graph.jobs))
+
+
+def timed(seconds: list[float], call: Callable, *args: Any) -> Any:
+    started = time.process_time()
+    result = call(*args)
+    seconds.append(time.process_time() - started)
+    return result
+
+
+def publish_half(plan: Plan, out: Path) -> None:
+    """Files with the names that count; what they hold plays no part."""
+    folder = out / "results" / "runs"
+    folder.mkdir(parents=True)
+    for key in [key for key, job in plan.jobs.items() if job.kind != "original"][::2]:
+        (folder / f"{key}.parquet").touch()
+
+
+def hand_out(graph: JobGraph) -> None:
+    while (job := graph.next_job()) is not None:
+        graph.finish(job.key)
