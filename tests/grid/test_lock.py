@@ -35,14 +35,15 @@ def store_with(tmp_path: Path, sign: dict[str, object] | None) -> Store:
 
 
 @pytest.mark.parametrize(
-    "sign",
+    "changes",
     [
-        driver(),
-        driver(alive_at=0),  # its process is there: a long garbage collection, a suspended laptop
-        driver(host="elsewhere", pid=1),
+        {},
+        {"alive_at": 0},  # its process is there: a long garbage collection, a suspended laptop
+        {"host": "elsewhere", "pid": 1},
     ],
 )
-def test_a_living_driver_keeps_others_out(sign: dict[str, object], tmp_path: Path) -> None:
+def test_a_living_driver_keeps_others_out(changes: dict[str, object], tmp_path: Path) -> None:
+    sign = driver(**changes)
     store = store_with(tmp_path, sign)
     with pytest.raises(InputError, match=f"another run works in {store.out} .process {sign['pid']} on {sign['host']}"):
         DriverLock(store).check()
