@@ -114,8 +114,7 @@ def driver_table(drivers: list[tuple[str, dict[str, Any]]]) -> str:
         "ms a trial",
         "snapshots",
         "the last",
-        "memory a trial",
-        "peak",
+        "peak memory",
         "load",
     ]
     note = (
@@ -175,6 +174,7 @@ def simulation_panel(axis: Axes) -> None:
     axis.plot(jobs, [outcome.ratio for outcome in outcomes], "o-", color=COLOURS[0], label="longest chain first")
     axis.axhline(1.05, color="grey", linewidth=0.8, label="1.05")
     axis.set(xscale="log", xlabel="jobs a GPU (256 GPUs)", ylabel="makespan ÷ lower bound", title="Scheduling")
+    axis.set_ylim(top=3.5)  # room for the legend
     axis.legend(frameon=False)
 
 
