@@ -42,7 +42,6 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
     graph = JobGraph(jobs, set(), lambda job: job.train_images)
     finished_at: list[float] = []
     cpu_at: list[float] = []
-    peak_mib_at: list[float] = []
     started_as: list[int] = []
     snapshots: list[float] = []
     folder: dict[str, int] = {}
@@ -56,7 +55,6 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
             super().on_trial_complete(iteration, trials, trial, **info)
             finished_at.append(time.monotonic())
             cpu_at.append(time.process_time())
-            peak_mib_at.append(peak_mib())
 
         def on_experiment_end(self, trials: list, **info: Any) -> None:
             paths = list(Path(trials[0].storage.storage_fs_path).rglob("*"))
@@ -87,15 +85,9 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
         "finished_at": [round(moment - finished_at[0], 3) for moment in finished_at],
         "driver_cpu_at": [round(seconds - cpu_at[0], 3) for seconds in cpu_at],
         "snapshot_seconds": [round(seconds, 4) for seconds in snapshots],
-        "peak_mib_at": [round(mib, 1) for mib in peak_mib_at],
-        "peak_mib": peak_mib(),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         **folder,
     }
-
-
-def peak_mib() -> float:
-    """The most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def nothing(config: dict[str, Any], assignment: Any) -> None:

@@ -4,6 +4,7 @@ A job that raises has failed, and its trial ends well and says why. A process th
 then starts again; so does a group's worker that raises, as it does where its neighbour died.
 """
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,10 @@ from grid.study import Study
 from grid.training import fit, fit_together, this_worker
 from trainables.training import Epoch
 from trainables.workers import ALONE, Worker
+
+# A warm process takes its next job once the thread of the last one has ended. Tune waits 2 s for that; on a machine too
+# busy it then gives the next job up and tells no callback. Set here because the worker reads it.
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "600")
 
 # A training stands still at each report until the driver has taken it.
 REPORT_SECONDS = 1.0
