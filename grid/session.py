@@ -66,13 +66,13 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     except KeyboardInterrupt:
         console.print(f"Stopped. What is done stays in {store.out}; the same command goes on from there.", markup=False)
         return INTERRUPTED
-    tell_failures(graph, store, console)
+    tell_failures(graph, progress.done, store, console)
     if execution.detail != "quiet":
         console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
     return 0 if progress.done == len(missing) else FAILED
 
 
-def tell_failures(graph: JobGraph, store: Store, console: Console) -> None:
+def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console) -> None:
     """A line for each failed job, its traceback in the folder's logs, and how many waited for one in vain."""
     for key, reason in graph.failed.items():
         path = store.publish_failure(key, reason)
@@ -80,3 +80,6 @@ def tell_failures(graph: JobGraph, store: Store, console: Console) -> None:
         console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
     if graph.blocked:
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
+    lost = len(graph.jobs) - num_done - len(graph.failed) - len(graph.blocked)
+    if lost:
+        console.print(f"Ray lost {lost} jobs without a word; the same command does them.", markup=False)
