@@ -10,6 +10,13 @@ import click
 from analysis.errors import ResultsError
 
 FOLDER = click.argument("folder", metavar="DIR")
+MARGIN = click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Percentage points within which a gap to the retrain counts as none.",
+)
 FORMATS = ("terminal", "markdown", "csv", "latex")
 
 
@@ -31,6 +38,15 @@ def main() -> None:
     """Evidence from the Parquet that a run left in DIR. Needs neither a GPU, nor Ray, nor torch."""
 
 
+def _deliver(text: str, out: Path | None) -> None:
+    """Print `text`, or write it to `out` and print the path."""
+    if out:
+        out.write_text(text, encoding="utf-8")
+        click.echo(out)
+    else:
+        click.echo(text, nl=False)
+
+
 @main.command("tables")
 @FOLDER
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
@@ -39,12 +55,19 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
     """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget rate, the gap beside each value."""
     from analysis.commands import tables_text
 
-    text = tables_text(folder, form)
-    if out:
-        out.write_text(text, encoding="utf-8")
-        click.echo(out)
-    else:
-        click.echo(text, nl=False)
+    _deliver(tables_text(folder, form), out)
+
+
+@main.command("verdicts")
+@FOLDER
+@MARGIN
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
+    """What the numbers allow to say of each method: equal to retraining, better than nothing, too few seeds."""
+    from analysis.commands import verdicts_text
+
+    _deliver(verdicts_text(folder, form, margin), out)
 
 
 @main.command("figure")

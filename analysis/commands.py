@@ -3,22 +3,38 @@
 from pathlib import Path
 
 from analysis import tables
+from analysis.completeness import checked, remarks
 from analysis.errors import ResultsError
 from analysis.gaps import summarise
-from analysis.results import read_runs
+from analysis.results import Run, read_runs
+from analysis.verdicts import MARGIN_POINTS, judge
+
+
+def load_runs(folder: str) -> list[Run]:
+    """Every row of `runs`, each job once. Raises ResultsError for a folder that cannot be trusted."""
+    return checked(read_runs(folder))
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:
     """The tables of a folder in one of the formats of `tables.FORMATS`."""
-    runs = read_runs(folder)
-    return tables.FORMATS[form](tables.make_tables(summarise(runs), tables.provenance_of(runs)))
+    runs = load_runs(folder)
+    return tables.FORMATS[form](tables.make_tables(summarise(runs), tables.provenance_of(runs), remarks(runs)))
+
+
+def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_POINTS) -> str:
+    """What each method's numbers allow to say, in one of the formats of `tables.FORMATS`."""
+    runs = load_runs(folder)
+    table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs))
+    if not table.rows:
+        raise ResultsError(f"{folder} holds retrains only; run `original` and a method too.")
+    return tables.FORMATS[form]([table])
 
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG."""
     from analysis import figures  # matplotlib costs seconds, and tables do without
 
-    runs = read_runs(folder)
+    runs = load_runs(folder)
     figure = figures.average_gap_figure(summarise(runs), tables.provenance_of(runs))
     return figures.save(figure, out or Path(folder, "figures"), "average_gap")
 
@@ -27,7 +43,7 @@ def write_report(folder: str, out: Path | None = None) -> Path:
     """Write the HTML page of a folder; returns its path."""
     from analysis import figures, report
 
-    runs = read_runs(folder)
+    runs = load_runs(folder)
     summaries, provenance = summarise(runs), tables.provenance_of(runs)
     try:
         figure = figures.average_gap_figure(summaries, provenance)

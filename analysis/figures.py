@@ -10,14 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis.errors import ResultsError
-from analysis.gaps import AUGMENTATION_ORDER, Summary, percent
+from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Summary, percent
 
 # Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
-
-# What a method is measured against; these panels come last.
-FLOORS = {"original": "original (nothing unlearned)", "retrain-again": "retrain-again (noise floor)"}
 
 
 def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:

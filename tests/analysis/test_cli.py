@@ -17,7 +17,7 @@ from analysis import cli
 from analysis.tables import COLUMNS, FORMATS
 from tests.analysis.folders import damage_data, make_grid, write_folder
 
-COMMANDS = ("tables", "figure", "report")
+COMMANDS = ("verdicts", "tables", "figure", "report")
 FIRST_WORDS = {"terminal": "Table 1.", "markdown": "### Table 1.", "csv": "Table,", "latex": r"\begin{table}"}
 
 
@@ -208,7 +208,7 @@ def test_bad_words_are_one_sentence(folder: Path, words: tuple[str, ...]) -> Non
 def test_help_of_a_command_names_its_options(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
-    for word in ("Usage:", "DIR", "--out", *(FORMATS if command == "tables" else ())):
+    for word in ("Usage:", "DIR", "--out", *(FORMATS if command in ("tables", "verdicts") else ())):
         assert word in result.stdout
 
 
