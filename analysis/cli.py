@@ -17,6 +17,13 @@ MARGIN = click.option(
     show_default=True,
     help="Percentage points within which a gap to the retrain counts as none.",
 )
+NON_MEMBERS = click.option(
+    "--non-members",
+    type=click.Choice(["val", "test"]),
+    default="val",
+    show_default=True,
+    help="Split whose images the attacks take for non-members.",
+)
 FORMATS = ("terminal", "markdown", "csv", "latex")
 
 
@@ -68,6 +75,22 @@ def verdicts_command(folder: str, margin: float, form: str, out: Path | None) ->
     from analysis.commands import verdicts_text
 
     _deliver(verdicts_text(folder, form, margin), out)
+
+
+@main.command("metrics")
+@FOLDER
+@click.option("--metric", "names", multiple=True, metavar="NAME", help="One of `--list`; repeat it for several.")
+@click.option("--list", "listing", is_flag=True, help="Name every metric with its unit, meaning and paper.")
+@NON_MEMBERS
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def metrics_command(
+    folder: str, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
+) -> None:
+    """Attacks, divergences, calibration and more, computed from the predictions."""
+    from analysis.commands import metrics_list, metrics_text
+
+    _deliver(metrics_list() if listing else metrics_text(folder, names, non_members, form), out)
 
 
 @main.command("figure")

@@ -30,6 +30,29 @@ def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_PO
     return tables.FORMATS[form]([table])
 
 
+def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
+    """The named metrics from predictions (none: the headline ones), in one of the formats of `tables.FORMATS`."""
+    from analysis.catalogue import HEADLINE, METRICS
+    from analysis.evidence import measure
+    from analysis.metric_table import metric_table
+
+    for name in names:
+        if name not in METRICS:
+            raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics DIR --list` names them.")
+    chosen = names or HEADLINE
+    runs = load_runs(folder)
+    measured = list(measure(folder, runs, chosen, non_members))
+    table = metric_table(measured, runs, summarise(runs), chosen, tables.provenance_of(runs), remarks(runs))
+    return tables.FORMATS[form]([table])
+
+
+def metrics_list() -> str:
+    """A line for each metric: name, unit, meaning, paper."""
+    from analysis.catalogue import METRICS
+
+    return "".join(f"{name:24} {m.unit:8} {m.meaning} ({m.source})\n" for name, m in METRICS.items())
+
+
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG."""
     from analysis import figures  # matplotlib costs seconds, and tables do without

@@ -25,7 +25,9 @@ class Progress:
 
 
 def checked(runs: list[Run]) -> list[Run]:
-    """The rows themselves. Raises ResultsError where one job is there twice."""
+    """The rows themselves. Raises ResultsError where there are none, or one job is there twice."""
+    if not runs:
+        raise ResultsError("the files of results/runs hold no row; copy the folder again.")
     key, count = Counter(run["job_key"] for run in runs).most_common(1)[0]
     if count > 1:
         run = next(run for run in runs if run["job_key"] == key)

@@ -58,7 +58,7 @@ def paired(runs: list[Run]) -> list[tuple[Run, Run | None]]:
     return [(run, retrains.get(run["retrain_key"])) for run in runs]
 
 
-def _grouping(runs: list[Run]) -> Callable[[Run], Group]:
+def grouping(runs: list[Run]) -> Callable[[Run], Group]:
     """A function that gives a run's Group.
 
     What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since
@@ -119,8 +119,8 @@ class Summary:
 def summarise(runs: list[Run]) -> list[Summary]:
     """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`."""
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
-    group_of = _grouping(runs)
-    label = _method_labels(runs, group_of)
+    group_of = grouping(runs)
+    label = method_labels(runs, group_of)
     for run, retrain in paired(runs):
         members[group_of(run), label(run)].append((run, retrain))
     keys = sorted(members, key=lambda key: (_group_order(key[0]), METHOD_ORDER.get(key[1], len(METHOD_ORDER)), key[1]))
@@ -166,7 +166,7 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     )
 
 
-def _method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
+def method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
     """The method's name, with its parameters where one group holds the method with several."""
     variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
     for run in runs:
