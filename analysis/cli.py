@@ -93,6 +93,30 @@ def metrics_command(
     _deliver(metrics_list() if listing else metrics_text(folder, names, non_members, form), out)
 
 
+@main.command("compare")
+@click.argument("first", metavar="DIR1")
+@click.argument("second", metavar="DIR2")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def compare_command(first: str, second: str, form: str, out: Path | None) -> None:
+    """Two studies side by side, and what differs in their protocols."""
+    from analysis.commands import compare_text
+
+    _deliver(compare_text(first, second, form), out)
+
+
+@main.command("export")
+@FOLDER
+@click.option("--no-predictions", is_flag=True, help="Only what `runs` holds; seconds instead of minutes.")
+@NON_MEMBERS
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
+    """One tidy CSV: a line for each run and metric, the retrain's value beside it."""
+    from analysis.commands import export_text
+
+    _deliver(export_text(folder, non_members, not no_predictions), out)
+
+
 @main.command("figure")
 @FOLDER
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the pictures  [default: DIR/figures]")

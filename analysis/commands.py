@@ -53,6 +53,23 @@ def metrics_list() -> str:
     return "".join(f"{name:24} {m.unit:8} {m.meaning} ({m.source})\n" for name, m in METRICS.items())
 
 
+def compare_text(first: str, second: str, form: str = "terminal") -> str:
+    """Two folders side by side, in one of the formats of `tables.FORMATS`."""
+    from analysis.compare import compare
+
+    return tables.FORMATS[form]([compare(load_runs(first), load_runs(second))])
+
+
+def export_text(folder: str, non_members: str, with_predictions: bool = True) -> str:
+    """One tidy CSV of a folder: every run, every metric; those from predictions only if asked for."""
+    from analysis.catalogue import METRICS
+    from analysis.evidence import measure
+    from analysis.export import tidy_csv
+
+    runs = load_runs(folder)
+    return tidy_csv(runs, measure(folder, runs, list(METRICS), non_members) if with_predictions else ())
+
+
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG."""
     from analysis import figures  # matplotlib costs seconds, and tables do without

@@ -18,7 +18,7 @@ from analysis.catalogue import METRICS
 from analysis.tables import COLUMNS, FORMATS
 from tests.analysis.folders import damage_data, make_grid, write_folder
 
-COMMANDS = ("verdicts", "tables", "metrics", "figure", "report")
+COMMANDS = ("verdicts", "tables", "metrics", "export", "figure", "report")
 FIRST_WORDS = {"terminal": "Table 1.", "markdown": "### Table 1.", "csv": "Table,", "latex": r"\begin{table}"}
 
 
