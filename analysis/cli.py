@@ -130,9 +130,17 @@ def figure_command(folder: str, out: Path | None) -> None:
 
 @main.command("report")
 @FOLDER
+@MARGIN
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE.npz",
+    help="Dataset file, for the pixels of the worst forgotten images; repeat it for several.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The page's file  [default: DIR/report.html]")
-def report_command(folder: str, out: Path | None) -> None:
-    """One HTML page with the tables, the figure and the command behind each row."""
+def report_command(folder: str, margin: float, images: tuple[Path, ...], out: Path | None) -> None:
+    """One HTML page: the verdict, tables, figures, attacks, and the command behind each row."""
     from analysis.commands import write_report
 
-    click.echo(write_report(folder, out))
+    click.echo(write_report(folder, out, margin, images))

@@ -1,5 +1,6 @@
 """What the commands of `salun-analysis` do, apart from reading the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import tables
@@ -79,17 +80,13 @@ def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     return figures.save(figure, out or Path(folder, "figures"), "average_gap")
 
 
-def write_report(folder: str, out: Path | None = None) -> Path:
+def write_report(
+    folder: str, out: Path | None = None, margin: float = MARGIN_POINTS, images: Sequence[Path] = ()
+) -> Path:
     """Write the HTML page of a folder; returns its path."""
-    from analysis import figures, report
+    from analysis.report import report_html
 
-    runs = load_runs(folder)
-    summaries, provenance = summarise(runs), tables.provenance_of(runs)
-    try:
-        figure = figures.average_gap_figure(summaries, provenance)
-    except ResultsError:
-        figure = None
+    text = report_html(folder, load_runs(folder), margin, images)
     out = out or Path(folder, "report.html")
-    title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs}))}"
-    out.write_text(report.to_html(title, tables.make_tables(summaries, provenance), figure, runs), encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
     return out

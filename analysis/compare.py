@@ -11,8 +11,8 @@ from analysis.results import Run
 from analysis.statistics import Spread, spread
 from analysis.tables import Table, plus_minus, provenance_of, with_interval
 
-COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA", "AG first", "AG second")
-COLUMNS += ("AG difference", "RTE (min)", "n")
+COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
+COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
 Place = tuple[Group, str]
 
 

@@ -118,9 +118,17 @@ def blocks(runs: list[Run]) -> list[list[Run]]:
 
 
 def measure(folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS) -> Iterator[Measured]:
-    """The named METRICS of every run, one model in memory at a time beside the references of its block.
+    """The named METRICS of every run. Raises ResultsError where predictions are missing or cut short."""
+    for run, case in cases(folder, runs, names, non_members):
+        yield from measured(run, case, names)
 
-    Raises ResultsError where predictions are missing or cut short.
+
+def cases(
+    folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS
+) -> Iterator[tuple[Run, Case]]:
+    """Every run with its predictions, its retrain's and, where one of `names` asks for them, its references.
+
+    One model is in memory at a time, beside its retrain and the references of its block.
     """
     reader = Reader(folder)
     for block in blocks(runs):
@@ -131,7 +139,8 @@ def measure(folder: str, runs: list[Run], names: Sequence[str], non_members: str
             retrain = reader.read(target) if target and target["method"] == "retrain" else None
             for run in cell:
                 model = retrain if retrain is not None and run is target else reader.read(run)
-                yield from _measured(run, model, retrain, references, names, non_members)
+                others = references_for(run["seed"], model.forgotten, references, non_members)
+                yield run, Case(model, retrain, others, non_members)
 
 
 def _cells(block: list[Run]) -> dict[str, list[Run]]:
@@ -148,18 +157,11 @@ def _references(block: list[Run], reader: Reader, names: Sequence[str]) -> list[
     return [Reference.of(run, reader.read(run)) for run in chosen]
 
 
-def _measured(
-    run: Run,
-    model: Predictions,
-    retrain: Predictions | None,
-    references: list[Reference],
-    names: Sequence[str],
-    non_members: str,
-) -> Iterator[Measured]:
-    if not all(np.isfinite(logits).all() for p in (model, retrain) if p for logits in p.logits.values()):
+def measured(run: Run, case: Case, names: Sequence[str]) -> Iterator[Measured]:
+    """The named METRICS of one run, each with its value or the reason why it has none."""
+    if not finite(case):
         yield from (Measured(run, name, None, np.nan, "NaN or infinity among the logits") for name in names)
         return
-    case = Case(model, retrain, references_for(run["seed"], model.forgotten, references, non_members), non_members)
     for name in names:
         try:
             value: Value = METRICS[name].compute(case)
@@ -171,3 +173,9 @@ def _measured(
         else:
             for k, v in enumerate(value):
                 yield Measured(run, name, k, float(v), "" if np.isfinite(v) else f"no test image of class {k}")
+
+
+def finite(case: Case) -> bool:
+    """Whether every logit of the model and of its retrain is a number."""
+    models = (case.model, case.retrain)
+    return all(np.isfinite(logits).all() for p in models if p is not None for logits in p.logits.values())

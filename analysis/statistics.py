@@ -34,8 +34,9 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """The Spread of some numbers, which must not be empty. A NaN among them makes the mean NaN."""
+    """The Spread of some numbers, which must not be empty. A NaN or infinity among them makes the mean NaN."""
     array = np.array(list(values), dtype=float)
+    array[~np.isfinite(array)] = np.nan
     return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else float("nan"), len(array))
 
 
@@ -56,7 +57,7 @@ def below_zero_p(differences: Sequence[float]) -> float:
 
 def _one_sided_p(values: Sequence[float], bound: float, side: str) -> float:
     array = np.asarray(values, dtype=float)
-    if len(array) < 2 or np.isnan(array).any():
+    if len(array) < 2 or not np.isfinite(array).all():
         return math.nan
     if np.ptp(array) < ROUNDING:
         # Equal, as accuracies of 100 % are: the t statistic is infinite, or 0/0 on the bound.

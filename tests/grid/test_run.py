@@ -120,14 +120,16 @@ def unfinished(npz: Path, out: Path) -> Job:
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
-    """Another Ray on this machine, started as a cluster's head is."""
-    ray = [sys.executable, "-m", "ray.scripts.scripts"]
+    """Another Ray on this machine, started as a cluster's head is; `ray stop` would stop other people's as well."""
     port = 6390 + os.getpid() % 1000
-    start = [*ray, "start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", "--num-cpus=1"]
+    command += ["--include-dashboard=false", "--disable-usage-stats", "--block"]
     environment = os.environ | PLAIN | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-    subprocess.run([*start, "--disable-usage-stats"], check=True, capture_output=True, env=environment, timeout=120)
+    head = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert any("Ray runtime started" in line for line in head.stdout)
     yield f"127.0.0.1:{port}"
-    subprocess.run([*ray, "stop", "--force"], check=True, capture_output=True, env=environment, timeout=120)
+    head.terminate()
+    head.communicate(timeout=60)
 
 
 def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: Path) -> None:
