@@ -10,6 +10,20 @@ import click
 from analysis.errors import ResultsError
 
 FOLDER = click.argument("folder", metavar="DIR")
+MARGIN = click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Percentage points within which a gap to the retrain counts as none.",
+)
+NON_MEMBERS = click.option(
+    "--non-members",
+    type=click.Choice(["val", "test"]),
+    default="val",
+    show_default=True,
+    help="Split whose images the attacks take for non-members.",
+)
 FORMATS = ("terminal", "markdown", "csv", "latex")
 
 
@@ -31,6 +45,15 @@ def main() -> None:
     """Evidence from the Parquet that a run left in DIR. Needs neither a GPU, nor Ray, nor torch."""
 
 
+def _deliver(text: str, out: Path | None) -> None:
+    """Print `text`, or write it to `out` and print the path."""
+    if out:
+        out.write_text(text, encoding="utf-8")
+        click.echo(out)
+    else:
+        click.echo(text, nl=False)
+
+
 @main.command("tables")
 @FOLDER
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
@@ -39,12 +62,59 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
     """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget rate, the gap beside each value."""
     from analysis.commands import tables_text
 
-    text = tables_text(folder, form)
-    if out:
-        out.write_text(text, encoding="utf-8")
-        click.echo(out)
-    else:
-        click.echo(text, nl=False)
+    _deliver(tables_text(folder, form), out)
+
+
+@main.command("verdicts")
+@FOLDER
+@MARGIN
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
+    """What the numbers allow to say of each method: equal to retraining, better than nothing, too few seeds."""
+    from analysis.commands import verdicts_text
+
+    _deliver(verdicts_text(folder, form, margin), out)
+
+
+@main.command("metrics")
+@FOLDER
+@click.option("--metric", "names", multiple=True, metavar="NAME", help="One of `--list`; repeat it for several.")
+@click.option("--list", "listing", is_flag=True, help="Name every metric with its unit, meaning and paper.")
+@NON_MEMBERS
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def metrics_command(
+    folder: str, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
+) -> None:
+    """Attacks, divergences, calibration and more, computed from the predictions."""
+    from analysis.commands import metrics_list, metrics_text
+
+    _deliver(metrics_list() if listing else metrics_text(folder, names, non_members, form), out)
+
+
+@main.command("compare")
+@click.argument("first", metavar="DIR1")
+@click.argument("second", metavar="DIR2")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def compare_command(first: str, second: str, form: str, out: Path | None) -> None:
+    """Two studies side by side, and what differs in their protocols."""
+    from analysis.commands import compare_text
+
+    _deliver(compare_text(first, second, form), out)
+
+
+@main.command("export")
+@FOLDER
+@click.option("--no-predictions", is_flag=True, help="Only what `runs` holds; seconds instead of minutes.")
+@NON_MEMBERS
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
+    """One tidy CSV: a line for each run and metric, the retrain's value beside it."""
+    from analysis.commands import export_text
+
+    _deliver(export_text(folder, non_members, not no_predictions), out)
 
 
 @main.command("figure")
@@ -64,13 +134,21 @@ def figure_command(folder: str, out: Path | None) -> None:
 
 @main.command("report")
 @FOLDER
+@MARGIN
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE.npz",
+    help="Dataset file, for the pixels of the worst forgotten images; repeat it for several.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="The page's file  [default: DIR/report.html; ./report.html for a bucket]",
 )
-def report_command(folder: str, out: Path | None) -> None:
-    """One HTML page with the tables, the figure and the command behind each row."""
+def report_command(folder: str, margin: float, images: tuple[Path, ...], out: Path | None) -> None:
+    """One HTML page: the verdict, tables, figures, attacks, and the command behind each row."""
     from analysis.commands import write_report
 
-    click.echo(write_report(folder, out))
+    click.echo(write_report(folder, out, margin, images))

@@ -1,40 +1,93 @@
 """What the commands of `salun-analysis` do, apart from reading the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import tables
+from analysis.completeness import checked, remarks
 from analysis.errors import ResultsError
 from analysis.gaps import summarise
-from analysis.results import read_runs
+from analysis.results import Run, read_runs
 from analysis.storage import pictures_path
+from analysis.verdicts import MARGIN_POINTS, judge
+
+
+def load_runs(folder: str) -> list[Run]:
+    """Every row of `runs`, each job once. Raises ResultsError for a folder that cannot be trusted."""
+    return checked(read_runs(folder))
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:
     """The tables of a folder in one of the formats of `tables.FORMATS`."""
-    runs = read_runs(folder)
-    return tables.FORMATS[form](tables.make_tables(summarise(runs), tables.provenance_of(runs)))
+    runs = load_runs(folder)
+    return tables.FORMATS[form](tables.make_tables(summarise(runs), tables.provenance_of(runs), remarks(runs)))
+
+
+def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_POINTS) -> str:
+    """What each method's numbers allow to say, in one of the formats of `tables.FORMATS`."""
+    runs = load_runs(folder)
+    table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs))
+    if not table.rows:
+        raise ResultsError(f"{folder} holds retrains only; run `original` and a method too.")
+    return tables.FORMATS[form]([table])
+
+
+def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
+    """The named metrics from predictions (none: the headline ones), in one of the formats of `tables.FORMATS`."""
+    from analysis.catalogue import HEADLINE, METRICS
+    from analysis.evidence import measure
+    from analysis.metric_table import metric_table
+
+    for name in names:
+        if name not in METRICS:
+            raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics DIR --list` names them.")
+    chosen = names or HEADLINE
+    runs = load_runs(folder)
+    measured = list(measure(folder, runs, chosen, non_members))
+    table = metric_table(measured, runs, summarise(runs), chosen, tables.provenance_of(runs), remarks(runs))
+    return tables.FORMATS[form]([table])
+
+
+def metrics_list() -> str:
+    """A line for each metric: name, unit, meaning, paper."""
+    from analysis.catalogue import METRICS
+
+    return "".join(f"{name:24} {m.unit:8} {m.meaning} ({m.source})\n" for name, m in METRICS.items())
+
+
+def compare_text(first: str, second: str, form: str = "terminal") -> str:
+    """Two folders side by side, in one of the formats of `tables.FORMATS`."""
+    from analysis.compare import compare
+
+    return tables.FORMATS[form]([compare(load_runs(first), load_runs(second))])
+
+
+def export_text(folder: str, non_members: str, with_predictions: bool = True) -> str:
+    """One tidy CSV of a folder: every run, every metric; those from predictions only if asked for."""
+    from analysis.catalogue import METRICS
+    from analysis.evidence import measure
+    from analysis.export import tidy_csv
+
+    runs = load_runs(folder)
+    return tidy_csv(runs, measure(folder, runs, list(METRICS), non_members) if with_predictions else ())
 
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG."""
     from analysis import figures  # matplotlib costs seconds, and tables do without
 
-    runs = read_runs(folder)
+    runs = load_runs(folder)
     figure = figures.average_gap_figure(summarise(runs), tables.provenance_of(runs))
     return figures.save(figure, out or pictures_path(folder, "figures"), "average_gap")
 
 
-def write_report(folder: str, out: Path | None = None) -> Path:
+def write_report(
+    folder: str, out: Path | None = None, margin: float = MARGIN_POINTS, images: Sequence[Path] = ()
+) -> Path:
     """Write the HTML page of a folder; returns its path."""
-    from analysis import figures, report
+    from analysis.report import report_html
 
-    runs = read_runs(folder)
-    summaries, provenance = summarise(runs), tables.provenance_of(runs)
-    try:
-        figure = figures.average_gap_figure(summaries, provenance)
-    except ResultsError:
-        figure = None
+    text = report_html(folder, load_runs(folder), margin, images)
     out = out or pictures_path(folder, "report.html")
-    title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs}))}"
-    out.write_text(report.to_html(title, tables.make_tables(summaries, provenance), figure, runs), encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
     return out

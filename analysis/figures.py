@@ -10,18 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis.errors import ResultsError
-from analysis.gaps import AUGMENTATION_ORDER, Summary, percent
+from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Summary, percent
 
 # Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
 
-# What a method is measured against; these panels come last.
-FLOORS = {"original": "original (nothing unlearned)", "retrain-again": "retrain-again (noise floor)"}
 
-
-def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
+def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure:
     """Bars of AG: a panel for each method and forget rate, bars by augmentation, a dot for each seed.
+
+    With `provenance` the figure says below where it comes from; without, its caption has to.
 
     Raises ResultsError when no row has a retrain to compare with.
     """
@@ -46,10 +45,15 @@ def average_gap_figure(summaries: list[Summary], provenance: str) -> Figure:
     axes[0][0].set_ylim(bottom=0)
     handles = [Patch(label=name, **_look(i)) for i, name in enumerate(augmentations)]
     figure.legend(handles=handles, title="augmentation", loc="outside upper center", ncols=len(handles), frameon=False)
-    seeds = sorted({len(s.ag_by_seed) for s in summaries})
-    n = f"n = {'–'.join(map(str, seeds))} seeds; bars: mean, whiskers: ± standard deviation, dots: seeds."
-    figure.supxlabel(f"{n}\n{provenance}", fontsize=6, wrap=True)
+    if provenance:
+        figure.supxlabel(f"{caption(summaries)}\n{provenance}", fontsize=6, wrap=True)
     return figure
+
+
+def caption(summaries: list[Summary]) -> str:
+    """What the bars of `average_gap_figure` are, and n."""
+    seeds = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
+    return f"n = {'–'.join(map(str, seeds))} seeds; bars: mean, whiskers: ± standard deviation, dots: seeds."
 
 
 def _look(i: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.errors import ResultsError
 from analysis.results import Run
+from analysis.statistics import Spread, spread
 
 METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
@@ -18,6 +19,10 @@ AVERAGES: dict[str, tuple[str, ...]] = {"ag": METRICS, "ag3": ("ua", "ta", "mia"
 
 AUGMENTATION_ORDER = {"none": 0, "default": 1, "default+ra": 2}
 METHOD_ORDER = {"retrain": 0, "retrain-again": 1, "original": 2}
+
+# What a method is measured against: doing nothing, and what two retrainings differ by.
+NOTHING, NOISE = "original", "retrain-again"
+FLOORS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
 
 
 class Group(NamedTuple):
@@ -31,29 +36,19 @@ class Group(NamedTuple):
     forget_rate: float
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (NaN below two values) of n values."""
-
-    mean: float
-    sd: float
-    n: int
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """The Spread of some numbers, which must not be empty."""
-    array = np.array(list(values), dtype=float)
-    return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else float("nan"), len(array))
-
-
 def percent(rate: float) -> str:
     """A forget rate for a person: `10%`, `12.5%`."""
     return f"{100 * rate:g}%"
 
 
+def signed_gaps(run: Run, retrain: Run) -> dict[str, float]:
+    """Each metric minus the retrain's, in percentage points."""
+    return {metric: run[metric] - retrain[metric] for metric in METRICS}
+
+
 def gaps(run: Run, retrain: Run) -> dict[str, float]:
     """Absolute gap of each metric to the retrain's, in percentage points, with the averages `ag` and `ag3`."""
-    each = {metric: abs(run[metric] - retrain[metric]) for metric in METRICS}
+    each = {metric: abs(gap) for metric, gap in signed_gaps(run, retrain).items()}
     return each | {name: float(np.mean([each[metric] for metric in over])) for name, over in AVERAGES.items()}
 
 
@@ -63,7 +58,7 @@ def paired(runs: list[Run]) -> list[tuple[Run, Run | None]]:
     return [(run, retrains.get(run["retrain_key"])) for run in runs]
 
 
-def _grouping(runs: list[Run]) -> Callable[[Run], Group]:
+def grouping(runs: list[Run]) -> Callable[[Run], Group]:
     """A function that gives a run's Group.
 
     What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since
@@ -104,22 +99,28 @@ def _basis(protocol_json: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One method in one group, over its seeds: each metric, each gap (empty without retrains), seconds."""
+    """One method in one group, over its seeds: each metric, each gap (empty without retrains), seconds.
+
+    `gaps` are absolute and hold the averages too, `signed` are method minus retrain; `…_by_seed` hold the seeds
+    whose retrain is there, ascending.
+    """
 
     group: Group
     method: str
     values: dict[str, Spread]
     gaps: dict[str, Spread]
+    signed: dict[str, Spread]
     seconds_total: Spread
     seeds: tuple[int, ...]
     ag_by_seed: dict[int, float]
+    signed_by_seed: dict[int, dict[str, float]]
 
 
 def summarise(runs: list[Run]) -> list[Summary]:
     """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`."""
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
-    group_of = _grouping(runs)
-    label = _method_labels(runs, group_of)
+    group_of = grouping(runs)
+    label = method_labels(runs, group_of)
     for run, retrain in paired(runs):
         members[group_of(run), label(run)].append((run, retrain))
     keys = sorted(members, key=lambda key: (_group_order(key[0]), METHOD_ORDER.get(key[1], len(METHOD_ORDER)), key[1]))
@@ -148,20 +149,24 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
             f"seed {twice[0]} of {method} on {group.dataset}, {group.augmentation}, forgetting "
             f"{percent(group.forget_rate)}, is there twice; put results that are not one study in folders of their own."
         )
+    pairs = sorted(pairs, key=lambda pair: pair[0]["seed"])
     per_seed = {run["seed"]: gaps(run, retrain) for run, retrain in pairs if retrain}
+    signed = {run["seed"]: signed_gaps(run, retrain) for run, retrain in pairs if retrain}
     names = (*METRICS, *AVERAGES)
     return Summary(
         group=group,
         method=method,
         values={metric: spread(run[metric] for run in runs) for metric in METRICS},
         gaps={name: spread(gap[name] for gap in per_seed.values()) for name in names} if per_seed else {},
+        signed={name: spread(gap[name] for gap in signed.values()) for name in METRICS} if signed else {},
         seconds_total=spread(run["seconds_total"] for run in runs),
         seeds=tuple(sorted(run["seed"] for run in runs)),
-        ag_by_seed={seed: gap["ag"] for seed, gap in sorted(per_seed.items())},
+        ag_by_seed={seed: gap["ag"] for seed, gap in per_seed.items()},
+        signed_by_seed=signed,
     )
 
 
-def _method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
+def method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
     """The method's name, with its parameters where one group holds the method with several."""
     variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
     for run in runs:

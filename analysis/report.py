@@ -1,50 +1,201 @@
-"""One self-contained HTML page: the tables, the figure, and the command behind each row."""
+"""One self-contained HTML page: the verdict first, then everything behind it."""
 
 import html
-import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from analysis import figures, page, plots, storage
+from analysis.catalogue import ATTACKS, HEADLINE, NON_MEMBERS, Case
+from analysis.completeness import progress, remarks
+from analysis.errors import ResultsError, UndefinedError
+from analysis.evidence import Measured, cases, finite, measured
+from analysis.gaps import FLOORS, Summary, grouping, method_labels, percent, summarise
+from analysis.metric_table import metric_table
+from analysis.paper import paper_table
 from analysis.results import Run
-from analysis.tables import COLUMNS, Table
+from analysis.roc import roc_curve
+from analysis.tables import Table, make_tables, provenance_of, verdict_table
+from analysis.verdicts import MARGIN_POINTS, judge, overall
+from analysis.worst import Recogniser, train_images
 
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent);
-  text-align: right; white-space: nowrap; }
-th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
-figure svg { max-width: 100%; height: auto; background: white; }
-code { font-size: .8rem; }
-"""
+ROC_ATTACKS = ("loss", "rmia")
+NUM_PICTURES = 8
+RUN_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Seed", "Device", "Workers", "Versions", "Finished")
 
 
-def to_html(title: str, tables: list[Table], figure: Figure | None, runs: list[Run]) -> str:
-    """The whole page; it needs no network."""
-    parts = [f"<h1>{html.escape(title)}</h1>", *map(_table, tables)]
-    parts += [f"<h2>Average gap by augmentation</h2><figure>{_svg(figure)}</figure>"] if figure else []
-    commands = sorted({run["command"] for run in runs})
-    items = "".join(f"<li><code>{html.escape(command)}</code></li>" for command in commands)
-    parts += [f"<details><summary>The command that repeats each row</summary><ul>{items}</ul></details>"]
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
+@dataclass
+class Evidence:
+    """What one pass over the predictions gathers."""
+
+    values: list[Measured] = field(default_factory=list)
+    curves: dict[str, dict[tuple[str, str, str], list[plots.Curve]]] = field(default_factory=dict)
+    recogniser: Recogniser = field(default_factory=Recogniser)
+
+
+def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, images: Sequence[Path] = ()) -> str:
+    """The page of a folder's `runs`. `images` are .npz files in which to look for the worst forgotten images.
+
+    Raises ResultsError where predictions are there in part only, or a file of `images` cannot be read.
+    """
+    summaries = summarise(runs)
+    flaws, provenance = remarks(runs), provenance_of(runs)
+    verdicts = judge(summaries, margin)
+    parts = [f"<h1>{html.escape(_title(runs))}</h1>", *_partial(folder, runs)]
+    lines = overall(verdicts) or ["No method beside retraining and the floors is here: nothing to judge."]
+    parts += [
+        f'<div class="lead">{"".join(map(page.paragraph, lines))}</div>',
+        *([page.paragraph(flaws)] if flaws else []),
+    ]
+    parts += ["<h2>Verdicts</h2>", page.table_html(verdict_table(verdicts, provenance, flaws), tuple(FLOORS))]
+    for table in make_tables(summaries, provenance, flaws):
+        parts += [f"<h2>{html.escape(table.title)}</h2>", page.table_html(table, tuple(FLOORS))]
+    ours = paper_table(summaries)
+    parts += [f"<h2>{html.escape(ours.title)}</h2>", page.table_html(ours)]
+    parts += _figures(summaries, margin)
+    parts += _training(folder)
+    parts += _privacy(folder, runs, summaries, provenance, images)
+    every = _every_row(runs)
+    parts += ["<h2>Every row</h2><details><summary>Command, hardware and versions of each row</summary>"]
+    parts += [page.table_html(every), "</details>"]
+    return page.document(_title(runs), parts)
+
+
+def _title(runs: list[Run]) -> str:
+    return f"Unlearning results: {', '.join(sorted({run['study'] for run in runs}))}"
+
+
+def _partial(folder: str, runs: list[Run]) -> list[str]:
+    """A sentence for each study of the folder that is not finished."""
+    return [
+        page.paragraph(
+            f"Partial: {p.done} of {p.total} evaluated models of {p.study} have landed. What follows describes these "
+            f"alone; `{p.command}` goes on with the rest."
+        )
+        for p in progress(folder, runs)
+        if p.done < p.total
+    ]
+
+
+def _figures(summaries: list[Summary], margin: float) -> list[str]:
+    """Figure 2, the trade-off and the signed gaps; a sentence where no row has its retrain."""
+    try:
+        average = figures.average_gap_figure(summaries)
+    except ResultsError as error:
+        return [page.paragraph(f"No figures of gaps: {error}")]
+    n, bars = _counts(summaries), figures.caption(summaries)
+    trade = "Lower left is better: close to the retrain, and cheap. A dashed line is AG of doing nothing, at no cost."
+    parts = [
+        "<h2>Figure 2: AG by augmentation</h2>",
+        page.figure_html(average, "AG by augmentation", bars),
+    ]
+    parts += ["<h2>AG against RTE</h2>", page.figure_html(plots.trade_off(summaries), "AG against RTE", f"{trade} {n}")]
+    parts += ["<h2>Sensitivity to augmentation and forget rate</h2>"]
+    band = f"Mean signed gap and its 95 % Student interval; the band is ±{margin:g} points. Rows are cells. {n}"
+    for place, figure in plots.signed_gap_figures(summaries, margin).items():
+        parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(figure, f"signed gaps, {place}", band)]
+    return parts
+
+
+def _counts(summaries: list[Summary]) -> str:
+    counts = sorted({len(summary.seeds) for summary in summaries})
+    return f"n = {'–'.join(map(str, (counts[0], counts[-1]) if len(counts) > 1 else counts))} seeds."
+
+
+def _training(folder: str) -> list[str]:
+    try:
+        rows = plots.training_rows(folder)
+    except ResultsError as error:
+        return [page.paragraph(f"No training curves: {error}")]
+    caption = "In train mode, augmented; means over all seeds and rates, bands from the smallest to the largest."
+    return ["<h2>Training curves</h2>", page.figure_html(plots.training_curves(rows), "training curves", caption)]
+
+
+def _privacy(
+    folder: str, runs: list[Run], summaries: list[Summary], provenance: str, images: Sequence[Path]
+) -> list[str]:
+    """Metrics from predictions, ROC curves and the worst images; a sentence where no predictions are there at all."""
+    if not storage.find(folder).names("results", "predictions"):
+        return [page.paragraph("No metrics from predictions: this folder holds none; copy results/predictions too.")]
+    evidence = gather(folder, runs)
+    table = metric_table(evidence.values, runs, summaries, HEADLINE, provenance)
+    parts = ["<h2>Metrics from predictions</h2>", page.table_html(table, tuple(FLOORS)), "<h2>ROC curves</h2>"]
+    methods = [summary.method for summary in summaries]
+    caption = (
+        f"Attacks on the forgotten images against the {NON_MEMBERS} split; mean TPR over seeds, down to the smallest "
+        "FPR that the non-members resolve. The target is the retrain's curve, dotted is a coin."
     )
+    for place, curves in evidence.curves.items():
+        drawing = plots.roc_figure(curves, methods)
+        parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(drawing, f"ROC curves, {place}", caption)]
+    return parts + _pictures(evidence.recogniser, images)
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
-    return (
-        f'<h2>{html.escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div><p><small>{html.escape(table.note)}</small></p>"
-    )
+def gather(folder: str, runs: list[Run]) -> Evidence:
+    """One pass over all predictions: headline metrics, ROC curves by place and cell, excess of each image."""
+    group_of = grouping(runs)
+    label = method_labels(runs, group_of)
+    found = Evidence()
+    for run, case in cases(folder, runs, HEADLINE):
+        found.values += measured(run, case, HEADLINE)
+        if not finite(case):
+            continue
+        found.recogniser.add(run, case)
+        group = group_of(run)
+        curves = found.curves.setdefault(plots.place_name(group), defaultdict(list))
+        for attack, curve in _curves(case).items():
+            cell = f"{group.augmentation}, {percent(group.forget_rate)}"
+            curves[cell, attack, label(run)].append(curve)
+    return found
 
 
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+def _curves(case: Case) -> dict[str, plots.Curve]:
+    """ROC curves of the attacks that this case allows."""
+    curves = {}
+    for attack in ROC_ATTACKS:
+        try:
+            curves[attack] = roc_curve(*ATTACKS[attack][0](case))
+        except UndefinedError:
+            continue
+    return curves
+
+
+def _pictures(recogniser: Recogniser, images: Sequence[Path]) -> list[str]:
+    """The forgotten images of which each method stays surest, compared with the retrain."""
+    parts = ["<h2>Forgotten images that stay most recognisable</h2>"]
+    parts += [
+        page.paragraph(
+            "How much surer of the true class a model is than the retrain of its cell: difference of log(p / (1 − p)), "
+            "mean over the n models that were to forget the image. What retrain-again shows is chance."
+        )
+    ]
+    for (fingerprint, dataset, size, method), worst in recogniser.worst(NUM_PICTURES).items():
+        pixels = train_images(fingerprint, dataset, size, images)
+        parts += [f"<h3>{html.escape(f'{dataset} {size} px, {method}')}</h3>"]
+        captions = [f"{w.excess:+.1f}, train {w.index}, class {w.label}, n = {w.n}" for w in worst]
+        if pixels is None:
+            parts += [page.paragraph(f"{'; '.join(captions)}. The pixels are not at hand: give the file by --images.")]
+        else:
+            shown = [page.picture_html(pixels[w.index], caption) for w, caption in zip(worst, captions, strict=True)]
+            parts += [f'<div class="pictures">{"".join(shown)}</div>']
+    return parts
+
+
+def _every_row(runs: list[Run]) -> Table:
+    rows = [
+        [
+            f"{run['dataset']} {run['image_size']}px, {run['protocol']}",
+            run["augmentation"],
+            run["method"],
+            percent(run["forget_rate"]),
+            str(run["seed"]),
+            run["device_name"],
+            str(run["num_workers"]),
+            f"salun-grid {run['code_version']}, torch {run['torch_version']}, ray {run['ray_version']}",
+            f"{run['finished_at']:%Y-%m-%d %H:%M} UTC",
+            run["command"],
+        ]
+        for run in runs
+    ]
+    return Table("Every row", rows, "", (*RUN_COLUMNS, "Command"))

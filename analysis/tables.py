@@ -13,46 +13,88 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from analysis.gaps import AVERAGES, METRICS, Spread, Summary, percent
+from analysis.gaps import AVERAGES, FLOORS, METRICS, Summary, percent
+from analysis.statistics import Spread
+from analysis.verdicts import Verdict, rules
 
+TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict")
 COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "AG3", "RTE (min)", "n"]
+VERDICT_COLUMNS = ["Dataset", "Augmentation", "Method", "Forget", "Verdict", "UA gap", "RA gap", "TA gap", "MIA gap"]
+VERDICT_COLUMNS += ["AG", "AG of nothing", "AG of noise", "p equal", "p better", "n"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One printed table. `rows` are text, one cell for each of COLUMNS."""
+    """One printed table. `rows` are text, one cell for each of `columns`."""
 
     title: str
     rows: list[list[str]]
     note: str
+    columns: tuple[str, ...] = tuple(COLUMNS)
 
 
-def make_tables(summaries: list[Summary], provenance: str) -> list[Table]:
-    """One table for each protocol and forget rate, numbered from 1."""
+def make_tables(summaries: list[Summary], provenance: str, remarks: str = "") -> list[Table]:
+    """One table for each protocol and forget rate, numbered from 1. `remarks` name what is missing."""
     sections = sorted({(s.group.protocol, s.group.forget_rate) for s in summaries})
     tables = []
     for number, (protocol, rate) in enumerate(sections, start=1):
         chosen = [s for s in summaries if (s.group.protocol, s.group.forget_rate) == (protocol, rate)]
         title = f"Table {number}. Forget rate {percent(rate)}, protocol {protocol}"
-        tables.append(Table(title, [_row(summary) for summary in chosen], _note(provenance)))
+        tables.append(Table(title, [_row(summary) for summary in chosen], _note(chosen, provenance, remarks)))
     return tables
 
 
-def _note(provenance: str) -> str:
-    return (
-        "Percent; mean ± sample standard deviation over n seeds; in brackets the mean absolute gap to the "
-        "retrain of the same seed. AG averages the gaps of UA RA TA MIA, AG3 those of UA TA MIA. RTE: mask + "
-        f"training or unlearning. {provenance}"
+def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -> Table:
+    """What each method's numbers allow to say, with the gaps and the p values behind it."""
+    margin = verdicts[0].margin if verdicts else 0
+    note = (
+        "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
+        "n seeds; AG of nothing, of noise: that of `original` and of `retrain-again`; p: Holm-corrected. "
+        f"{rules(margin)} {_without_floors([v.summary for v in verdicts])}{provenance} {remarks}"
     )
+    rows = [_verdict_row(verdict) for verdict in verdicts]
+    return Table(f"Verdicts at ±{margin:g} percentage points", rows, note.strip(), tuple(VERDICT_COLUMNS))
+
+
+def _verdict_row(verdict: Verdict) -> list[str]:
+    summary = verdict.summary
+    group = summary.group
+    size = f"{group.dataset} {group.image_size}px, {group.protocol}"
+    measured = [with_interval(summary.signed[m], sign="+") if summary.signed else "–" for m in METRICS]
+    averages = [with_interval(a) if a else "missing" for a in (summary.gaps.get("ag"), verdict.nothing, verdict.noise)]
+    chances = [_p_value(p) for p in (verdict.equivalence_p, verdict.benefit_p)]
+    place = [size, group.augmentation, summary.method, percent(group.forget_rate), verdict.text]
+    return [*place, *measured, *averages, *chances, str(verdict.n)]
+
+
+def _p_value(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _note(summaries: list[Summary], provenance: str, remarks: str) -> str:
+    return (
+        "Percent; mean ± sample standard deviation over n seeds; in brackets the gap to the retrain of the same seed, "
+        "mean signed; mean absolute. AG averages the absolute gaps of UA RA TA MIA, AG3 those of UA TA MIA, each with "
+        "its 95 % Student interval. RTE: mask + training or unlearning. "
+        f"{_without_floors(summaries)}{provenance} {remarks}"
+    ).strip()
+
+
+def _without_floors(summaries: list[Summary]) -> str:
+    """Says which of the two floors these rows do not have, since no gap means much without them."""
+    found = {summary.method for summary in summaries}
+    return "".join(f"No row of {name} is here. " for method, name in FLOORS.items() if method not in found)
 
 
 def _row(summary: Summary) -> list[str]:
     group = summary.group
     size = f"{group.dataset} {group.image_size}px"
-    gaps = {} if summary.method == "retrain" else summary.gaps
-    values = [with_gap(summary.values[metric], gaps.get(metric)) for metric in METRICS]
+    gaps, signed = ({}, {}) if summary.method == "retrain" else (summary.gaps, summary.signed)
+    values = [with_gap(summary.values[metric], signed.get(metric), gaps.get(metric)) for metric in METRICS]
     without = "–" if summary.method == "retrain" else "no retrain"
-    averages = [plus_minus(gaps[name]) if gaps else without for name in AVERAGES]
+    averages = [with_interval(gaps[name]) if gaps else without for name in AVERAGES]
     rte = summary.seconds_total
     minutes = plus_minus(Spread(rte.mean / 60, rte.sd / 60, rte.n), digits=3)
     n, paired = len(summary.seeds), len(summary.ag_by_seed)
@@ -66,9 +108,18 @@ def plus_minus(value: Spread, digits: int = 2) -> str:
     return mean if math.isnan(value.sd) else f"{mean} ± {value.sd:.{digits}f}"
 
 
-def with_gap(value: Spread, gap: Spread | None) -> str:
-    """The value with its gap in brackets; no brackets where there is no retrain."""
-    return plus_minus(value) if gap is None else f"{plus_minus(value)} ({gap.mean:.2f})"
+def with_gap(value: Spread, signed: Spread | None, gap: Spread | None) -> str:
+    """The value with its signed and absolute gap in brackets; no brackets where there is no retrain."""
+    if signed is None or gap is None:
+        return plus_minus(value)
+    return f"{plus_minus(value)} ({signed.mean:+.2f}; {gap.mean:.2f})"
+
+
+def with_interval(value: Spread, sign: str = "") -> str:
+    """`1.23 [0.80, 1.66]`, or `1.23` for one value; `sign="+"` writes the sign of positive numbers too."""
+    mean = f"{value.mean:{sign}.2f}"
+    low, high = value.interval
+    return mean if math.isnan(low) else f"{mean} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def provenance_of(runs: list[dict]) -> str:
@@ -107,19 +158,25 @@ def _stacked(cell: str) -> str:
     for short, tall in (
         (" ± ", "\n±"),
         (" (", "\n("),
-        ("-", "-\n"),
+        ("; ", ";\n"),
+        (" [", "\n["),
         ("Augmentation", "Augmen-\ntation"),
         (" ", "\n"),
     ):
         cell = cell.replace(short, tall)
-    return cell
+    return re.sub(r"(?<=\w)-(?=[^\W\d])", "-\n", cell)  # a hyphen, not a minus
 
 
 def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
     box = RichTable(title=escape(table.title), title_justify="left", caption=escape(table.note), caption_justify="left")
     box.padding, box.box = (0, 1, 0, 0), SIMPLE_HEAD
-    for i, name in enumerate(COLUMNS[1:]):
-        box.add_column(stack(name), justify="left" if i < 2 else "right", no_wrap=True)
+    for name in table.columns[1:]:
+        box.add_column(
+            stack(name),
+            justify="left" if name in TEXT_COLUMNS else "right",
+            no_wrap=name != "Verdict",
+            min_width=24 if name == "Verdict" else None,
+        )
     dataset = None
     for previous, row in zip([None, *table.rows], table.rows, strict=False):
         if row[0] != dataset:
@@ -128,15 +185,16 @@ def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
             box.add_row(f"[bold]{escape(stack(dataset))}[/bold]")
         elif previous and previous[:2] != row[:2]:
             box.add_section()
-        box.add_row(*map(escape, map(stack, row[1:])))
+        cells = zip(table.columns[1:], row[1:], strict=True)
+        box.add_row(*(escape(cell if name == "Verdict" else stack(cell)) for name, cell in cells))
     return box
 
 
 def to_markdown(tables: list[Table]) -> str:
     lines = []
     for table in tables:
-        lines += [f"### {_markdown(table.title)}", "", f"| {' | '.join(COLUMNS)} |"]
-        lines += [f"|{'|'.join(['---'] * 3 + ['---:'] * (len(COLUMNS) - 3))}|"]
+        lines += [f"### {_markdown(table.title)}", "", f"| {' | '.join(table.columns)} |"]
+        lines += [f"|{'|'.join('---' if name in TEXT_COLUMNS else '---:' for name in table.columns)}|"]
         lines += [f"| {' | '.join(map(_markdown, row))} |" for row in table.rows]
         lines += ["", _markdown(table.note), ""]
     return "\n".join(lines)
@@ -147,9 +205,10 @@ def _markdown(text: str) -> str:
 
 
 def to_csv(tables: list[Table]) -> str:
+    """All tables below one header; they must have the same columns."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["Table", *COLUMNS])
+    writer.writerow(["Table", *tables[0].columns])
     writer.writerows([table.title, *row] for table in tables for row in table.rows)
     return buffer.getvalue()
 
@@ -161,10 +220,10 @@ def to_latex(tables: list[Table]) -> str:
         lines += [
             r"\begin{table}",
             rf"\caption{{{_latex(table.title)}}}",
-            r"\begin{tabular}{lllrrrrrrrr}",
+            rf"\begin{{tabular}}{{{''.join('l' if name in TEXT_COLUMNS else 'r' for name in table.columns)}}}",
             r"\toprule",
         ]
-        lines += [" & ".join(map(_latex, COLUMNS)) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
         lines += [" & ".join(map(_latex, row)) + r" \\" for row in table.rows]
         lines += [r"\bottomrule", r"\end{tabular}", rf"\par\small {_latex(table.note)}", r"\end{table}", ""]
     return "\n".join(lines)

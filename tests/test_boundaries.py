@@ -10,6 +10,7 @@ FORBIDDEN = {
     "trainables.data, trainables.methods, trainables.prediction, trainables.randaugment": {"ray"},
     "analysis": {"torch", "ray"},
     "analysis.commands, analysis.figures, analysis.report, analysis.cli": {"torch", "ray", "medmnist"},
+    "analysis.compare, analysis.export, analysis.metric_table, analysis.worst": {"torch", "ray", "medmnist"},
     "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
     "grid.study": {"ray"},
 }

@@ -54,8 +54,8 @@ def make_run(**changes: Any) -> Run:
         "method": "salun",
         "forget_rate": 0.1,
         "num_classes": 8,
-        "num_forget": 1196,
-        "num_retain": 10763,
+        "num_forget": 3,
+        "num_retain": 9,
         "protocol": "paper",
         "model": "resnet18, 3x3 stem, width 64",
         "seeds": "{}",
@@ -143,9 +143,35 @@ def write_folder(path: Path, runs: list[Run]) -> Path:
         name = f"{run['job_key']}.parquet"
         row = pa.Table.from_pylist([run], schema=SCHEMAS["runs"])
         pq.write_table(row, path / "results" / "runs" / name, compression="zstd")
-        predictions = _predictions_table(run["job_key"], make_predictions(seed=number))
-        pq.write_table(predictions, path / "results" / "predictions" / name, compression="zstd")
+        write_predictions(path, run["job_key"], make_predictions(seed=number))
     return path
+
+
+def write_epochs(path: Path, runs: list[Run], epochs: int = 3) -> None:
+    """Write a few epochs for each training and unlearning behind `runs`."""
+    (path / "results" / "epochs").mkdir(parents=True, exist_ok=True)
+    cell = ("study", "dataset", "image_size", "augmentation", "seed", "method", "forget_rate")
+    for run in runs:
+        passes = {"retrain": ["train"], "retrain-again": ["train"]}.get(run["method"], ["forget", "retain"])
+        shared = {name: run[name] for name in cell} | {"model_key": run["model_key"]}
+        if run["method"] == "original":
+            shared |= {"forget_rate": None, "model_key": run["original_key"]}
+            passes = ["train"]
+        rows = [
+            shared
+            | {"epoch": epoch, "phase": phase, "loss": 1.0, "accuracy": 10.0 * epoch + run["seed"]}
+            | {"learning_rate": 0.1, "seconds": 1.0, "images_per_second": 100.0}
+            for epoch in range(epochs)
+            for phase in passes
+        ]
+        file = path / "results" / "epochs" / f"{shared['model_key']}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS["epochs"]), file)
+
+
+def write_predictions(path: Path, job_key: str, predictions: Predictions) -> None:
+    """Write, or write anew, the predictions of one job."""
+    file = path / "results" / "predictions" / f"{job_key}.parquet"
+    pq.write_table(_predictions_table(job_key, predictions), file, compression="zstd")
 
 
 def damage_data(file: Path) -> None:

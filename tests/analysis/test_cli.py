@@ -14,10 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from analysis import cli
+from analysis.catalogue import METRICS
 from analysis.tables import COLUMNS, FORMATS
 from tests.analysis.folders import damage_data, make_grid, write_folder
 
-COMMANDS = ("tables", "figure", "report")
+COMMANDS = ("verdicts", "tables", "metrics", "export", "figure", "report")
 FIRST_WORDS = {"terminal": "Table 1.", "markdown": "### Table 1.", "csv": "Table,", "latex": r"\begin{table}"}
 
 
@@ -69,6 +70,25 @@ def test_tables_as_csv_have_a_row_for_each_method_and_rate(folder: Path) -> None
     assert [(row[0][:7], row[3]) for row in rows] == [
         (f"Table {number}", method) for number in (1, 2) for method in ("retrain", "original", "salun")
     ]
+
+
+def test_metrics_say_what_they_are_and_why_some_have_no_value(folder: Path) -> None:
+    result = call("metrics", folder, "--metric", "tpr1_loss", "--metric", "ece", "--format", "csv")
+    header, *rows = csv.reader(io.StringIO(result.stdout))
+    assert header[-3:] == ["tpr1_loss (%)", "ece (%)", "n"]
+    assert len(rows) == 6
+    assert all(row[-3] == "–" and float(row[-2].split()[0]) > 0 and row[-1] == "2" for row in rows)
+    note = call("metrics", folder, "--metric", "tpr1_loss", "--format", "markdown").stdout
+    assert "No tpr1_loss: needs 100 non-members, there are 4." in note
+
+
+def test_metrics_are_listed_by_name(folder: Path) -> None:
+    listed = call("metrics", folder, "--list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == list(METRICS)
+
+
+def test_an_unknown_metric_is_one_sentence(folder: Path) -> None:
+    check_mistake(call("metrics", folder, "--metric", "auc_luck"), "auc_luck", "--list")
 
 
 def test_tables_without_retrains_say_so(tmp_path: Path) -> None:
@@ -208,7 +228,7 @@ def test_bad_words_are_one_sentence(folder: Path, words: tuple[str, ...]) -> Non
 def test_help_of_a_command_names_its_options(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
-    for word in ("Usage:", "DIR", "--out", *(FORMATS if command == "tables" else ())):
+    for word in ("Usage:", "DIR", "--out", *(FORMATS if command in ("tables", "verdicts", "metrics") else ())):
         assert word in result.stdout
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ResultsError
-from analysis.gaps import AVERAGES, METRICS, gaps, paired, spread, summarise
+from analysis.gaps import AVERAGES, METRICS, gaps, paired, summarise
+from analysis.statistics import spread
 from tests.analysis.folders import Run, make_grid, make_run
 
 with Path(__file__).with_name("paper_tables.csv").open(newline="", encoding="utf-8") as file:

@@ -1,15 +1,31 @@
 """The HTML page: it stands alone, it escapes what it shows, and each row's command is in it."""
 
+import base64
+import csv
+import hashlib
+import io
+import json
+import math
 import re
+import shutil
+from dataclasses import astuple
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
+from analysis.catalogue import Case
 from analysis.commands import write_report
+from analysis.errors import ResultsError
 from analysis.gaps import summarise
-from analysis.tables import make_tables, provenance_of
-from tests.analysis.folders import Run, make_grid, make_run, write_folder
+from analysis.metrics import Predictions
+from analysis.paper import PAPER
+from analysis.tables import Table, make_tables, provenance_of, verdict_table
+from analysis.verdicts import judge
+from analysis.worst import Recogniser
+from tests.analysis.folders import Run, make_grid, make_predictions, make_run, write_epochs, write_folder
 
 HOSTILE = "<script>alert('x')</script>"
 NAMES = ("dataset", "study", "protocol", "augmentation", "method", "device_name", "command")
@@ -26,6 +42,7 @@ class Page(HTMLParser):
         self.texts: dict[str, list[str]] = {}
         self.open: list[str] = []
         self.unbalanced: list[str] = []
+        self.rows: dict[str, list[list[str]]] = {}
         self.feed(text)
         self.close()
 
@@ -34,6 +51,10 @@ class Page(HTMLParser):
         if tag not in self.VOID:
             self.open.append(tag)
             self.texts.setdefault(tag, []).append("")
+        if tag == "tr":
+            self.rows.setdefault(self.texts["h2"][-1], []).append([])
+        if tag == "td":
+            self.rows[self.texts["h2"][-1]][-1].append("")
 
     def handle_startendtag(self, tag: str, attrs: list) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attrs}))
@@ -45,10 +66,16 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open:
             self.texts[self.open[-1]][-1] += data
+            if self.open[-1] == "td":
+                self.rows[self.texts["h2"][-1]][-1][-1] += data
+
+    def table(self, title: str) -> list[list[str]]:
+        """The rows below a heading, white space squeezed."""
+        return [[" ".join(cell.split()) for cell in row] for row in self.rows[title] if row]
 
 
-def page_of(folder: Path, runs: list[Run]) -> tuple[str, Page]:
-    path = write_report(str(write_folder(folder, runs)))
+def page_of(folder: Path, runs: list[Run], **options: object) -> tuple[str, Page]:
+    path = write_report(str(write_folder(folder, runs)), **options)
     assert path == folder / "report.html"
     text = path.read_text(encoding="utf-8")
     return text, Page(text)
@@ -56,13 +83,16 @@ def page_of(folder: Path, runs: list[Run]) -> tuple[str, Page]:
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    grid = make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), seeds=(0, 1))
+    methods = ("retrain", "retrain-again", "original", "salun")
+    grid = make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), seeds=(0, 1), methods=methods)
     return [run | {"command": f"salun-grid run 'a b' --set x={n} && <{n}>"} for n, run in enumerate(grid)]
 
 
 @pytest.fixture(scope="module")
 def page(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
-    return page_of(tmp_path_factory.mktemp("report"), runs)
+    folder = tmp_path_factory.mktemp("report")
+    write_epochs(folder, runs)
+    return page_of(folder, runs)
 
 
 def test_page_is_whole_html(page: tuple[str, Page]) -> None:
@@ -71,7 +101,7 @@ def test_page_is_whole_html(page: tuple[str, Page]) -> None:
     assert text.lower().count("<!doctype") == 1
     assert parsed.unbalanced == []
     assert parsed.open == []
-    for tag in ("html", "head", "title", "body", "h1"):
+    for tag in ("html", "head", "title", "body", "h1", "script"):
         assert len(parsed.texts[tag]) == 1, tag
     assert "<?xml" not in text
 
@@ -79,9 +109,14 @@ def test_page_is_whole_html(page: tuple[str, Page]) -> None:
 def test_page_refers_to_no_other_host(page: tuple[str, Page]) -> None:
     text, parsed = page
     for tag, attributes in parsed.tags:
-        assert tag not in {"script", "link", "iframe", "img", "object", "embed", "base"}
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
+        if tag == "script":
+            assert attributes == {}
         for name, value in attributes.items():
-            if name.startswith("xmlns") or name == "rdf:resource":  # names that nothing fetches
+            if name.startswith("xmlns"):  # names that nothing fetches
+                continue
+            if tag == "img" and name == "src":
+                assert value.startswith("data:image/png;base64,")
                 continue
             assert "//" not in value, (tag, name, value)
             if name in {"href", "xlink:href", "src"}:
@@ -93,41 +128,182 @@ def test_page_refers_to_no_other_host(page: tuple[str, Page]) -> None:
     assert not re.search(r"url\(\s*['\"]?(?!#)", text)
 
 
-def test_page_shows_every_table_cell(page: tuple[str, Page], runs: list[Run]) -> None:
-    _, parsed = page
-    tables = make_tables(summarise(runs), provenance_of(runs))
-    expected = [cell for table in tables for row in table.rows for cell in row]
-    assert len(tables) == 2
-    assert [cell.split() for cell in parsed.texts["td"]] == [cell.split() for cell in expected]
-    for table in tables:
-        assert table.title in parsed.texts["h2"]
+def test_every_id_is_there_once_and_every_reference_meets_one(page: tuple[str, Page]) -> None:
+    text, parsed = page
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+    assert {value[1:] for _, a in parsed.tags for name, value in a.items() if name.endswith("href")} <= set(ids)
+
+
+def shown(table: Table) -> list[list[str]]:
+    return [[" ".join(cell.split()) for cell in row] for row in table.rows]
+
+
+def test_the_verdict_comes_first_then_its_table_then_the_others(page: tuple[str, Page], runs: list[Run]) -> None:
+    text, parsed = page
+    summaries, provenance = summarise(runs), provenance_of(runs)
+    assert parsed.texts["p"][0] == "salun: too few seeds to say (n = 2; 3 are needed) in 4 of 4 cells."
+    assert parsed.table("Verdicts") == shown(verdict_table(judge(summaries), provenance))
+    for table in make_tables(summaries, provenance):
+        assert parsed.table(table.title) == shown(table)
         assert table.note in parsed.texts["small"]
+    places = [text.index(f"<h2>{heading}") for heading in ("Verdicts", "Table 1.", "Table 2.", "Figure 2")]
+    assert places == sorted(places)
 
 
-def test_page_holds_the_figure_once(page: tuple[str, Page]) -> None:
+def test_the_papers_numbers_stand_beside_ours(page: tuple[str, Page], runs: list[Run]) -> None:
     _, parsed = page
-    assert len(parsed.texts["figure"]) == len(parsed.texts["svg"]) == 1
+    rows = parsed.table("Tables 1 and 2 of the paper, and ours")
+    assert len(rows) == len(PAPER)
+    for row, printed in zip(rows, PAPER, strict=True):
+        assert float(row[4].split(" | ")[0]) == printed.ua
+        ours = row[4].split(" | ")[1]
+        assert (ours == "–") == (printed.dataset != "bloodmnist")
+    salun = [r for r in runs if (r["method"], r["augmentation"], r["forget_rate"]) == ("salun", "default", 0.1)]
+    (row,) = [r for r in rows if r[:4] == ["1", "bloodmnist 64px, paper", "10%", "salun"]]
+    mean = sum(run["ta"] for run in salun) / 2
+    assert row[6].startswith(f"98.89 | {mean:.2f} ± ")
+    assert row[-1] == "1 | 2"
 
 
-def test_page_includes_the_command_of_every_row(page: tuple[str, Page], runs: list[Run]) -> None:
+def test_the_papers_numbers_are_those_of_its_tables() -> None:
+    with Path(__file__).with_name("paper_tables.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = ("ua", "ra", "ta", "mia", "ag_printed", "rte_minutes")
+    expected = [
+        (int(row["table"]), row["dataset"], float(row["forget_rate"]), row["method"], *(float(row[n]) for n in names))
+        for row in rows
+    ]
+    assert [astuple(row) for row in PAPER] == expected
+
+
+FIGURES = ["AG by augmentation", "AG against RTE", "signed gaps, ", "training curves", "ROC curves, "]
+
+
+def test_page_holds_each_figure_with_a_caption(page: tuple[str, Page]) -> None:
     _, parsed = page
-    assert len({run["command"] for run in runs}) == len(runs)
-    assert sorted(parsed.texts["code"]) == sorted(run["command"] for run in runs)
+    labels = [attributes["aria-label"] for _, attributes in parsed.tags if "aria-label" in attributes]
+    assert [label[: len(name)] for label, name in zip(labels, FIGURES, strict=True)] == FIGURES
+    assert len(parsed.texts["svg"]) == len(FIGURES)
+    assert all(parsed.texts["figcaption"])
+
+
+def test_figures_are_drawn_in_the_pages_own_ink(page: tuple[str, Page]) -> None:
+    text, _ = page
+    assert "#000000" not in text
+    assert text.count("currentColor") > 50
+
+
+def test_page_includes_the_command_and_hardware_of_every_row(page: tuple[str, Page], runs: list[Run]) -> None:
+    _, parsed = page
+    rows = parsed.table("Every row")
+    assert sorted(row[-1] for row in rows) == sorted(run["command"] for run in runs)
+    assert all(row[5] == "Some GPU" and "torch 2.9.0" in row[7] for row in rows)
 
 
 @pytest.mark.parametrize("column", NAMES)
 def test_page_escapes_names(tmp_path: Path, column: str) -> None:
     retrain, salun = make_run(method="retrain"), make_run() | {column: HOSTILE}
     runs = [retrain if column == "method" else retrain | {column: HOSTILE}, salun]
+    write_epochs(tmp_path, runs)
     text, parsed = page_of(tmp_path, runs)
     assert HOSTILE not in text
-    assert not any(tag == "script" for tag, _ in parsed.tags)
+    assert len(parsed.texts["script"]) == 1
     assert parsed.unbalanced == []
-    shown = [content for contents in parsed.texts.values() for content in contents]
-    assert any(HOSTILE in content for content in shown)
+    everything = [content for contents in parsed.texts.values() for content in contents]
+    assert any(HOSTILE in content for content in everything)
 
 
-def test_page_without_retrains_has_tables_and_no_figure(tmp_path: Path) -> None:
-    _, parsed = page_of(tmp_path, make_grid(methods=("original", "salun")))
-    assert "svg" not in parsed.texts
-    assert parsed.texts["td"].count("no retrain") == 4
+def test_page_without_retrains_says_so(tmp_path: Path) -> None:
+    runs = make_grid(methods=("original", "salun"))
+    _, parsed = page_of(tmp_path, runs)
+    assert "salun: no retrain to compare with in 1 of 1 cells." in parsed.texts["p"]
+    assert any(text.startswith("No figures of gaps: ") for text in parsed.texts["p"])
+    assert any(text.startswith("No training curves: ") for text in parsed.texts["p"])
+
+
+def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[Run]) -> None:
+    landed = runs[:5]
+    (tmp_path / "studies").mkdir()
+    study = {"study": "big", "command": "salun-grid run big", "evaluated": [run["job_key"] for run in runs]}
+    (tmp_path / "studies" / "ab.json").write_text(json.dumps(study))
+    _, parsed = page_of(tmp_path, landed)
+    assert parsed.texts["p"][0].startswith("Partial: 5 of 32 evaluated models of big have landed.")
+    assert "`salun-grid run big` goes on" in parsed.texts["p"][0]
+    assert any(text.startswith("Missing: ") for text in parsed.texts["p"])
+    _, parsed = page_of(tmp_path, runs)
+    assert not any(text.startswith("Partial") for text in parsed.texts["p"])
+
+
+def test_page_without_any_predictions_says_so_and_with_some_is_refused(tmp_path: Path, runs: list[Run]) -> None:
+    folder = write_folder(tmp_path, runs)
+    files = sorted((folder / "results" / "predictions").iterdir())
+    files[0].unlink()
+    with pytest.raises(ResultsError, match="not a whole copy"):
+        write_report(str(folder))
+    assert not (folder / "report.html").exists()
+    shutil.rmtree(folder / "results" / "predictions")
+    parsed = Page(write_report(str(folder)).read_text(encoding="utf-8"))
+    assert any(text.startswith("No metrics from predictions") for text in parsed.texts["p"])
+
+
+@pytest.mark.parametrize("spoil", [{"mia": math.nan}, {"seconds_total": 0.0}, {"ua": math.inf}], ids=str)
+def test_odd_numbers_stop_no_page(tmp_path: Path, spoil: dict) -> None:
+    runs = make_grid()
+    runs[2] |= spoil
+    _, parsed = page_of(tmp_path, runs)
+    assert parsed.unbalanced == []
+    named = any(text.startswith("Not a number: ") for text in parsed.texts["p"])
+    assert named == (not all(map(math.isfinite, spoil.values())))
+
+
+# --- the worst forgotten images ---------------------------------------------------------------------------
+
+
+def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    file, other = tmp_path / "mine.npz", tmp_path / "other.npz"
+    np.savez(file, train_images=images)
+    np.savez(other, train_images=images[::-1])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    runs = make_grid(dataset_fingerprint=f"sha256:{digest}")
+    text, _ = page_of(tmp_path / "out", runs, images=[other, file])
+    encoded = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    captions = re.findall(r"<figcaption>([+-][\d.]+), train (\d+), class \d+, n = (\d+)", text)
+    assert len(encoded) == len(captions) == 2 * 3  # `original` and `salun`; three images are forgotten
+    for data, (_, index, _) in zip(encoded, captions, strict=True):
+        pixels = imread(io.BytesIO(base64.b64decode(data)))[..., :3]
+        np.testing.assert_array_equal(np.rint(255 * pixels), images[int(index)])
+
+
+def test_without_the_file_the_images_are_named_by_index(tmp_path: Path) -> None:
+    _, parsed = page_of(tmp_path, make_grid())
+    assert "img" not in {tag for tag, _ in parsed.tags}
+    assert sum("give the file by --images" in text for text in parsed.texts["p"]) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"no npz"], ids=["missing", "broken"])
+def test_a_bad_image_file_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "images.npz"
+    if content:
+        file.write_bytes(content)
+    runs = make_grid(dataset_fingerprint=f"sha256:{hashlib.sha256(content or b'').hexdigest()}")
+    with pytest.raises(ResultsError, match=r"images\.npz"):
+        page_of(tmp_path / "out", runs, images=[file])
+
+
+def test_the_most_recognisable_image_is_the_one_of_which_the_model_is_surest_beyond_the_retrain() -> None:
+    recogniser = Recogniser()
+    retrain = make_predictions(0)
+    surer = {split: logits.copy() for split, logits in retrain.logits.items()}
+    image = int(np.flatnonzero(retrain.forgotten)[1])
+    label = int(retrain.labels["train"][image])
+    surer["train"][image, label] += 5.0
+    model = Predictions(surer, retrain.labels, retrain.forgotten)
+    recogniser.add(make_run(), Case(model, retrain))
+    ((_, (first, *others)),) = recogniser.worst(3).items()
+    assert (first.index, first.label, first.n) == (image, label, 1)
+    assert first.excess == pytest.approx(5.0, abs=1e-5)
+    assert all(other.excess == 0.0 for other in others)

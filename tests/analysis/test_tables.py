@@ -59,10 +59,10 @@ def test_rows_hold_the_numbers_of_the_summaries() -> None:
     runs += [make_run(seed=seed, method="retrain", ua=1.0, seconds_total=600.0) for seed in (0, 1, 2)]
     (table,) = tables_of(runs)
     retrain, salun = (dict(zip(COLUMNS, map(squeezed, row), strict=True)) for row in table.rows)
-    assert salun["UA"] == "5.00±3.61(4.00)"
-    assert salun["RA"] == "99.50±0.00(0.00)"
-    assert salun["AG"] == "1.00±0.90"
-    assert salun["AG3"] == "1.33±1.20"
+    assert salun["UA"] == "5.00±3.61(+4.00;4.00)"
+    assert salun["RA"] == "99.50±0.00(+0.00;0.00)"
+    assert salun["AG"] == "1.00[-1.24,3.24]"
+    assert salun["AG3"] == "1.33[-1.65,4.32]"
     assert salun["RTE (min)"] == "5.000±3.606"
     assert salun["n"] == "3"
     assert (salun["Augmentation"], salun["Method"], retrain["Method"]) == ("none", "salun", "retrain")

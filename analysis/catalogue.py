@@ -1,0 +1,181 @@
+"""Every metric computed from predictions: one line each in METRICS, with its unit, what it needs and its source.
+
+A new metric is a pure function and one line here; tables, export and report then have it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import divergence, quality
+from analysis.errors import UndefinedError
+from analysis.metrics import Predictions
+from analysis.references import References, Target, attacked, lira, rmia
+from analysis.roc import auc, tpr_at_fpr
+from analysis.scores import SCORES, Score, log_odds
+
+# Validation images stand for non-members: the grid keeps the last epoch, so nothing was chosen by them, and
+# PathMNIST's test split comes from another centre than its train split.
+NON_MEMBERS = "val"
+NO_REFERENCES = "no retrain of another seed to serve as reference"
+HELD_OUT = {"val": "test", "test": "val"}  # the other split is RMIA's population
+
+
+@dataclass(frozen=True)
+class Case:
+    """One evaluated model, with the retrain of its cell and the reference models of its seed, where they are there."""
+
+    model: Predictions
+    retrain: Predictions | None = None
+    references: References | None = None
+    non_members: str = NON_MEMBERS
+
+    @property
+    def target(self) -> Target:
+        """The model's logit-scaled confidences of the images that the reference attacks score."""
+        p = self.model
+        odds = {split: log_odds(p.logits[split], p.labels[split]) for split in p.logits}
+        population = odds[HELD_OUT[self.non_members]]
+        return Target(odds["train"][p.forgotten], odds[self.non_members], population)
+
+
+Value = float | np.ndarray
+Scored = Callable[["Case"], tuple[np.ndarray, np.ndarray]]  # scores of the forgotten images and of the non-members
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`compute` gives a float, or one value for each class, or raises UndefinedError, which says why there is none."""
+
+    compute: Callable[[Case], Value]
+    unit: str
+    meaning: str
+    source: str
+
+
+def attack_scores(case: Case, score: Score) -> tuple[np.ndarray, np.ndarray]:
+    """A score of the forgotten images and of the non-members."""
+    p, split = case.model, case.non_members
+    forgotten = p.forgotten
+    members = score(p.logits["train"][forgotten], p.labels["train"][forgotten])
+    return members, score(p.logits[split], p.labels[split])
+
+
+def _on_forget(function: Callable[..., Value], with_labels: bool = False) -> Callable[[Case], Value]:
+    """`function` of the model's and the retrain's logits of D_f."""
+
+    def compute(case: Case) -> Value:
+        p, retrain = case.model, _retrain(case)
+        labels = (p.labels["train"][p.forgotten],) if with_labels else ()
+        return function(p.logits["train"][p.forgotten], retrain.logits["train"][p.forgotten], *labels)
+
+    return compute
+
+
+def _on_test(function: Callable[..., Value]) -> Callable[[Case], Value]:
+    """`function` of the model's and the retrain's logits of the test split."""
+    return lambda case: function(case.model.logits["test"], _retrain(case).logits["test"])
+
+
+def _alone(function: Callable[..., Value]) -> Callable[[Case], Value]:
+    """`function` of the model's logits and the labels of the test split."""
+    return lambda case: function(case.model.logits["test"], case.model.labels["test"])
+
+
+def _tug_of_war(case: Case) -> float:
+    return divergence.tug_of_war(case.model, _retrain(case))
+
+
+def _covered(case: Case) -> float:
+    if case.references is None:
+        raise UndefinedError(NO_REFERENCES)
+    return 100.0 * float(attacked(case.references).mean())
+
+
+def _retrain(case: Case) -> Predictions:
+    if case.retrain is None:
+        raise UndefinedError("no retrain of this cell")
+    return case.retrain
+
+
+def _threshold(score: Score) -> Scored:
+    return lambda case: attack_scores(case, score)
+
+
+def _with_references(
+    attack: Callable[[Target, References], tuple[np.ndarray, np.ndarray]],
+) -> Scored:
+    def scores(case: Case) -> tuple[np.ndarray, np.ndarray]:
+        if case.references is None:
+            raise UndefinedError(NO_REFERENCES)
+        return attack(case.target, case.references)
+
+    return scores
+
+
+# Name: how it scores the forgotten images and the non-members, and its paper. Each gives an AUC and two TPRs.
+ATTACKS: dict[str, tuple[Scored, str]] = {
+    "loss": (_threshold(SCORES["loss"]), "Yeom et al. 2018"),
+    "confidence": (_threshold(SCORES["confidence"]), "Salem et al. 2019"),
+    "entropy": (_threshold(SCORES["entropy"]), "Shokri et al. 2017"),
+    "modified_entropy": (_threshold(SCORES["modified_entropy"]), "Song & Mittal 2021"),
+    "margin": (_threshold(SCORES["margin"]), "Carlini et al. 2022"),
+    "lira": (_with_references(lira), "Carlini et al. 2022, offline"),
+    "rmia": (_with_references(rmia), "Zarifzadeh et al. 2024, offline"),
+}
+
+
+def _attack_metrics(name: str) -> dict[str, Metric]:
+    scores, paper = ATTACKS[name]
+    what = f"attack by {name.replace('_', ' ')} on the forgotten images against non-members"
+    return {
+        f"auc_{name}": Metric(lambda case: auc(*scores(case)), "", f"AUC of the {what}", paper),
+        f"tpr1_{name}": Metric(_at(scores, 0.01), "percent", f"TPR at 1 % FPR of the {what}", paper),
+        f"tpr01_{name}": Metric(_at(scores, 0.001), "percent", f"TPR at 0.1 % FPR of the {what}", paper),
+    }
+
+
+def _at(scores: Scored, fpr: float) -> Callable[[Case], float]:
+    return lambda case: tpr_at_fpr(*scores(case), fpr)
+
+
+_LIN, _GOLATKAR, _CHUNDAWAT = "Lin 1991", "Golatkar et al. 2020", "Chundawat et al. 2023"
+_GUO, _YANG, _MAINI = "Guo et al. 2017", "Yang et al. 2023", "Maini et al. 2024"
+
+_js, _kl, _same = divergence.js_divergence, divergence.kl_divergence, divergence.agreement
+_quality, _ks = divergence.forgetting_quality, divergence.ks_distance
+
+METRICS: dict[str, Metric] = {
+    **{key: metric for name in ATTACKS for key, metric in _attack_metrics(name).items()},
+    "covered": Metric(_covered, "percent", "D_f that the attacks with references can score", "Carlini et al. 2022"),
+    "js_forget": Metric(_on_forget(_js), "nats", "Jensen–Shannon divergence to the retrain on D_f", _LIN),
+    "js_test": Metric(_on_test(_js), "nats", "Jensen–Shannon divergence to the retrain on test", _LIN),
+    "kl_forget": Metric(_on_forget(_kl), "nats", "KL(retrain ‖ model) on D_f", _GOLATKAR),
+    "kl_test": Metric(_on_test(_kl), "nats", "KL(retrain ‖ model) on test", _GOLATKAR),
+    "agreement_forget": Metric(_on_forget(_same), "percent", "D_f put into the retrain's class", _CHUNDAWAT),
+    "agreement_test": Metric(_on_test(_same), "percent", "test images put into the retrain's class", _CHUNDAWAT),
+    "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "KS test on D_f against the retrain", _MAINI),
+    "ks_forget": Metric(_on_forget(_ks, True), "", "KS distance on D_f to the retrain, 0 to 1", _MAINI),
+    "tow": Metric(_tug_of_war, "", "tug of war, 0 to 1; 1 is the retrain", "Zhao et al. 2024"),
+    "ece": Metric(_alone(quality.calibration_error), "percent", "expected calibration error on test", _GUO),
+    "nll": Metric(_alone(quality.negative_log_likelihood), "nats", "cross-entropy on test", _GUO),
+    "auc_test": Metric(_alone(quality.medmnist_auc), "", "one-vs-rest AUC on test, class mean", _YANG),
+    "class_accuracy": Metric(_alone(quality.class_accuracy), "percent", "accuracy on test of each class", _YANG),
+}
+
+# What the table and the page show unless told otherwise.
+HEADLINE = (
+    "auc_loss",
+    "tpr1_loss",
+    "tpr01_loss",
+    "auc_lira",
+    "auc_rmia",
+    "tpr1_rmia",
+    "js_forget",
+    "agreement_forget",
+    "ks_forget",
+    "tow",
+    "ece",
+    "auc_test",
+)

@@ -1,0 +1,107 @@
+"""What is missing, doubled or not a number in a folder's rows: named, never averaged away."""
+
+import json
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import product
+
+from analysis import storage
+from analysis.errors import ResultsError
+from analysis.gaps import METRICS, percent
+from analysis.results import Run
+
+MOST_NAMED = 40
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study of the folder is: evaluated jobs landed, of how many, and the command that goes on with it."""
+
+    study: str
+    done: int
+    total: int
+    command: str
+
+
+def checked(runs: list[Run]) -> list[Run]:
+    """The rows themselves. Raises ResultsError where there are none, or one job is there twice."""
+    if not runs:
+        raise ResultsError("the files of results/runs hold no row; copy the folder again.")
+    key, count = Counter(run["job_key"] for run in runs).most_common(1)[0]
+    if count > 1:
+        run = next(run for run in runs if run["job_key"] == key)
+        raise ResultsError(
+            f"results/runs holds job {key} ({name_of(run)}, seed {run['seed']}) {count} times; delete the copies: "
+            f"the grid writes each job once, as {key}.parquet."
+        )
+    return runs
+
+
+def name_of(run: Run) -> str:
+    """A cell's name without its seed: method, dataset, augmentation, forget rate."""
+    place = f"{run['dataset']} {run['image_size']}px"
+    return f"{run['method']}, {place}, {run['augmentation']}, forgetting {percent(run['forget_rate'])}"
+
+
+def missing_cells(runs: list[Run]) -> list[str]:
+    """Combinations of what the folder holds that no row has, seeds gathered: `salun, …: seeds 1, 2`.
+
+    The axes are those of the rows of one dataset, size, model and protocol name; what no row mentions is not known.
+    """
+    places: dict[tuple, list[Run]] = defaultdict(list)
+    for run in runs:
+        places[run["dataset"], run["image_size"], run["model"], run["protocol"]].append(run)
+    columns = ("method", "augmentation", "forget_rate", "seed")
+    absent: dict[str, list[int]] = defaultdict(list)
+    for rows in places.values():
+        found = {tuple(run[column] for column in columns) for run in rows}
+        axes = [sorted({run[column] for run in rows}) for column in columns]
+        for cell in product(*axes):
+            if cell not in found:
+                absent[name_of(rows[0] | dict(zip(columns, cell, strict=True)))].append(cell[-1])
+    return [f"{name}: {_seeds(seeds)}" for name, seeds in absent.items()]
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def nan_metrics(runs: list[Run]) -> list[str]:
+    """Each metric that is NaN or infinite: `mia of salun, …, seed 1`."""
+    columns = (*METRICS, "seconds_total")
+    return [
+        f"{column} of {name_of(run)}, seed {run['seed']}"
+        for run in runs
+        for column in columns
+        if not math.isfinite(run[column])
+    ]
+
+
+def remarks(runs: list[Run]) -> str:
+    """One sentence for each kind of flaw, empty where there is none."""
+    flaws = {"Missing": missing_cells(runs), "Not a number": nan_metrics(runs)}
+    return " ".join(f"{word}: {_first(found)}." for word, found in flaws.items() if found)
+
+
+def _first(names: list[str]) -> str:
+    more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return "; ".join(names[:MOST_NAMED]) + more
+
+
+def progress(folder: str, runs: list[Run]) -> list[Progress]:
+    """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
+    landed = {run["job_key"] for run in runs}
+    place, found = storage.find(folder), []
+    for name in place.names("studies"):
+        if name.startswith(".") or not name.endswith(".json"):
+            continue
+        path = place.inside("studies", name)
+        try:
+            with place.files.open_input_file(path) as file:
+                study = json.loads(file.read())
+            jobs = set(study["evaluated"])
+            found.append(Progress(str(study["study"]), len(jobs & landed), len(jobs), str(study["command"])))
+        except (ValueError, KeyError, TypeError, OSError):
+            raise ResultsError(f"{path} cannot be read; copy the folder again, or leave out studies/.") from None
+    return found

@@ -1,0 +1,181 @@
+"""From `predictions` to metrics: one model at a time is read, and the reference models of its block are kept."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
+from analysis.errors import ResultsError, UndefinedError
+from analysis.gaps import Group, grouping
+from analysis.metrics import Predictions
+from analysis.references import References
+from analysis.results import Run, open_table
+from analysis.scores import log_odds
+
+SPLITS = ("train", "val", "test")
+TRAINED_WITHOUT = ("retrain", "retrain-again")
+
+
+class Reader:
+    """Predictions of single models out of one folder. Raises ResultsError where a model's are missing or cut short."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.dataset = open_table(folder, "predictions")
+        # The grid writes one file a job, under its key; a folder rewritten in other pieces is filtered as a whole.
+        self.files = {PurePath(piece.path).stem: piece for piece in self.dataset.get_fragments()}
+
+    def read(self, run: Run) -> Predictions:
+        """Every image's logits under the model of `run`, in the order of their index."""
+        key = run["job_key"]
+        source = self.files.get(key, self.dataset)
+        columns = ["split", "index", "forgotten", "label", "logits"]
+        try:
+            table = source.to_table(columns=columns, filter=ds.field("job_key") == key)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ResultsError(f"the predictions of job {key} are damaged ({reason}); copy the folder again.") from None
+        predictions = _predictions(table)
+        found, expected = len(predictions.forgotten), run["num_forget"] + run["num_retain"]
+        if found != expected:
+            raise ResultsError(
+                f"{self.folder} holds predictions of {found:,} train images for job {key}, and its row counts "
+                f"{expected:,}; results/predictions is not a whole copy, copy the folder again."
+            )
+        return predictions
+
+
+def _predictions(table: pa.Table) -> Predictions:
+    logits, labels, forgotten = {}, {}, np.empty(0, dtype=bool)
+    for split in SPLITS:
+        rows = table.filter(pc.equal(table["split"], split))
+        index = rows["index"].to_numpy()
+        order = np.argsort(index, kind="stable")
+        values = rows["logits"].combine_chunks().flatten().to_numpy()
+        logits[split] = values.reshape(len(rows), -1)[order] if len(rows) else np.empty((0, 1), dtype=np.float32)
+        labels[split] = rows["label"].to_numpy().astype(np.int64)[order]
+        if split == "train":
+            forgotten = rows["forgotten"].to_numpy()[order]
+    return Predictions(logits, labels, forgotten)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one run. `element` is the class where the metric has a value for each, else None.
+
+    `value` is NaN where `reason` says why there is none.
+    """
+
+    run: Run
+    metric: str
+    element: int | None
+    value: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model trained without its forgotten images: logit-scaled confidences by split, float32, and what it forgot."""
+
+    seed: int
+    odds: dict[str, np.ndarray]
+    forgotten: np.ndarray
+
+    @classmethod
+    def of(cls, run: Run, predictions: Predictions) -> "Reference":
+        odds = {s: log_odds(predictions.logits[s], predictions.labels[s]).astype(np.float32) for s in SPLITS}
+        return cls(run["seed"], odds, predictions.forgotten)
+
+
+def references_for(
+    seed: int, forgotten: np.ndarray, references: Sequence[Reference], non_members: str
+) -> References | None:
+    """What `references` says of a target's images; None where all of them are of the target's seed."""
+    others = [reference for reference in references if reference.seed != seed]
+    if not others:
+        return None
+    return References(
+        forgotten=np.stack([other.odds["train"][forgotten] for other in others]),
+        out=np.stack([other.forgotten[forgotten] for other in others]),
+        non_members=np.stack([other.odds[non_members] for other in others]),
+        population=np.stack([other.odds[HELD_OUT[non_members]] for other in others]),
+    )
+
+
+def blocks(runs: list[Run]) -> list[list[Run]]:
+    """Rows whose models learned the same data in the same way, whatever the seed, rate and method."""
+    group_of = grouping(runs)
+    found: dict[Group, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[group_of(run)._replace(forget_rate=0.0)].append(run)
+    return list(found.values())
+
+
+def measure(folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS) -> Iterator[Measured]:
+    """The named METRICS of every run. Raises ResultsError where predictions are missing or cut short."""
+    for run, case in cases(folder, runs, names, non_members):
+        yield from measured(run, case, names)
+
+
+def cases(
+    folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS
+) -> Iterator[tuple[Run, Case]]:
+    """Every run with its predictions, its retrain's and, where one of `names` asks for them, its references.
+
+    One model is in memory at a time, beside its retrain and the references of its block.
+    """
+    reader = Reader(folder)
+    for block in blocks(runs):
+        references = _references(block, reader, names)
+        by_key = {run["job_key"]: run for run in block}
+        for retrain_key, cell in _cells(block).items():
+            target = by_key.get(retrain_key)
+            retrain = reader.read(target) if target and target["method"] == "retrain" else None
+            for run in cell:
+                model = retrain if retrain is not None and run is target else reader.read(run)
+                others = references_for(run["seed"], model.forgotten, references, non_members)
+                yield run, Case(model, retrain, others, non_members)
+
+
+def _cells(block: list[Run]) -> dict[str, list[Run]]:
+    cells: dict[str, list[Run]] = defaultdict(list)
+    for run in block:
+        cells[run["retrain_key"]].append(run)
+    return cells
+
+
+def _references(block: list[Run], reader: Reader, names: Sequence[str]) -> list[Reference]:
+    """The block's reference models, none where no named metric asks for them or all runs have one seed."""
+    wanted = any(name.endswith(("lira", "rmia")) for name in names) and len({run["seed"] for run in block}) > 1
+    chosen = [run for run in block if wanted and run["method"] in TRAINED_WITHOUT]
+    return [Reference.of(run, reader.read(run)) for run in chosen]
+
+
+def measured(run: Run, case: Case, names: Sequence[str]) -> Iterator[Measured]:
+    """The named METRICS of one run, each with its value or the reason why it has none."""
+    if not finite(case):
+        yield from (Measured(run, name, None, np.nan, "NaN or infinity among the logits") for name in names)
+        return
+    for name in names:
+        try:
+            value: Value = METRICS[name].compute(case)
+        except UndefinedError as error:
+            yield Measured(run, name, None, np.nan, str(error))
+            continue
+        if isinstance(value, float):
+            yield Measured(run, name, None, value)
+        else:
+            for k, v in enumerate(value):
+                yield Measured(run, name, k, float(v), "" if np.isfinite(v) else f"no test image of class {k}")
+
+
+def finite(case: Case) -> bool:
+    """Whether every logit of the model and of its retrain is a number."""
+    models = (case.model, case.retrain)
+    return all(np.isfinite(logits).all() for p in models if p is not None for logits in p.logits.values())

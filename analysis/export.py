@@ -1,0 +1,58 @@
+"""One tidy CSV: a line for each run and metric, with the retrain's value and the signed gap beside it."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+
+from analysis.catalogue import METRICS as FROM_PREDICTIONS
+from analysis.evidence import Measured
+from analysis.gaps import AVERAGES, METRICS, gaps, paired
+from analysis.results import Run
+
+CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget_rate", "seed")
+CELL += ("method", "method_params", "job_key", "retrain_key")
+COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason")
+SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_load")
+
+
+def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
+    """`value` is empty where there is none, and `reason` says why; `element` is the class of a metric that has one
+    value for each. AG and AG3 are absolute and have no retrain's value.
+    """
+    values = [*_from_runs(runs), *measured]
+    by_key = {(one.run["job_key"], one.metric, one.element): one.value for one in values}
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in values:
+        retrain = math.nan
+        if one.metric not in AVERAGES:
+            retrain = by_key.get((one.run["retrain_key"], one.metric, one.element), math.nan)
+        numbers = [_number(value) for value in (one.value, retrain, one.value - retrain)]
+        element = "" if one.element is None else one.element
+        cell = [one.run[column] for column in CELL]
+        writer.writerow([*cell, one.metric, _unit(one.metric), element, *numbers, one.reason])
+    return buffer.getvalue()
+
+
+def _from_runs(runs: list[Run]) -> list[Measured]:
+    found = []
+    for run, retrain in paired(runs):
+        found += [Measured(run, name, None, run[name]) for name in (*METRICS, *SECONDS)]
+        if retrain is None:
+            found += [Measured(run, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
+        else:
+            own = gaps(run, retrain)
+            found += [Measured(run, name, None, own[name]) for name in AVERAGES]
+    return found
+
+
+def _unit(metric: str) -> str:
+    if metric in FROM_PREDICTIONS:
+        return FROM_PREDICTIONS[metric].unit
+    return "seconds" if metric in SECONDS else "percent"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))

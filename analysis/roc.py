@@ -1,0 +1,36 @@
+"""How well a score tells members from non-members: threshold-free, and at few false alarms."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+from analysis.errors import UndefinedError
+
+
+def roc_curve(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates (fractions) at each threshold, from (0, 0) to (1, 1); no interpolation.
+
+    `members` (M,) and `non_members` (N,) are scores; at a threshold, what reaches it is called a member.
+    """
+    scores = np.concatenate([members, non_members])
+    is_member = np.repeat([1, 0], [len(members), len(non_members)])
+    fpr, tpr, _ = sklearn_roc_curve(is_member, scores, drop_intermediate=False)
+    return fpr, tpr
+
+
+def auc(members: np.ndarray, non_members: np.ndarray) -> float:
+    """Probability that a member scores above a non-member, ties counted half; 0.5 is a coin."""
+    is_member = np.repeat([1, 0], [len(members), len(non_members)])
+    return float(roc_auc_score(is_member, np.concatenate([members, non_members])))
+
+
+def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> float:
+    """Percent of members caught by the lowest threshold with at most `fpr` (a fraction) false alarms.
+
+    The exact step function, as Carlini et al. (2022) ask for. Raises UndefinedError below 1 / `fpr` non-members: no
+    threshold could then raise one false alarm and stay below the rate.
+    """
+    if len(non_members) * fpr < 1:
+        raise UndefinedError(f"needs {1 / fpr:,.0f} non-members, there are {len(non_members):,}")
+    false_alarms, caught = roc_curve(members, non_members)
+    return 100.0 * float(caught[false_alarms <= fpr + 1e-12].max())

@@ -1,0 +1,145 @@
+"""What the numbers allow to say about each method. The rules, all of them, are RULES and `verdict_of`.
+
+A method is compared with the retrain of the same seed, so n counts pairs. Nothing is claimed below MIN_SEEDS.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Group, Summary
+from analysis.statistics import Spread, below_zero_p, equivalence_p, holm
+
+ALPHA = 0.05
+MARGIN_POINTS = 1.0
+MIN_SEEDS = 3
+
+RULES = (
+    "Gaps are method minus the retrain of the same seed. Fewer than {min_seeds} such pairs: too few seeds to say. "
+    "Indistinguishable: for each of UA, RA, TA and MIA, two one-sided paired t tests (TOST) put the mean gap within "
+    "±{margin:g} points; their largest p, Holm-corrected over all cells and methods here, is below {alpha:g}. "
+    "Better than doing nothing: its AG lies below that of `original` of the same seeds in a one-sided paired t test, "
+    "Holm-corrected in the same way. Whatever passes neither test is not proven different: more seeds may decide. "
+    "`original` and `retrain-again` are controls and are corrected among themselves."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One method in one group. p values are Holm-corrected, NaN where nothing was tested.
+
+    `equivalence_p`: largest TOST p of the four metrics. `benefit_p`: that AG lies below `original`'s.
+    `nothing` and `noise` are AG of `original` and of `retrain-again` in the same group, None where they are missing.
+    """
+
+    summary: Summary
+    margin: float
+    equivalence_p: float
+    benefit_p: float
+    nothing: Spread | None
+    noise: Spread | None
+    text: str
+
+    @property
+    def n(self) -> int:
+        return len(self.summary.ag_by_seed)
+
+
+def rules(margin: float = MARGIN_POINTS) -> str:
+    """The rules in words, for a note under a table."""
+    return RULES.format(min_seeds=MIN_SEEDS, margin=margin, alpha=ALPHA)
+
+
+def judge(summaries: Sequence[Summary], margin: float = MARGIN_POINTS) -> list[Verdict]:
+    """A verdict for each summary but the retrains, in the given order. `margin` in percentage points."""
+    rows = [summary for summary in summaries if summary.method != "retrain"]
+    by_place = {(summary.group, summary.method): summary for summary in rows}
+    equivalence = _corrected(rows, [equivalence_of(row, margin) for row in rows])
+    benefit = _corrected(rows, [benefit_of(row, by_place.get((row.group, NOTHING))) for row in rows])
+    equal = {(row.group, row.method): p < ALPHA for row, p in zip(rows, equivalence, strict=True)}
+
+    def floor(group: Group, method: str) -> Spread | None:
+        found = by_place.get((group, method))
+        return found.gaps["ag"] if found and found.gaps else None
+
+    verdicts = []
+    for row, p, q in zip(rows, equivalence, benefit, strict=True):
+        nothing, noise = floor(row.group, NOTHING), floor(row.group, NOISE)
+        excess = ag_excess(row, by_place.get((row.group, NOTHING)))
+        text = verdict_of(row, margin, p, q, excess, equal.get((row.group, NOTHING), False))
+        verdicts.append(Verdict(row, margin, p, q, nothing, noise, text))
+    return verdicts
+
+
+def verdict_of(
+    summary: Summary, margin: float, equivalence: float, benefit: float, excess: Sequence[float], nothing_is_equal: bool
+) -> str:
+    """The first rule that applies, as a sentence. `excess` is AG minus that of `original`, for each shared seed."""
+    n, name = len(summary.ag_by_seed), summary.method
+    if n == 0:
+        return "no retrain to compare with"
+    if n < MIN_SEEDS:
+        return f"too few seeds to say (n = {n}; {MIN_SEEDS} are needed)"
+    if math.isnan(equivalence):
+        return f"cannot say: NaN among the metrics, n = {n}"
+    if equivalence < ALPHA:
+        also = ", but so is doing nothing" if nothing_is_equal and name not in FLOORS else ""
+        return f"indistinguishable from retraining at ±{margin:g} {_points(margin)}{also}, n = {n}"
+    unequal = f"not shown equal to retraining at ±{margin:g} {_points(margin)}"
+    if name in FLOORS:
+        return f"{unequal}, n = {n}"
+    if len(excess) < MIN_SEEDS:
+        return f"{unequal}, n = {n}; too few seeds of `original` to compare with doing nothing"
+    if sum(excess) >= 0:
+        return f"no better than doing nothing, n = {len(excess)}"
+    if benefit < ALPHA:
+        return f"better than doing nothing, but {unequal}, n = {n}"
+    return f"not shown better than doing nothing, n = {len(excess)}"
+
+
+def _points(margin: float) -> str:
+    return "point" if margin == 1 else "points"
+
+
+def equivalence_of(summary: Summary, margin: float) -> float:
+    """The largest TOST p over UA, RA, TA and MIA: all four must hold, so no correction among them is due.
+
+    NaN below MIN_SEEDS pairs or with a NaN among the gaps.
+    """
+    if len(summary.signed_by_seed) < MIN_SEEDS:
+        return math.nan
+    p_values = [equivalence_p([gap[name] for gap in summary.signed_by_seed.values()], margin) for name in METRICS]
+    return math.nan if any(map(math.isnan, p_values)) else max(p_values)
+
+
+def ag_excess(summary: Summary, nothing: Summary | None) -> list[float]:
+    """AG of the method minus AG of doing nothing, for each seed that has both."""
+    other = nothing.ag_by_seed if nothing else {}
+    return [ag - other[seed] for seed, ag in summary.ag_by_seed.items() if seed in other]
+
+
+def benefit_of(summary: Summary, nothing: Summary | None) -> float:
+    """p that the method's AG lies below that of doing nothing; NaN for `original` itself and below MIN_SEEDS."""
+    excess = ag_excess(summary, nothing)
+    return math.nan if summary.method == NOTHING or len(excess) < MIN_SEEDS else below_zero_p(excess)
+
+
+def _corrected(rows: Sequence[Summary], p_values: list[float]) -> list[float]:
+    """Holm over the methods, and over the controls, each family by itself."""
+    out = list(p_values)
+    for family in (True, False):
+        chosen = [i for i, row in enumerate(rows) if (row.method in FLOORS) is family]
+        for i, p in zip(chosen, holm([p_values[i] for i in chosen]), strict=True):
+            out[i] = p
+    return out
+
+
+def overall(verdicts: Sequence[Verdict]) -> list[str]:
+    """One line for each method: how many of its cells got which verdict, the most frequent first."""
+    lines = []
+    for method in dict.fromkeys(v.summary.method for v in verdicts if v.summary.method not in FLOORS):
+        texts = [v.text for v in verdicts if v.summary.method == method]
+        counts = sorted(((texts.count(text), text) for text in dict.fromkeys(texts)), key=lambda pair: -pair[0])
+        parts = [f"{text} in {count} of {len(texts)} cells" for count, text in counts]
+        lines.append(f"{method}: {'; '.join(parts)}.")
+    return lines

@@ -1,0 +1,142 @@
+"""What people hand in by mistake: each is one clear sentence, exit status 2, and nothing is written."""
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.schemas import SCHEMAS
+from tests.analysis.folders import damage_data, make_grid, write_folder
+from tests.analysis.test_cli import call, check_mistake, contents
+
+Spoil = Callable[[Path], None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "out", make_grid(seeds=(0, 1, 2, 3)))
+
+
+def files(folder: Path, table: str) -> list[Path]:
+    return sorted((folder / "results" / table).glob("*.parquet"))
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder / "results")
+
+
+def without_runs(folder: Path) -> None:
+    shutil.rmtree(folder / "results" / "runs")
+
+
+def cut_off_in_the_middle_of_a_row_file(folder: Path) -> None:
+    file = files(folder, "runs")[2]
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def of_two_versions(folder: Path) -> None:
+    table = pq.read_table(files(folder, "runs")[1])
+    metadata = {**table.schema.metadata, b"schema_version": b"7"}
+    pq.write_table(table.replace_schema_metadata(metadata), files(folder, "runs")[1])
+
+
+def with_a_row_twice(folder: Path) -> None:
+    file = files(folder, "runs")[0]
+    shutil.copy(file, file.with_name("copy of it.parquet"))
+
+
+def without_any_row(folder: Path) -> None:
+    for file in files(folder, "runs")[1:]:
+        file.unlink()
+    pq.write_table(SCHEMAS["runs"].empty_table(), files(folder, "runs")[0])
+
+
+ROWS: dict[Spoil, tuple[str, ...]] = {
+    emptied: ("holds no runs yet", "salun-grid run"),
+    without_runs: ("holds no runs yet",),
+    cut_off_in_the_middle_of_a_row_file: ("not a readable Parquet file", "copy the folder again"),
+    of_two_versions: ("schema version 7", "reads version 1"),
+    with_a_row_twice: ("2 times", "delete the copies"),
+    without_any_row: ("hold no row",),
+}
+
+
+@pytest.mark.parametrize("command", ["tables", "verdicts", "metrics", "figure", "report"])
+@pytest.mark.parametrize("spoil", ROWS, ids=lambda spoil: spoil.__name__)
+def test_bad_rows(folder: Path, spoil: Spoil, command: str) -> None:
+    spoil(folder)
+    before = contents(folder)
+    check_mistake(call(command, folder), *ROWS[spoil])
+    assert contents(folder) == before
+
+
+def without_predictions(folder: Path) -> None:
+    shutil.rmtree(folder / "results" / "predictions")
+
+
+def without_some_predictions(folder: Path) -> None:
+    files(folder, "predictions")[3].unlink()
+
+
+def with_predictions_cut_off(folder: Path) -> None:
+    file = files(folder, "predictions")[3]
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def with_damaged_predictions(folder: Path) -> None:
+    damage_data(files(folder, "predictions")[3])
+
+
+PREDICTIONS: dict[Spoil, tuple[str, ...]] = {
+    without_predictions: ("holds no predictions yet",),
+    without_some_predictions: ("predictions of 0 train images", "not a whole copy"),
+    with_predictions_cut_off: ("not a readable Parquet file",),
+    with_damaged_predictions: ("damaged", "copy the folder again"),
+}
+
+
+@pytest.mark.parametrize("spoil", PREDICTIONS, ids=lambda spoil: spoil.__name__)
+def test_bad_predictions(folder: Path, spoil: Spoil) -> None:
+    spoil(folder)
+    before = contents(folder)
+    check_mistake(call("metrics", folder, "--metric", "nll"), *PREDICTIONS[spoil])
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("spoil", PREDICTIONS, ids=lambda spoil: spoil.__name__)
+def test_tables_and_verdicts_do_without_predictions(folder: Path, spoil: Spoil) -> None:
+    spoil(folder)
+    for command in ("tables", "verdicts"):
+        assert call(command, folder).exit_code == 0
+
+
+def test_a_study_without_retrains_says_so_wherever_it_matters(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, make_grid(methods=("original", "salun"), seeds=(0, 1, 2)))
+    assert "no retrain" in call("tables", folder, "--format", "markdown").stdout
+    verdicts = call("verdicts", folder, "--format", "markdown").stdout
+    assert verdicts.count("no retrain to compare with") == 2
+    assert "No js_forget: no retrain of this cell." in call("metrics", folder, "--format", "markdown").stdout.replace(
+        "\\", ""
+    ).replace("js_forget, agreement_forget, ks_forget, tow", "js_forget")
+    check_mistake(call("figure", folder), "run the method `retrain` too")
+
+
+def test_nothing_but_retrains_has_no_verdict(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, make_grid(methods=("retrain",)))
+    check_mistake(call("verdicts", folder), "retrains only")
+
+
+def test_nan_metrics_are_named_and_spoil_no_other_row(tmp_path: Path) -> None:
+    runs = make_grid(seeds=(0, 1, 2))
+    whole = call("verdicts", write_folder(tmp_path / "whole", runs), "--format", "csv").stdout.splitlines()
+    runs[2] |= {"mia": math.nan}
+    assert runs[2]["method"] == "salun"
+    folder = write_folder(tmp_path / "spoilt", runs)
+    text = call("verdicts", folder, "--format", "markdown").stdout
+    assert "cannot say: NaN among the metrics, n = 3" in text
+    assert "Not a number: mia of salun" in text
+    spoilt = call("verdicts", folder, "--format", "csv").stdout.splitlines()
+    assert [a == b for a, b in zip(whole, spoilt, strict=True)] == [True, True, False]

@@ -1,0 +1,120 @@
+"""Two folders side by side, and one folder as a tidy CSV."""
+
+import csv
+import io
+import statistics
+from pathlib import Path
+
+import pytest
+
+from analysis.catalogue import METRICS as FROM_PREDICTIONS
+from analysis.compare import COLUMNS, compare
+from analysis.errors import ResultsError
+from analysis.export import COLUMNS as EXPORTED
+from analysis.gaps import gaps
+from tests.analysis.folders import Run, make_grid, make_run, protocol_text, write_folder
+from tests.analysis.test_cli import call, check_mistake
+
+
+def rows_of(first: list[Run], second: list[Run]) -> dict[tuple[str, str], dict[str, str]]:
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in compare(first, second).rows]
+    return {(row["Method"], row["Forget"]): row for row in rows}
+
+
+def test_values_stand_side_by_side_and_ag_differences_are_paired_by_seed() -> None:
+    first, second = make_grid(seeds=(0, 1, 2)), make_grid(seeds=(1, 2, 3), ua=50.0)
+    row = rows_of(first, second)["salun", "10%"]
+
+    def ag(runs: list[Run], seed: int) -> float:
+        salun, retrain = (
+            next(r for r in runs if (r["method"], r["seed"]) == (method, seed)) for method in ("salun", "retrain")
+        )
+        return gaps(salun, retrain)["ag"]
+
+    differences = [ag(second, seed) - ag(first, seed) for seed in (1, 2)]
+    assert row["AG difference"].startswith(f"{statistics.mean(differences):+.2f} [")
+    assert row["UA"].endswith("| 50.00 ± 0.00")
+    assert row["n"] == "3 | 3"
+
+
+def test_what_one_study_lacks_is_a_dash() -> None:
+    rows = rows_of(make_grid(rates=(0.1,)), make_grid(rates=(0.5,)))
+    assert rows["salun", "10%"]["TA"].endswith("| –")
+    assert rows["salun", "50%"]["TA"].startswith("– |")
+    assert {rows["salun", rate]["AG difference"] for rate in ("10%", "50%")} == {"–"}
+
+
+def test_other_pixels_and_other_settings_are_named() -> None:
+    other = make_grid(protocol_json=protocol_text(training={"epochs": 5}), dataset_fingerprint="md5:x")
+    note = compare(make_grid(), other).note
+    assert "training.epochs 200 | 5" in note
+    assert "bloodmnist 64px holds other images" in note
+    assert "3 of 3 rows are in both" in note
+    assert "They differ" not in compare(make_grid(), make_grid()).note
+
+
+def test_a_folder_with_two_protocols_for_one_cell_is_refused() -> None:
+    both = make_grid() + make_grid(protocol_json=protocol_text(training={"epochs": 5}))
+    with pytest.raises(ResultsError, match="the second folder holds"):
+        compare(make_grid(), both)
+
+
+def test_compare_from_the_command_line(tmp_path: Path) -> None:
+    first, second = (write_folder(tmp_path / name, make_grid()) for name in "ab")
+    result = call("compare", first, second, "--format", "csv")
+    assert len(list(csv.reader(io.StringIO(result.stdout)))) == 4
+    check_mistake(call("compare", first, tmp_path / "nowhere"), "nowhere")
+
+
+# --- export -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "out", make_grid(seeds=(0, 1)))
+
+
+def exported(*words: object) -> list[dict[str, str]]:
+    result = call("export", *words)
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+def test_every_run_and_metric_has_a_line(folder: Path) -> None:
+    rows = exported(folder)
+    assert tuple(rows[0]) == EXPORTED
+    found = {(row["job_key"], row["metric"], row["element"]) for row in rows}
+    assert len(found) == len(rows)
+    names = {"ua", "ra", "ta", "mia", "ag", "ag3", "seconds_total", *FROM_PREDICTIONS}
+    for run in make_grid(seeds=(0, 1)):
+        assert names <= {metric for key, metric, _ in found if key == run["job_key"]}
+    assert all(row["value"] or row["reason"] for row in rows)
+
+
+def test_the_retrains_value_and_the_signed_gap_stand_beside(folder: Path) -> None:
+    rows = {(row["method"], row["seed"], row["metric"], row["element"]): row for row in exported(folder)}
+    checked = 0
+    for (_method, seed, metric, element), row in rows.items():
+        if metric in ("ag", "ag3") or not row["value"]:
+            continue
+        if not rows["retrain", seed, metric, element]["value"]:
+            assert row["signed_gap"] == ""
+            continue
+        retrain = rows["retrain", seed, metric, element]["value"]
+        assert row["retrain_value"] == retrain
+        assert float(row["signed_gap"]) == pytest.approx(float(row["value"]) - float(retrain))
+        checked += 1
+    assert checked > 100
+
+
+def test_export_without_predictions_needs_none(folder: Path) -> None:
+    rows = exported(folder, "--no-predictions")
+    assert {row["metric"] for row in rows}.isdisjoint(FROM_PREDICTIONS)
+    assert {row["unit"] for row in rows} == {"percent", "seconds"}
+
+
+def test_what_has_no_value_says_why(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, [make_run(seed=0)])
+    reasons = {row["metric"]: row["reason"] for row in exported(folder) if not row["value"]}
+    assert reasons["ag"] == reasons["js_test"] == "no retrain of this cell"
+    assert reasons["auc_lira"] == "no retrain of another seed to serve as reference"

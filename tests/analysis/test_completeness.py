@@ -1,0 +1,88 @@
+"""Missing, doubled and broken rows are named."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.commands import load_runs, tables_text, verdicts_text
+from analysis.completeness import missing_cells, nan_metrics, progress, remarks
+from analysis.errors import ResultsError
+from tests.analysis.folders import make_grid, write_folder
+
+
+def test_a_whole_grid_misses_nothing() -> None:
+    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"))) == ""
+
+
+def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
+    runs = make_grid(rates=(0.1, 0.5), augmentations=("none", "default"))
+
+    def gone(run: dict) -> bool:
+        cell = (run["method"], run["augmentation"], run["forget_rate"])
+        return cell == ("salun", "default", 0.5) and run["seed"] in (0, 2)
+
+    left = [run for run in runs if not gone(run)]
+    assert missing_cells(left) == ["salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2"]
+    assert "Missing: salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2." in remarks(left)
+
+
+def test_datasets_need_not_have_the_same_axes() -> None:
+    assert missing_cells(make_grid(("bloodmnist",), rates=(0.1,)) + make_grid(("pathmnist",), rates=(0.5,))) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("column", ["ua", "mia", "seconds_total"])
+def test_what_is_no_number_is_named(column: str, value: float) -> None:
+    runs = make_grid()
+    runs[4] |= {column: value}
+    method, seed = runs[4]["method"], runs[4]["seed"]
+    assert nan_metrics(runs) == [f"{column} of {method}, bloodmnist 64px, none, forgetting 10%, seed {seed}"]
+
+
+def test_missing_and_nan_stand_under_the_tables(tmp_path: Path) -> None:
+    runs = make_grid()[:-1]
+    runs[2] |= {"mia": math.nan}
+    folder = str(write_folder(tmp_path, runs))
+    for text in (tables_text(folder, "markdown"), verdicts_text(folder, "markdown")):
+        assert "Missing: salun, bloodmnist 64px, none, forgetting 10%: seed 2." in text
+        assert "Not a number: mia of salun, bloodmnist 64px, none, forgetting 10%, seed 0." in text
+
+
+def test_a_row_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    runs = make_grid()
+    folder = write_folder(tmp_path, runs)
+    key = runs[3]["job_key"]
+    shutil.copy(folder / "results" / "runs" / f"{key}.parquet", folder / "results" / "runs" / "copy.parquet")
+    with pytest.raises(ResultsError, match="2 times") as raised:
+        load_runs(str(folder))
+    assert key in str(raised.value)
+
+
+def test_progress_counts_the_jobs_that_each_study_lists(tmp_path: Path) -> None:
+    runs = make_grid()
+    folder = write_folder(tmp_path, runs)
+    (folder / "studies").mkdir()
+    keys = [run["job_key"] for run in runs]
+    for name, jobs in (("whole", keys), ("partial", [*keys[:4], "not landed"])):
+        study = {"study": name, "command": f"salun-grid run {name}", "evaluated": jobs, "originals": []}
+        (folder / "studies" / f"{name}.json").write_text(json.dumps(study))
+    found = {p.study: (p.done, p.total) for p in progress(str(folder), runs)}
+    assert found == {"whole": (9, 9), "partial": (4, 5)}
+
+
+def test_a_folder_without_studies_does_not_say(tmp_path: Path) -> None:
+    runs = make_grid()
+    assert progress(str(write_folder(tmp_path, runs)), runs) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"study": "x"}'])
+def test_a_broken_study_file_is_named(tmp_path: Path, content: str) -> None:
+    runs = make_grid()
+    folder = write_folder(tmp_path, runs)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "ab.json").write_text(content)
+    with pytest.raises(ResultsError, match=r"ab\.json"):
+        progress(str(folder), runs)

@@ -1,0 +1,139 @@
+"""Each rule of the verdicts, by rows made to meet it; and that no rule claims more than the seeds allow."""
+
+import math
+
+import pytest
+
+from analysis.gaps import summarise
+from analysis.verdicts import MIN_SEEDS, Verdict, judge, overall
+from tests.analysis.folders import Run, make_run
+
+RETRAIN = {"ua": 5.0, "ra": 99.0, "ta": 90.0, "mia": 10.0}
+# A little scatter over the seeds, so that no test meets a zero variance.
+SCATTER = (0.02, -0.03, 0.01, -0.01, 0.03, -0.02)
+
+
+def rows(method: str, seeds: int, offset: float = 0.0, **cell: object) -> list[Run]:
+    """Rows whose four metrics lie `offset` above the retrain's, give or take the scatter."""
+    return [
+        make_run(method=method, seed=s, **{m: v + offset + SCATTER[s] for m, v in RETRAIN.items()} | cell)
+        for s in range(seeds)
+    ]
+
+
+def retrains(seeds: int, **cell: object) -> list[Run]:
+    return [make_run(method="retrain", seed=s, **RETRAIN | cell) for s in range(seeds)]
+
+
+def verdicts(runs: list[Run], margin: float = 1.0) -> dict[str, Verdict]:
+    return {v.summary.method: v for v in judge(summarise(runs), margin)}
+
+
+def salun(runs: list[Run], margin: float = 1.0) -> str:
+    return verdicts(runs, margin)["salun"].text
+
+
+def test_close_to_the_retrain_on_every_metric_is_indistinguishable() -> None:
+    runs = retrains(5) + rows("salun", 5) + rows("original", 5, offset=6.0)
+    assert salun(runs) == "indistinguishable from retraining at ±1 point, n = 5"
+
+
+def test_when_doing_nothing_is_as_close_the_verdict_says_so() -> None:
+    runs = retrains(5) + rows("salun", 5) + rows("original", 5, offset=0.1)
+    assert salun(runs) == "indistinguishable from retraining at ±1 point, but so is doing nothing, n = 5"
+
+
+@pytest.mark.parametrize("metric", RETRAIN)
+def test_one_metric_beyond_the_margin_is_enough(metric: str) -> None:
+    far = [run | {metric: run[metric] - 2.0} for run in rows("salun", 5)]
+    text = salun(retrains(5) + far + rows("original", 5, offset=6.0))
+    assert text == "better than doing nothing, but not shown equal to retraining at ±1 point, n = 5"
+
+
+def test_the_margin_decides() -> None:
+    runs = retrains(5) + rows("salun", 5, offset=1.5) + rows("original", 5, offset=6.0)
+    assert "not shown equal to retraining at ±1 point" in salun(runs, margin=1.0)
+    assert salun(runs, margin=2.0) == "indistinguishable from retraining at ±2 points, n = 5"
+
+
+def test_as_far_as_doing_nothing_is_no_better() -> None:
+    runs = retrains(4) + rows("salun", 4, offset=6.0) + rows("original", 4, offset=5.0)
+    assert salun(runs) == "no better than doing nothing, n = 4"
+
+
+def test_a_lead_smaller_than_its_scatter_is_not_shown() -> None:
+    noisy = [run | {"mia": run["mia"] + 12 * (-1) ** run["seed"]} for run in rows("salun", 4, offset=6.0)]
+    nothing = [run | {"mia": run["mia"] + 24 * (run["seed"] % 2)} for run in rows("original", 4, offset=6.0)]
+    assert salun(retrains(4) + noisy + nothing) == "not shown better than doing nothing, n = 4"
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_or_two_seeds_say_nothing_however_close(seeds: int) -> None:
+    runs = retrains(seeds) + rows("salun", seeds) + rows("original", seeds, offset=50.0)
+    for verdict in verdicts(runs).values():
+        assert verdict.text == f"too few seeds to say (n = {seeds}; {MIN_SEEDS} are needed)"
+        assert math.isnan(verdict.equivalence_p)
+        assert math.isnan(verdict.benefit_p)
+
+
+def test_seeds_without_their_retrain_do_not_count() -> None:
+    runs = retrains(2) + rows("salun", 5) + rows("original", 5, offset=6.0)
+    assert salun(runs) == f"too few seeds to say (n = 2; {MIN_SEEDS} are needed)"
+
+
+def test_without_retrains_there_is_nothing_to_compare_with() -> None:
+    assert salun(rows("salun", 5) + rows("original", 5)) == "no retrain to compare with"
+
+
+def test_without_enough_of_original_the_verdict_says_so() -> None:
+    text = salun(retrains(4) + rows("salun", 4, offset=3.0) + rows("original", 2, offset=6.0))
+    assert text.startswith("not shown equal to retraining")
+    assert text.endswith("too few seeds of `original` to compare with doing nothing")
+
+
+def test_a_nan_is_named() -> None:
+    runs = retrains(4) + rows("salun", 4) + rows("original", 4, offset=6.0)
+    spoilt = [run | {"mia": math.nan} if (run["method"], run["seed"]) == ("salun", 2) else run for run in runs]
+    assert salun(spoilt) == "cannot say: NaN among the metrics, n = 4"
+
+
+def test_controls_are_judged_against_the_retrain_only() -> None:
+    runs = retrains(4) + rows("original", 4, offset=6.0) + rows("retrain-again", 4)
+    found = verdicts(runs)
+    assert found["original"].text == "not shown equal to retraining at ±1 point, n = 4"
+    assert found["retrain-again"].text == "indistinguishable from retraining at ±1 point, n = 4"
+
+
+def test_many_cells_make_the_same_gaps_harder_to_call_equal() -> None:
+    """Holm: with 200 cells the smallest p counts 200-fold."""
+    noisy = {0: 0.55, 1: -0.5, 2: 0.45, 3: -0.4}
+    cell = [run | {m: run[m] + noisy[run["seed"]] for m in RETRAIN} for run in rows("salun", 4)]
+    assert salun(retrains(4) + cell).startswith("indistinguishable")
+    many = [
+        make_run(**{name: run[name] for name in ("method", "seed", *RETRAIN)}, dataset=f"set{i}")
+        for i in range(200)
+        for run in [*retrains(4), *cell]
+    ]
+    found = judge(summarise(many))
+    assert len(found) == 200
+    assert {v.text.split(",")[0] for v in found} != {"indistinguishable from retraining at ±1 point"}
+
+
+def test_each_verdict_has_the_floors_of_its_own_cell_beside_it() -> None:
+    runs: list[Run] = []
+    for augmentation, offset in (("none", 6.0), ("default", 8.0)):
+        runs += retrains(3, augmentation=augmentation) + rows("salun", 3, augmentation=augmentation)
+        runs += rows("original", 3, offset=offset, augmentation=augmentation)
+    by_cell = {v.summary.group.augmentation: v for v in judge(summarise(runs)) if v.summary.method == "salun"}
+    assert by_cell["none"].nothing and by_cell["none"].nothing.mean == pytest.approx(6.0)
+    assert by_cell["default"].nothing and by_cell["default"].nothing.mean == pytest.approx(8.0)
+    assert by_cell["none"].noise is None
+
+
+def test_overall_counts_the_verdicts_of_each_method() -> None:
+    runs = retrains(4) + rows("salun", 4) + rows("original", 4, offset=6.0)
+    runs += retrains(2, dataset="other") + rows("salun", 2, dataset="other")
+    (line,) = overall(judge(summarise(runs)))
+    assert line.startswith("salun: ")
+    assert "indistinguishable from retraining at ±1 point, n = 4 in 1 of 2 cells" in line
+    assert f"too few seeds to say (n = 2; {MIN_SEEDS} are needed) in 1 of 2 cells" in line
