@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pyarrow as pa
+import torch
 
 import grid.cluster  # noqa: F401  sets what Ray reads when it is imported
 from analysis.results import open_table
@@ -144,8 +145,9 @@ def landed(out: Path) -> tuple[pa.Table, pa.Table]:
     return runs, predictions.set_column(1, "split", predictions["split"].cast(pa.string())).sort_by(keys)
 
 
-def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 500) -> Chaos:
+def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 900) -> Chaos:
     """One study through `num_kills` random kills. Raises AssertionError where something is lost, doubled or other."""
+    torch.set_num_threads(1)  # as each job has; another number sums in another order
     npz, undisturbed = small_npz(folder / "small.npz"), folder / "undisturbed"
     axes = {"datasets": (str(npz),), "augmentations": ("default",), "seeds": (0, 1)}
     run_without_ray(make_plan(narrowed(find_study("demo"), axes, SETTINGS)), Store(str(undisturbed)))
@@ -157,7 +159,7 @@ def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 5
     assert finished, chaos.out.with_suffix(".log").read_text()
     assert not chaos.rewritten
     for ours, wanted in zip(landed(chaos.out), landed(undisturbed), strict=True):
-        assert ours.equals(wanted)
+        assert [name for name in wanted.column_names if not ours[name].equals(wanted[name])] == []
     return chaos
 
 
