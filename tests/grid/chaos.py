@@ -159,7 +159,8 @@ def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 9
     assert finished, chaos.out.with_suffix(".log").read_text()
     assert not chaos.rewritten
     for ours, wanted in zip(landed(chaos.out), landed(undisturbed), strict=True):
-        assert [name for name in wanted.column_names if not ours[name].equals(wanted[name])] == []
+        differing = [name for name in wanted.column_names if not ours[name].equals(wanted[name])]
+        assert not differing, differing
     return chaos
 
 
