@@ -26,7 +26,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   vertical-align: top; }
 .text { text-align: left; }
-.Verdict { min-width: 16rem; white-space: normal; font-weight: 600; }
+td.Verdict { min-width: 16rem; white-space: normal; font-weight: 600; }
 .Command { white-space: normal; min-width: 20rem; }
 tr.floor { background: var(--tint); }
 th button { all: unset; cursor: pointer; font-weight: 700; }
@@ -48,9 +48,9 @@ code { font-size: .8rem; }
   table, thead, tbody, tr, td { display: block; }
   thead tr { display: flex; flex-wrap: wrap; }
   thead tr::before { content: "Sort by:"; padding: .25rem .3rem .25rem 0; }
-  th { border: 0; padding: .25rem .3rem; }
+  th { border: 0; padding: .25rem .3rem; min-width: 0; }
   tbody tr { padding: .6rem; border: 1px solid var(--line); margin-bottom: .75rem; }
-  td { text-align: left; white-space: normal; border: 0; padding: .05rem 0; min-width: 0; }
+  td, td.Verdict { text-align: left; white-space: normal; border: 0; padding: .05rem 0; min-width: 0; }
   td::before { content: attr(data-label) ": "; opacity: .7; font-weight: 400; }
   td br { display: none; }
 }

@@ -135,11 +135,22 @@ def _corrected(rows: Sequence[Summary], p_values: list[float]) -> list[float]:
 
 
 def overall(verdicts: Sequence[Verdict]) -> list[str]:
-    """One line for each method: how many of its cells got which verdict, the most frequent first."""
+    """One line for each method: how many of its cells got which verdict, the most frequent first.
+
+    A last line says how often a second retraining passes the same test: where it does not, a method can hardly.
+    """
     lines = []
     for method in dict.fromkeys(v.summary.method for v in verdicts if v.summary.method not in FLOORS):
         texts = [v.text for v in verdicts if v.summary.method == method]
         counts = sorted(((texts.count(text), text) for text in dict.fromkeys(texts)), key=lambda pair: -pair[0])
         parts = [f"{text} in {count} of {len(texts)} cells" for count, text in counts]
         lines.append(f"{method}: {'; '.join(parts)}.")
+    noise = [v for v in verdicts if v.summary.method == NOISE and not math.isnan(v.equivalence_p)]
+    if lines and noise:
+        passed, margin = sum(v.equivalence_p < ALPHA for v in noise), noise[0].margin
+        lines.append(
+            f"A second retraining (retrain-again) is itself shown equal to the retrain at ±{margin:g} "
+            f"{_points(margin)} in {passed} of {len(noise)} cells: where it is not, there are too few seeds, or the "
+            "margin is narrower than chance, and a method can hardly be."
+        )
     return lines

@@ -137,3 +137,10 @@ def test_overall_counts_the_verdicts_of_each_method() -> None:
     assert line.startswith("salun: ")
     assert "indistinguishable from retraining at ±1 point, n = 4 in 1 of 2 cells" in line
     assert f"too few seeds to say (n = 2; {MIN_SEEDS} are needed) in 1 of 2 cells" in line
+
+
+@pytest.mark.parametrize(("offset", "passed"), [(0.0, 1), (3.0, 0)])
+def test_overall_says_whether_a_second_retraining_passes_the_same_test(offset: float, passed: int) -> None:
+    runs = retrains(4) + rows("salun", 4) + rows("original", 4, offset=6.0) + rows("retrain-again", 4, offset)
+    _, line = overall(judge(summarise(runs)))
+    assert f"at ±1 point in {passed} of 1 cells" in line
