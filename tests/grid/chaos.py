@@ -1,6 +1,6 @@
 """A small study on a cluster of three nodes while workers, drivers and whole nodes are killed at random.
 
-`python -m tests.grid.chaos --seeds 5 --kills 8` prints a line a seed. Nothing may be lost, nothing done twice.
+`python -m tests.grid.chaos --seeds 0 1 2 --kills 8` prints a line a seed. Nothing may be lost, nothing done twice.
 """
 
 import argparse
@@ -58,8 +58,8 @@ class Chaos:
         words = ["run", "demo", "--dataset", str(self.npz), "--augmentation", "default", "--seed", "0", "--seed", "1"]
         words += [word for setting in SETTINGS for word in ("--set", setting)]
         words += ["--address", self.cluster.address, "--out", str(self.out)]
-        log = self.out.with_suffix(".log").open("a")
-        return subprocess.Popen([sys.executable, "-m", "grid", *words], stdout=log, stderr=log, env=ENVIRONMENT)
+        with self.out.with_suffix(".log").open("a") as log:
+            return subprocess.Popen([sys.executable, "-m", "grid", *words], stdout=log, stderr=log, env=ENVIRONMENT)
 
     def jobs(self) -> list[psutil.Process]:
         """The processes that do a job now, on any node."""
@@ -166,10 +166,10 @@ def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 9
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kills", type=int, default=8)
     arguments = parser.parse_args()
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             started = time.monotonic()
             chaos = survive(seed, arguments.kills, Path(folder))

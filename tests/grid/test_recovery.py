@@ -19,15 +19,14 @@ from tests.grid.processes import kill_one, wait_until
 from tests.grid.studies import run_without_ray
 from trainables.workers import Worker
 
-SETTINGS = ["training.epochs=200", "model.width=4"]
 
-
-def one_retrain(npz: Path) -> tuple[Study, list[str]]:
+def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:
     """A study of a single job, and the words after `run demo` that ask for it."""
     axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("default",), "seeds": (0,)}
-    study = narrowed(find_study("demo"), axes | {"methods": ("retrain",)}, SETTINGS)
+    settings = [f"training.epochs={epochs}", "model.width=4"]
+    study = narrowed(find_study("demo"), axes | {"methods": ("retrain",)}, settings)
     words = ["--dataset", str(npz), "--forget-rate", "0.1", "--augmentation", "default", "--seed", "0"]
-    return study, [*words, "--method", "retrain", *(word for each in SETTINGS for word in ("--set", each))]
+    return study, [*words, "--method", "retrain", *(word for each in settings for word in ("--set", each))]
 
 
 def undisturbed_worker(rank: int, world: int, study: Study, out: str) -> None:
@@ -42,18 +41,26 @@ def logits_of(out: Path) -> np.ndarray:
     return open_table(out, "predictions").to_table()["logits"].combine_chunks().values.to_numpy()
 
 
-@pytest.mark.parametrize(("workers", "title"), [(1, "ray::ImplicitFunc"), (2, "ray::RayTrainWorker")])
-def test_a_killed_process_is_started_again(workers: int, title: str, small_npz: Path, tmp_path: Path) -> None:
+# Epochs enough for more than one checkpoint.
+@pytest.mark.parametrize(
+    ("workers", "epochs", "title"), [(1, 1500, "ray::ImplicitFunc"), (2, 200, "ray::RayTrainWorker")]
+)
+def test_a_killed_process_is_started_again(
+    workers: int, epochs: int, title: str, small_npz: Path, tmp_path: Path
+) -> None:
     """By one worker or by two of Ray Train, a retrain ends bit for bit where as many do undisturbed."""
-    study, words = one_retrain(small_npz)
+    study, words = one_retrain(small_npz, epochs)
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     mp.spawn(undisturbed_worker, (workers, study, str(undisturbed)), nprocs=workers)
 
     command = [sys.executable, "-m", "grid", "run", "demo", *words, "--workers", str(workers), "--out", str(out)]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
-    wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))
-    kill_one(run.pid, title)
-    output, _ = run.communicate(timeout=240)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as run:
+        try:
+            wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))
+            kill_one(run.pid, title)
+            output, _ = run.communicate(timeout=240)
+        finally:
+            run.kill()
 
     assert run.returncode == 0, output
     assert "its process died, starting again: retrain 10%" in output

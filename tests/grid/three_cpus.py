@@ -30,7 +30,7 @@ if __name__ == "__main__":
     plan = make_plan(small_study(Path(npz), seeds=(0, 1), methods=("retrain", "original", "salun")))
     store = Store(out)
     store.create()
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, namespace="salun-grid")
+    ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, namespace="salun-grid")
     resources = {"CPU": 1.0}
     assert job_slots(resources) == 3
     let_jobs_queue(resources)
