@@ -25,6 +25,8 @@ NON_MEMBERS = click.option(
     help="Split whose images the attacks take for non-members.",
 )
 FORMATS = ("terminal", "markdown", "csv", "latex")
+FORMAT = click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+TEXT_FILE = click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 
 
 class Commands(click.Group):
@@ -56,8 +58,8 @@ def _deliver(text: str, out: Path | None) -> None:
 
 @main.command("tables")
 @FOLDER
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@FORMAT
+@TEXT_FILE
 def tables_command(folder: str, form: str, out: Path | None) -> None:
     """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget rate, the gap beside each value."""
     from analysis.commands import tables_text
@@ -68,8 +70,8 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
 @main.command("verdicts")
 @FOLDER
 @MARGIN
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@FORMAT
+@TEXT_FILE
 def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
     """What the numbers allow to say of each method: equal to retraining, better than nothing, too few seeds."""
     from analysis.commands import verdicts_text
@@ -82,8 +84,8 @@ def verdicts_command(folder: str, margin: float, form: str, out: Path | None) ->
 @click.option("--metric", "names", multiple=True, metavar="NAME", help="One of `--list`; repeat it for several.")
 @click.option("--list", "listing", is_flag=True, help="Name every metric with its unit, meaning and paper.")
 @NON_MEMBERS
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@FORMAT
+@TEXT_FILE
 def metrics_command(
     folder: str, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
 ) -> None:
@@ -96,8 +98,8 @@ def metrics_command(
 @main.command("compare")
 @click.argument("first", metavar="DIR1")
 @click.argument("second", metavar="DIR2")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@FORMAT
+@TEXT_FILE
 def compare_command(first: str, second: str, form: str, out: Path | None) -> None:
     """Two studies side by side, and what differs in their protocols."""
     from analysis.commands import compare_text
@@ -109,7 +111,7 @@ def compare_command(first: str, second: str, form: str, out: Path | None) -> Non
 @FOLDER
 @click.option("--no-predictions", is_flag=True, help="Only what `runs` holds; seconds instead of minutes.")
 @NON_MEMBERS
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@TEXT_FILE
 def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
     """One tidy CSV: a line for each run and metric, the retrain's value beside it."""
     from analysis.commands import export_text

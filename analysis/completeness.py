@@ -93,9 +93,7 @@ def progress(folder: str, runs: list[Run]) -> list[Progress]:
     """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
     landed = {run["job_key"] for run in runs}
     place, found = storage.find(folder), []
-    for name in place.names("studies"):
-        if name.startswith(".") or not name.endswith(".json"):
-            continue
+    for name in place.whole(".json", "studies"):
         path = place.inside("studies", name)
         try:
             with place.files.open_input_file(path) as file:

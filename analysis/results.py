@@ -24,10 +24,7 @@ def open_table(folder: str | Path, table: str) -> ds.Dataset:
     place = storage.find(folder)
     if not place.exists():
         raise ResultsError(f"there is no folder {folder}; give the --out folder of a run.")
-    names = place.names("results", table)
-    files = [
-        place.inside("results", table, name) for name in names if name.endswith(".parquet") and not name.startswith(".")
-    ]
+    files = [place.inside("results", table, name) for name in place.whole(".parquet", "results", table)]
     if not files:
         raise ResultsError(f"{folder} holds no {table} yet; run `salun-grid run --out {folder}` first.")
     dataset = ds.dataset(files, schema=SCHEMAS[table], format="parquet", filesystem=place.files)

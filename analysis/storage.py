@@ -67,6 +67,10 @@ class Place:
         folder = self.inside(*parts)
         return sorted(info.path.removeprefix(f"{folder}/") for info in self._list(folder, recursive) if info.is_file)
 
+    def whole(self, suffix: str, *parts: str) -> list[str]:
+        """The names in a folder of this folder that end so, without those of files still being written."""
+        return [name for name in self.names(*parts) if name.endswith(suffix) and not name.startswith(".")]
+
     def _list(self, folder: str, recursive: bool) -> list[fs.FileInfo]:
         try:
             return self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 from grid.plan import Job
 
-# Failures alone; a live view, or a line for each finished job; a line for each start and epoch as well.
-DETAILS = ("quiet", "normal", "verbose")
-
 
 @dataclass(frozen=True)
 class Execution:
     """`address` None is a local Ray; `cpus_per_job` and `gpus_per_job` None are one of each where there is one.
 
-    `detail` is how much is told meanwhile: one of DETAILS.
+    `detail` is how much is told meanwhile: `quiet` failures alone, `normal` a live view or a line for each finished
+    job, `verbose` a line for each start and epoch as well.
     """
 
     address: str | None = None

@@ -149,8 +149,7 @@ class Store:
 
     def _stems(self, suffix: str, *parts: str) -> set[str]:
         """The names of a folder's whole files of one kind, without their suffix."""
-        names = self.place.names(*parts)
-        return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
+        return {name.removesuffix(suffix) for name in self.place.whole(suffix, *parts)}
 
     def has_model(self, key: str) -> bool:
         return self.exists("models", key, MANIFEST_FILE)

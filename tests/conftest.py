@@ -6,20 +6,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.small_data import write_small_npz
 
 
 @pytest.fixture
 def small_npz(tmp_path: Path) -> Path:
-    """120 / 30 / 40 grey images of 8 px in 3 classes that a small model can tell apart."""
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, count in {"train": 120, "val": 30, "test": 40}.items():
-        labels = rng.integers(0, 3, count)
-        noise = rng.integers(0, 120, (count, 8, 8))
-        arrays[f"{split}_images"] = (noise + 60 * labels[:, None, None]).astype(np.uint8)
-        arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
-    path = tmp_path / "small.npz"
-    np.savez(path, **arrays)
-    return path
+    return write_small_npz(tmp_path / "small.npz")

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pyarrow as pa
 import torch
@@ -26,6 +25,7 @@ from grid.plan import make_plan
 from grid.store import Store
 from grid.study import find_study, narrowed
 from tests.grid.studies import run_without_ray
+from tests.small_data import write_small_npz
 
 # isort: split
 from ray.cluster_utils import Cluster
@@ -125,18 +125,6 @@ def jobs_below(processes: dict) -> list[psutil.Process]:
     return found
 
 
-def small_npz(path: Path) -> Path:
-    """120 / 30 / 40 images of 8 px in 3 classes."""
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, count in {"train": 120, "val": 30, "test": 40}.items():
-        arrays[f"{split}_labels"] = rng.integers(0, 3, (count, 1)).astype(np.uint8)
-        noise = rng.integers(0, 120, (count, 8, 8))
-        arrays[f"{split}_images"] = (noise + 60 * arrays[f"{split}_labels"][:, :, None]).astype(np.uint8)
-    np.savez(path, **arrays)
-    return path
-
-
 def landed(out: Path) -> tuple[pa.Table, pa.Table]:
     """`runs` without times, and `predictions`, in an order of their own."""
     runs = open_table(out, "runs").to_table().drop_columns(list(TIMES)).sort_by("job_key")
@@ -148,7 +136,7 @@ def landed(out: Path) -> tuple[pa.Table, pa.Table]:
 def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 900) -> Chaos:
     """One study through `num_kills` random kills. Raises AssertionError where something is lost, doubled or other."""
     torch.set_num_threads(1)  # as each job has; another number sums in another order
-    npz, undisturbed = small_npz(folder / "small.npz"), folder / "undisturbed"
+    npz, undisturbed = write_small_npz(folder / "small.npz"), folder / "undisturbed"
     axes = {"datasets": (str(npz),), "augmentations": ("default",), "seeds": (0, 1)}
     run_without_ray(make_plan(narrowed(find_study("demo"), axes, SETTINGS)), Store(str(undisturbed)))
     chaos = Chaos(npz, folder / "out", random.Random(seed))
