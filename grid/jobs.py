@@ -117,7 +117,13 @@ def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:
 
 
 def evaluate_model(job: Job, place: Workplace, data: ResidentData, load_seconds: float) -> None:
-    """Predict every image with the job's model and publish its predictions and its row."""
+    """Predict every image with the job's model and publish its predictions and its row, unless they are there.
+
+    They are where the process or its machine died after publishing, before Tune heard of it, or where a job outlived a
+    killed driver: a published row is never written again.
+    """
+    if place.store.has_row(job.key):
+        return
     started = time.perf_counter()
     manifest = place.store.read_manifest(job.model_key)
     model = load_model(place, job.model_key)
@@ -129,6 +135,8 @@ def evaluate_model(job: Job, place: Workplace, data: ResidentData, load_seconds:
     forgotten[forget] = True
     predictions = Predictions(logits, place.dataset.labels, forgotten.numpy())
     runs = landing.runs_columns(job, place.study, place.info, predictions, manifest, seconds)
+    if place.store.has_row(job.key):
+        return
     place.store.publish_table("predictions", job.key, landing.predictions_columns(job, predictions))
     place.store.publish_table("runs", job.key, runs)
 
@@ -152,7 +160,12 @@ def load_model(place: Workplace, key: str) -> ResNet18:
 def publish_model(
     job: Job, place: Workplace, model: torch.nn.Module, epochs: list[Epoch], seconds: dict[str, float]
 ) -> None:
-    """Publish the epochs, then the weights, then the manifest that makes the model count as done."""
+    """Publish the epochs, then the weights, then the manifest that makes the model count as done.
+
+    A model that another process has published meanwhile stays as it is.
+    """
+    if place.store.has_model(job.model_key):
+        return
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     manifest = {
         "model_key": job.model_key,

@@ -154,6 +154,9 @@ class Store:
     def has_model(self, key: str) -> bool:
         return self.exists("models", key, MANIFEST_FILE)
 
+    def has_row(self, key: str) -> bool:
+        return self.exists("results", "runs", f"{key}.parquet")
+
     def check(self) -> None:
         """Raise InputError unless the folder is new, empty, or holds this version's results. Writes nothing.
 

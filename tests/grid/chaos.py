@@ -145,7 +145,7 @@ def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 9
     finally:
         chaos.close()
     assert finished, chaos.out.with_suffix(".log").read_text()
-    assert not chaos.rewritten
+    assert not chaos.rewritten, sorted(path.relative_to(chaos.out) for path in chaos.rewritten)
     for ours, wanted in zip(landed(chaos.out), landed(undisturbed), strict=True):
         differing = [name for name in wanted.column_names if not ours[name].equals(wanted[name])]
         assert not differing, differing

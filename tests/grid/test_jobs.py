@@ -174,3 +174,38 @@ def test_a_published_model_is_not_trained_again(landed: tuple[Plan, Store]) -> N
     assert [job.key for job in missing_jobs(plan, store)][-1:] == [salun.key]
     assert run_without_ray(plan, store) == []
     assert store.read("results", "predictions", f"{salun.key}.parquet") == before
+
+
+def test_what_is_published_is_never_written_again(landed: tuple[Plan, Store]) -> None:
+    """As where a machine dies after publishing, before Tune heard of it, and Tune starts the job again."""
+    plan, store = landed
+    before = written(store)
+    assert run_without_ray(plan, store) == []
+    assert written(store) == before
+
+
+@pytest.mark.parametrize("meanwhile", ["train", "unlearn", "predict"])
+def test_of_two_processes_with_one_job_the_first_to_publish_counts(
+    small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """As where a job outlives its killed driver and the next driver starts it again."""
+    plan, store = make_plan(small_study(small_npz)), Store(str(tmp_path / "out"))
+    work, after_the_first = getattr(jobs, meanwhile), {}
+
+    def overtaken(*arguments: Any) -> Any:
+        """The other process does the whole study while this one has begun its first piece of work."""
+        monkeypatch.setattr(jobs, meanwhile, work)
+        result = work(*arguments)
+        run_without_ray(plan, store)
+        after_the_first.update(written(store))
+        return result
+
+    monkeypatch.setattr(jobs, meanwhile, overtaken)
+    run_without_ray(plan, store)
+    assert after_the_first and written(store) == after_the_first
+
+
+def written(store: Store) -> dict[Path, int]:
+    """When each result was written."""
+    folder = Path(store.out)
+    return {path: path.stat().st_mtime_ns for name in ("models", "results") for path in folder.glob(f"{name}/**/*.*")}
