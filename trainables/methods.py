@@ -6,14 +6,15 @@ A method is one function and one line in METHODS; `masked` adds SalUn's saliency
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from trainables.protocol import Protocol
-from trainables.saliency import masked_step, saliency_mask
+from trainables.saliency import MaskedSGD, saliency, top_fraction
 from trainables.seeds import Seeds, generator
-from trainables.training import Augmenter, OnEpoch, ResidentData, Step, one_pass, sgd
+from trainables.training import Augmenter, OnEpoch, ResidentData, one_pass, settings_of, sgd
 
 # Trainings from scratch on D_r, and the seeds of each: `retrain` is the target of every gap, `retrain-again`
 # the same with other draws, so that its gap is the noise floor below which no method can be told apart.
@@ -35,15 +36,15 @@ class Unlearning:
     on_epoch: OnEpoch
 
 
-# Wraps an optimizer's step; a method calls it once, so that a mask can come between.
-WrapStep = Callable[[torch.optim.Optimizer], Step]
+# Makes the optimizer of the job's model; a method calls it once, and a mask, where there is one, is inside.
+MakeOptimizer = Callable[[], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
 class Method:
     """`unlearn` does the work; `masked` asks for the saliency mask; `trains` is False for the no-op."""
 
-    unlearn: Callable[[Unlearning, WrapStep], None]
+    unlearn: Callable[[Unlearning, MakeOptimizer], None]
     masked: bool
     trains: bool = True
 
@@ -54,18 +55,17 @@ class Seconds:
     train: float
 
 
-def do_nothing(job: Unlearning, wrap: WrapStep) -> None:
+def do_nothing(job: Unlearning, make_optimizer: MakeOptimizer) -> None:
     """The no-op: the original as it is, the floor that any method must beat."""
 
 
-def random_label(job: Unlearning, wrap: WrapStep) -> None:
+def random_label(job: Unlearning, make_optimizer: MakeOptimizer) -> None:
     """Random labels on D_f, then D_r as it is, each epoch (Golatkhar et al. 2020, as SalUn's code has it).
 
     The labels are drawn afresh each epoch, uniform over all classes; the true one may come.
     """
     config, data = job.protocol.unlearning, job.data
-    optimizer = sgd(job.model, config)
-    step = wrap(optimizer)
+    optimizer = make_optimizer()
     true_labels = data.labels["train"][job.retain.to(data.device)]
     for epoch in range(config.epochs):
         labels = draw_labels(len(job.forget), data.num_classes, job.seeds.unlearning, epoch).to(data.device)
@@ -82,7 +82,6 @@ def random_label(job: Unlearning, wrap: WrapStep) -> None:
                     job.seeds.unlearning,
                     epoch,
                     phase,
-                    step,
                 )
             )
 
@@ -100,17 +99,17 @@ METHODS: dict[str, Method] = {
 
 def unlearn(name: str, job: Unlearning) -> Seconds:
     """Run the method `name` on `job.model` in place; returns the seconds of the mask and of the rest."""
-    method, config = METHODS[name], job.protocol.saliency
+    method, protocol = METHODS[name], job.protocol
     started = time.perf_counter()
-    wrap: WrapStep = lambda optimizer: optimizer.step  # noqa: E731
+    make_optimizer: MakeOptimizer = partial(sgd, job.model, protocol.unlearning)
     if method.masked:
-        batch_size = job.protocol.unlearning.batch_size
-        mask = saliency_mask(job.model, job.data, job.forget, job.augmenter, batch_size, config.fraction)
-        parameters = list(job.model.parameters())
-        wrap = lambda optimizer: masked_step(optimizer, parameters, mask, config.mode)  # noqa: E731
+        scores = saliency(job.model, job.data, job.forget, job.augmenter, protocol.unlearning.batch_size)
+        mask = top_fraction(scores, protocol.saliency.fraction)
+        weights, settings = list(job.model.parameters()), settings_of(protocol.unlearning)
+        make_optimizer = partial(MaskedSGD, weights, mask, protocol.saliency.mode, **settings)
     _synchronize(job.data.device)
     masked = time.perf_counter()
-    method.unlearn(job, wrap)
+    method.unlearn(job, make_optimizer)
     _synchronize(job.data.device)
     return Seconds(mask=masked - started, train=time.perf_counter() - masked)
 

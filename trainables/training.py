@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,6 @@ class Augmenter:
 
 
 OnEpoch = Callable[[Epoch], None]
-Step = Callable[[], None]
 
 
 def train(
@@ -132,16 +132,15 @@ def one_pass(
     order_seed: int,
     epoch: int,
     phase: str = "train",
-    step: Step | None = None,
     worker: Worker = ALONE,
 ) -> Epoch:
     """One shuffled pass over the train images `indices` (int64, CPU) towards `labels` (int64, on the device).
 
-    `step` replaces `optimizer.step()`. Loss and accuracy are summed on the device and read once at the end.
+    Loss and accuracy are summed on the device and read once at the end.
     Order and draws are those of the whole pass, whatever the number of workers; each takes its share of a batch.
     """
     started = _now(data.device)
-    images, step = data.images["train"], step or optimizer.step
+    images = data.images["train"]
     order = torch.randperm(len(indices), generator=generator(order_seed, "order", phase, epoch))
     draws = augmenter.draws(len(indices), images.shape[1], phase, epoch)
     draws = draws.to(data.device) if draws else None
@@ -157,7 +156,7 @@ def one_pass(
         loss = nn.functional.cross_entropy(logits, y, reduction="sum") * (worker.world / batch_images)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        step()
+        optimizer.step()
         loss_sum = loss.detach() * (batch_images / worker.world)
         totals += torch.stack([loss_sum, (logits.detach().argmax(1) == y).sum()])
     mean_loss, correct = (worker.total(totals) / len(indices)).tolist()
@@ -182,13 +181,12 @@ def batches(num_images: int, batch_size: int) -> Iterator[slice]:
 
 def sgd(model: nn.Module, config: TrainingConfig | UnlearningConfig) -> torch.optim.SGD:
     """SGD over every parameter: weight decay on BatchNorm and biases too, as SalUn's code does."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    return torch.optim.SGD(model.parameters(), fused=True, **settings_of(config))
+
+
+def settings_of(config: TrainingConfig | UnlearningConfig) -> dict[str, Any]:
+    """What SGD is told, by PyTorch's names."""
+    return {"lr": config.learning_rate, "momentum": config.momentum, "weight_decay": config.weight_decay}
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:

@@ -15,8 +15,9 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
+from trainables.errors import Diverged
 from trainables.protocol import AugmentationConfig
-from trainables.saliency import masked_step, saliency_mask, top_fraction
+from trainables.saliency import MaskedSGD, saliency, top_fraction, top_fractions
 from trainables.training import Augmenter, ResidentData
 
 FORGET = torch.arange(3, 300, 7)  # 43 images: a last batch of 11 at 16, of one at 21
@@ -25,6 +26,10 @@ FRACTIONS = [0.001, 0.1, 0.29, 0.3, 0.5, 0.7, 0.999, 1.0]
 
 def augmenter(name: str = "none", seed: int = 0) -> Augmenter:
     return Augmenter(name, AugmentationConfig(), seed)
+
+
+def saliency_mask(model, data, forget, augmenter, batch_size, fraction) -> list[Tensor]:
+    return top_fraction(saliency(model, data, forget, augmenter, batch_size), fraction)
 
 
 def as_lists(mask: list[Tensor]) -> list:
@@ -65,6 +70,18 @@ def test_ties_go_to_the_earlier_score(fraction):
     scores[0] = scores[0].t()
     scores[2] = scores[2].to(memory_format=torch.channels_last)
     assert equal_lists(top_fraction(scores, fraction), top_mask(scores, fraction))
+
+
+def test_many_fractions_at_once_are_each_as_alone():
+    scores = list(torch.rand(1001, generator=stream(2, "scores")).split(13))
+    for mask, fraction in zip(top_fractions(scores, FRACTIONS), FRACTIONS, strict=True):
+        assert equal_lists(mask, top_mask(scores, fraction))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_saliency_that_is_no_number_is_said(value):
+    with pytest.raises(Diverged, match="saliency"):
+        top_fraction([torch.ones(3), torch.tensor([1.0, value])], 0.5)
 
 
 def test_the_ranking_is_over_all_tensors_together():
@@ -146,8 +163,11 @@ def test_batchnorm_and_the_last_layer_take_part(data):
 STEPS, RATE, MOMENTUM, DECAY = 25, 0.05, 0.9, 5e-3
 
 
+SETTINGS = {"lr": RATE, "momentum": MOMENTUM, "weight_decay": DECAY}
+
+
 def plain_sgd(model: nn.Module) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+    return torch.optim.SGD(model.parameters(), fused=True, **SETTINGS)
 
 
 def backward(model: nn.Module, data: ResidentData, i: int) -> None:
@@ -164,10 +184,11 @@ def random_mask(model: nn.Module) -> list[Tensor]:
 
 def after_ours(start: nn.Module, data: ResidentData, mode: str) -> nn.Module:
     model = copy.deepcopy(start)
-    step = masked_step(plain_sgd(model), list(model.parameters()), random_mask(model), mode)
+    optimizer = MaskedSGD(list(model.parameters()), random_mask(model), mode, **SETTINGS)
     for i in range(STEPS):
+        optimizer.zero_grad()
         backward(model, data, i)
-        step()
+        optimizer.step()
     return model
 
 
