@@ -85,11 +85,13 @@ def apply(images: Tensor, draws: Draws | None, config: AugmentationConfig) -> Te
 
 def crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
     """One gather does both: row and column of every output pixel, mirrored where flipped. uint8 (N, H, W, C)."""
-    num_images, size, _, _ = images.shape
+    num_images, size, _, num_channels = images.shape
     p = draws.padding
     padded = torch.nn.functional.pad(images, (0, 0, p, p, p, p))
     steps = torch.arange(size, device=images.device)
     rows = draws.offsets[:, :1] + steps
     columns = draws.offsets[:, 1:] + torch.where(draws.flips[:, None], size - 1 - steps, steps)
-    image = torch.arange(num_images, device=images.device)
-    return padded[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+    image = torch.arange(num_images, device=images.device)[:, None, None]
+    side = size + 2 * p
+    sources = (image * side + rows[:, :, None]) * side + columns[:, None, :]
+    return padded.view(-1, num_channels).index_select(0, sources.flatten()).view(images.shape)

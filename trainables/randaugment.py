@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
+from torchvision.transforms.v2 import functional as F2
 
 RANDAUGMENT_BINS = 31
+Operation = Callable[[Tensor, int, float], Tensor]
 
 
 def randaugment(images: Tensor, operations: Tensor, negative: Tensor, magnitude: int) -> Tensor:
@@ -18,21 +23,54 @@ def randaugment(images: Tensor, operations: Tensor, negative: Tensor, magnitude:
     sign, both int64 on the CPU; `magnitude` is a bin of 0 … 30.
     """
     images = images.clone()
-    for k in range(operations.shape[1]):
-        signed = (operations[:, k] >= SIGNED.start) & (operations[:, k] < SIGNED.stop)
-        choice = operations[:, k] * 2 + negative[:, k] * signed
-        for code in choice.unique().tolist():
-            members = (choice == code).nonzero().squeeze(1).to(images.device)
-            operation = OPERATIONS[code // 2]
-            images[members] = operation(images[members], magnitude, -1.0 if code % 2 else 1.0)
+    choices = operations.numpy()
+    codes = 2 * choices + negative.numpy() * np.isin(choices, SIGNED)
+    for k in range(codes.shape[1]):
+        # The host knows the groups, so that nothing waits for the device: one copy of their places, and slices of it.
+        order = codes[:, k].argsort(kind="stable")
+        found, starts = np.unique(codes[order, k], return_index=True)
+        places = copied(torch.from_numpy(order), images.device)
+        for code, (start, stop) in zip(found.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
+            members = places[start:stop]
+            images[members] = perform(code // 2, images[members], magnitude, -1.0 if code % 2 else 1.0)
     return images
+
+
+def copied(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device, without waiting for the device."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def perform(choice: int, images: Tensor, magnitude: int, sign: float) -> Tensor:
+    """One operation on all of `images`; where it only moves pixels, by a map that torchvision drew once."""
+    operation = OPERATIONS[choice]
+    if choice not in GEOMETRIC:
+        return operation(images, magnitude, sign)
+    height, width = images.shape[-2:]
+    sources, inside = pixel_map(operation, height, width, magnitude, sign, images.device)
+    rows = images.permute(0, 2, 3, 1).flatten(1, 2)
+    return (rows.index_select(1, sources) * inside).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=256)
+def pixel_map(
+    operation: Operation, height: int, width: int, magnitude: int, sign: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Where each pixel comes from, int64 (H · W,), and 0 where it comes from outside, else 1, uint8 (H · W, 1).
+
+    Read off an image that holds each pixel's own number: float32 is exact to 2²⁴, and nearest neighbours are copied.
+    """
+    numbers = torch.arange(1, height * width + 1, dtype=torch.float32).view(1, 1, height, width)
+    sources = operation(numbers, magnitude, sign).flatten().long()
+    return (sources - 1).clamp(min=0).to(device), (sources > 0).to(device, torch.uint8)[:, None]
 
 
 # --- the operations: (uint8 images (n, 3, H, W), magnitude bin, sign) → images ------------------------------
 
 
-def _level(maximum: float, magnitude: int) -> float:
-    return float(torch.linspace(0.0, maximum, RANDAUGMENT_BINS)[magnitude])
+@lru_cache(maxsize=256)
+def _level(maximum: float, magnitude: int, first: float = 0.0) -> float:
+    return float(torch.linspace(first, maximum, RANDAUGMENT_BINS, dtype=torch.float32)[magnitude])
 
 
 def _affine(images: Tensor, translate: list[int], shear: list[float], center: list[int] | None) -> Tensor:
@@ -68,16 +106,17 @@ def posterize(images: Tensor, magnitude: int, sign: float) -> Tensor:
 
 
 def solarize(images: Tensor, magnitude: int, sign: float) -> Tensor:
-    return F.solarize(images, float(torch.linspace(255.0, 0.0, RANDAUGMENT_BINS)[magnitude]))
+    return F.solarize(images, _level(0.0, magnitude, first=255.0))
 
 
-def _enhance(adjust: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, int, float], Tensor]:
+def _enhance(adjust: Callable[[Tensor, float], Tensor]) -> Operation:
     return lambda images, magnitude, sign: adjust(images, 1.0 + sign * _level(0.9, magnitude))
 
 
 # In torchvision's order; those in SIGNED go either way, so there are 23 distinct operations with their sign.
 SIGNED = range(1, 10)
-OPERATIONS: tuple[Callable[[Tensor, int, float], Tensor], ...] = (
+GEOMETRIC = range(1, 6)
+OPERATIONS: tuple[Operation, ...] = (
     lambda images, magnitude, sign: images,
     shear_x,
     shear_y,
@@ -91,5 +130,6 @@ OPERATIONS: tuple[Callable[[Tensor, int, float], Tensor], ...] = (
     posterize,
     solarize,
     lambda images, magnitude, sign: F.autocontrast(images),
-    lambda images, magnitude, sign: F.equalize(images),
+    # The first version's goes image by image, channel by channel, and asks the device each time.
+    lambda images, magnitude, sign: F2.equalize(images),
 )
