@@ -68,9 +68,8 @@ def pixel_map(
 # --- the operations: (uint8 images (n, 3, H, W), magnitude bin, sign) → images ------------------------------
 
 
-@lru_cache(maxsize=256)
 def _level(maximum: float, magnitude: int, first: float = 0.0) -> float:
-    return float(torch.linspace(first, maximum, RANDAUGMENT_BINS, dtype=torch.float32)[magnitude])
+    return torch.linspace(first, maximum, RANDAUGMENT_BINS).tolist()[magnitude]
 
 
 def _affine(images: Tensor, translate: list[int], shear: list[float], center: list[int] | None) -> Tensor:
