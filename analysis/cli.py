@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, naming
 
 FOLDER = click.argument("folder", metavar="DIR")
 MARGIN = click.option(
@@ -50,7 +50,8 @@ def main() -> None:
 def _deliver(text: str, out: Path | None) -> None:
     """Print `text`, or write it to `out` and print the path."""
     if out:
-        out.write_text(text, encoding="utf-8")
+        with naming(out):
+            out.write_text(text, encoding="utf-8")
         click.echo(out)
     else:
         click.echo(text, nl=False)

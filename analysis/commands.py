@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analysis import tables
 from analysis.completeness import checked, remarks
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, naming
 from analysis.gaps import summarise
 from analysis.results import Run, read_runs
 from analysis.storage import pictures_path
@@ -89,5 +89,6 @@ def write_report(
 
     text = report_html(folder, load_runs(folder), margin, images)
     out = out or pictures_path(folder, "report.html")
-    out.write_text(text, encoding="utf-8")
+    with naming(out):
+        out.write_text(text, encoding="utf-8")
     return out

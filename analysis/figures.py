@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, naming
 from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Summary, percent
 
 # Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
@@ -100,5 +100,6 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     for path in paths:
-        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+        with naming(path):
+            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

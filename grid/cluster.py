@@ -1,11 +1,13 @@
 """The Ray cluster: a local one started for the run, or one that is already up; and Ray's own noise, kept in a file."""
 
+import io
 import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 # Before Ray is imported: no result files of Tune's own (the Parquet is ours), no snapshots of the experiment while it
 # runs (12 kB a trial, all of them each time; a run resumes by what is published), no `uv run` around each worker, and
@@ -60,7 +62,11 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
 def noise_in(log_file: Path) -> Iterator[None]:
     """Log records, warnings and prints (Ray prints that a process died) into `log_file`."""
     loggers = [logging.getLogger(name) for name in ("ray", "py.warnings")]
-    with log_file.open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
+    with (
+        io.TextIOWrapper(LossyFile(log_file, "a"), write_through=True) as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for logger in loggers:
@@ -73,6 +79,15 @@ def noise_in(log_file: Path) -> Iterator[None]:
             logging.captureWarnings(False)
             for logger in loggers:
                 logger.handlers.clear()
+
+
+class LossyFile(io.FileIO):
+    """A file that loses what its disk refuses: a full one must not stop what Ray prints, nor the run with it."""
+
+    def write(self, content: Any) -> int:
+        with suppress(OSError):
+            super().write(content)
+        return len(content)
 
 
 def check_address(address: str) -> None:

@@ -88,7 +88,7 @@ def print_results(out: str) -> None:
     Console(soft_wrap=True).print(tables_text(out), markup=False, highlight=False)
     try:
         click.echo(f"figure   {draw_figure(out)[0]}")
-    except ResultsError as error:
+    except (ResultsError, OSError) as error:
         click.echo(f"figure   none: {error}")
     click.echo(f"report   salun-analysis report {shlex.quote(out)}")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -83,11 +84,13 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
     model = build_model(protocol.model, data.num_classes, seeds.initialisation).to(data.device)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
-    checkpoints = Checkpoints(
-        load=lambda: place.store.read_checkpoint(job.model_key),
-        save=lambda state: place.store.publish_checkpoint(job.model_key, state),
-        min_seconds=CHECKPOINT_SECONDS,
-    )
+
+    def save(state: bytes) -> None:
+        """A full disk that refuses a state may have room for the model, half as large, or again by the end."""
+        with suppress(OSError):
+            place.store.publish_checkpoint(job.model_key, state)
+
+    checkpoints = Checkpoints(lambda: place.store.read_checkpoint(job.model_key), save, CHECKPOINT_SECONDS)
     train(
         model,
         data,

@@ -47,9 +47,10 @@ class DriverLock:
         self.renewed_at = time.monotonic()
 
     def release(self) -> None:
-        """Make way for the next driver."""
-        if _identity(self.store.read_json(LOCK_FILE) or {}) == self.me:
-            self.store.drop(LOCK_FILE)
+        """Make way for the next driver, which need not wait for that: a store may refuse it, as it did the results."""
+        with suppress(OSError):
+            if _identity(self.store.read_json(LOCK_FILE) or {}) == self.me:
+                self.store.drop(LOCK_FILE)
 
     def _alive(self, other: dict[str, Any]) -> bool:
         """On this machine its process tells; elsewhere, its last sign."""

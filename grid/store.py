@@ -14,8 +14,10 @@ import json
 import os
 import tempfile
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import storage
+from analysis.errors import naming
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 from trainables.errors import InputError
 
 FORMAT_FILE = "format.json"
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
+# What must fit at the start of a run: less than any job lands, more than a full disk still takes.
+PROBE_BYTES = 2**16
 
 
 class Store:
@@ -71,11 +76,14 @@ class Store:
         with suppress(FileNotFoundError):
             self.place.files.delete_file(self.place.inside(*parts))
 
+    @cached_property
+    def spare_folder(self) -> Path:
+        """A temporary folder for the logs that cannot be in here, made when first asked for."""
+        return Path(tempfile.mkdtemp(prefix="salun-grid-logs-"))
+
     def log_folder(self) -> Path:
-        """A local folder for what Ray says: in here, or a new temporary one where this is remote."""
-        if storage.is_remote(self.out):
-            return Path(tempfile.mkdtemp(prefix="salun-grid-logs-"))
-        return Path(self.address("logs"))
+        """A local folder for what Ray says: in here, or the spare one where this is remote."""
+        return self.spare_folder if storage.is_remote(self.out) else Path(self.address("logs"))
 
     def publish_failure(self, key: str, traceback: str) -> str:
         """Keep why a job failed, in a temporary file where this place refuses it too; returns where."""
@@ -83,7 +91,7 @@ class Store:
         try:
             self.publish(traceback.encode(), "logs", name)
         except OSError:
-            spare = Path(tempfile.mkdtemp(prefix="salun-grid-logs-"), name)
+            spare = self.spare_folder / name
             spare.write_text(traceback)
             return str(spare)
         return self.address("logs", name)
@@ -128,12 +136,16 @@ class Store:
         self.publish(buffer.getvalue(), "results", table, f"{key}.parquet")
 
     def publish_study(self, summary: dict[str, Any]) -> None:
-        """Note which jobs a study has, for `read_studies`; the same study again changes nothing."""
+        """Note which jobs a study has, for `read_studies`; the same study again changes nothing.
+
+        Raises InputError where that cannot be written.
+        """
         text = json.dumps(summary, sort_keys=True)
         name = f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-        if not self.exists("studies", name):
-            started_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            self.publish(json.dumps({**summary, "started_at": started_at}).encode(), "studies", name)
+        with self._writing():
+            if not self.exists("studies", name):
+                started_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+                self.publish(json.dumps({**summary, "started_at": started_at}).encode(), "studies", name)
 
     def read_studies(self) -> list[dict[str, Any]]:
         """Every study started here, the oldest first."""
@@ -181,27 +193,39 @@ class Store:
             )
 
     def create(self) -> None:
-        """Make the folder and mark it as ours. Raises InputError where that cannot be written."""
-        try:
+        """Make the folder and mark it as ours. Raises InputError where it takes no PROBE_BYTES more."""
+        with self._writing():
             if not self.exists(FORMAT_FILE):
                 marker = {"format": "salun-grid", "schema_version": SCHEMA_VERSION}
                 self.publish(json.dumps(marker).encode(), FORMAT_FILE)
             probe = f".{uuid.uuid4().hex}"
-            self.publish(b"", "logs", probe)
+            self.publish(bytes(PROBE_BYTES), "logs", probe)
             self.drop("logs", probe)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Before a run: what cannot be written is the user's to mend."""
+        try:
+            yield
         except OSError as error:
             raise InputError(f"cannot write to --out {self.out}: {storage.reason(error)}.") from None
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write a local file beside its place, to disk, then rename it; the folder is made if need be."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Write a local file beside its place, to disk, then rename it; the folder is made if need be.
+
+    Raises OSError, which names `target`, and leaves nothing.
+    """
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise

@@ -203,6 +203,11 @@ def test_what_cannot_be_written_is_one_sentence(folder: Path, command: str) -> N
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("command", ["tables", "report", "export"])
+def test_a_full_disk_is_one_sentence(folder: Path, command: str) -> None:
+    check_mistake(call(command, folder, "--out", "/dev/full"), "cannot write /dev/full: No space left on device.")
+
+
 def test_figure_without_retrains_is_one_sentence_and_makes_no_folder(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, make_grid(methods=("original", "salun")))
     before = contents(tmp_path)

@@ -68,6 +68,27 @@ def test_a_killed_training_goes_on_from_its_last_epoch(
     assert store.published_rows() == {job.key}
 
 
+def test_a_training_whose_state_cannot_be_saved_goes_on(
+    landed: tuple[Plan, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk with room for the model, but not for its state as well."""
+    plan, undisturbed = landed
+    refused: list[bytes] = []
+
+    def full_disk(self: Store, key: str, state: bytes) -> None:
+        refused.append(state)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(Store, "publish_checkpoint", full_disk)
+    store = Store(str(tmp_path / "full"))
+    run_without_ray(plan, store)
+    assert len(refused) == 2 * 3
+    assert missing_jobs(plan, store) == []
+    for key in undisturbed.published_models():
+        assert store.read_weights(key) == undisturbed.read_weights(key)
+
+
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The epochs that are trained from now on."""
     epochs: list[int] = []

@@ -81,6 +81,18 @@ def test_a_driver_stops_where_another_took_over(tmp_path: Path) -> None:
     assert lock.store.read_json(LOCK_FILE)["pid"] == os.getppid()
 
 
+def test_a_sign_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that became read-only; the next driver finds this one dead."""
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    store = store_with(tmp_path, None)
+    with monkeypatch.context() as patched, held(DriverLock(store)):
+        patched.setattr(Store, "drop", read_only)
+    assert store.read_json(LOCK_FILE)["pid"] == os.getpid()
+
+
 def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     store_with(tmp_path, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grid.store import Store
+from tests.grid.full_disk import no_file_larger_than
 from trainables.errors import InputError
 
 
@@ -43,9 +44,22 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left on device: .*out/results/runs/key.parquet"):
         store.publish(b"x" * 100, "results", "runs", "key.parquet")
     assert list(Path(store.address("results", "runs")).iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
+    """A nearly full one still takes the marker and the study, but no result. With room the same folder will do."""
+    store = Store(str(tmp_path / "out"))
+    for num_bytes in (0, 4096):
+        with no_file_larger_than(num_bytes), pytest.raises(InputError, match=r"cannot write to --out .*out: File too"):
+            store.create()
+    with no_file_larger_than(0), pytest.raises(InputError, match=r"cannot write to --out .*out: File too"):
+        store.publish_study({"study": "demo"})
+    assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {"format.json"}
+    store.check()
+    store.create()
 
 
 def test_why_a_job_failed_is_kept_elsewhere_where_the_folder_refuses_it(tmp_path: Path) -> None:
@@ -55,6 +69,10 @@ def test_why_a_job_failed_is_kept_elsewhere_where_the_folder_refuses_it(tmp_path
     (tmp_path / "out" / "logs" / "other.txt").mkdir()
     elsewhere = Path(store.publish_failure("other", "why not"))
     assert elsewhere.read_text() == "why not"
+    (tmp_path / "out" / "logs" / "third.txt").mkdir()
+    third = Path(store.publish_failure("third", "why not"))
+    assert third.parent == elsewhere.parent
+    third.unlink()
     assert tmp_path / "out" not in elsewhere.parents
     elsewhere.unlink()
     elsewhere.parent.rmdir()
