@@ -84,7 +84,6 @@ def plan_works(plan: Plan) -> dict[str, Work]:
     works = {}
     for key, job in plan.jobs.items():
         info = plan.datasets[job.dataset]
-        num_train = info.num_images["train"]
         works[key] = fit.job_work(
             protocol,
             info.num_classes,
@@ -92,7 +91,7 @@ def plan_works(plan: Plan) -> dict[str, Work]:
             job.method,
             job.augmentation,
             job.train_images,
-            num_train - (forget_count(job.forget_rate, num_train) if job.forget_rate else 0),
+            forget_count(job.forget_rate, info.num_images["train"]) if job.forget_rate else 0,
             info.num_images if job.forget_rate else None,
         )
     return works

@@ -42,7 +42,7 @@ def measurement(row: Run, num_images: Counts | None) -> Measurement:
         row["method"],
         row["augmentation"],
         row["num_train_images_seen"],
-        row["num_retain"],
+        row["num_forget"],
         num_images,
     )
     return Measurement(
