@@ -59,15 +59,23 @@ def study_options(command: Callable) -> Callable:
 
 @main.command()
 @study_options
-def plan(**options: object) -> None:
+@click.option(
+    "--measured",
+    multiple=True,
+    metavar="DIR",
+    help="Folder or bucket whose rows the cost is fitted to; repeat the option for several  [default: --out's rows]",
+)
+@click.option("--price", type=float, help="What an hour of one device costs, in any currency.")
+def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
     """Print what STUDY would run and what it would cost. Starts nothing.
 
-    STUDY is demo, paper, strict, or a path to a .toml file.
+    STUDY is demo, paper, strict, or a path to a .toml file. The cost comes from rows that landed, a line for each
+    device that they name; where there is none, from reference rates.
     """
     from grid.commands import chosen_study, describe_plan
 
     study, out = chosen_study(options)
-    click.echo(describe_plan(study, out))
+    click.echo(describe_plan(study, out, measured, price))
 
 
 @main.command()

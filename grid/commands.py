@@ -1,6 +1,7 @@
 """What the commands of `salun-grid` do, apart from reading the command line."""
 
 import shlex
+from math import inf
 from typing import Any
 
 import click
@@ -10,8 +11,10 @@ from analysis.commands import draw_figure, tables_text
 from analysis.errors import ResultsError
 from grid import cost
 from grid.execution import Execution
+from grid.fit import Kind, Measurement
 from grid.lock import DriverLock, held
-from grid.plan import finished_jobs, make_plan, missing_jobs
+from grid.measured import measurements
+from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
 from grid.store import Store
 from grid.study import AXES, Study, checked, find_study, narrowed
 from trainables.errors import InputError
@@ -30,8 +33,13 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     return study, options["out"] or f"runs/{study.name}"
 
 
-def describe_plan(study: Study, out: str) -> str:
-    """The study's cells, jobs, sharing, images and estimated cost, a line each."""
+def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:
+    """The study's cells, jobs, sharing, images and estimated cost, a line each.
+
+    `measured` are the folders whose rows the cost is fitted to; without any, `out`, if it holds rows.
+    """
+    if price is not None and not 0 < price < inf:
+        raise InputError(f"--price must be a number above 0, for one hour of one device, not {price:g}.")
     store = Store(out)
     store.check()
     plan = make_plan(study)
@@ -49,10 +57,20 @@ def describe_plan(study: Study, out: str) -> str:
         f"shared         {plan.num_jobs_unshared - len(jobs)} trainings saved: cells share their original",
         f"train images   {sum(job.train_images for job in jobs):,} (all epochs together)",
     ]
-    for rate in (cost.CPU_CORE, cost.GPU):
-        hours = cost.train_seconds(plan, rate) / 3600
-        lines += [f"estimate       {hours:,.2f} {rate.device}-hours of training ({rate.source})"]
+    rows = measured_rows(plan, store, measured)
+    lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
     return "\n".join(lines)
+
+
+def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
+    """The rows of `folders`, or of the store where none is given, that compute with the plan's precision and stem."""
+    kind = Kind.of(plan.study.protocol.model)
+    own = (store.out,) if store.published_rows() else ()
+    known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
+    rows = [row for row in measurements(folders or own, known) if row.work.kind == kind and row.seconds > 0]
+    if folders and not rows:
+        raise InputError(f"no row of {', '.join(folders)} was measured with {kind}, as this study has; name others.")
+    return rows
 
 
 def run_study(study: Study, out: str, execution: Execution) -> int:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from grid.cli import main
 from grid.plan import make_plan
 from grid.store import Store
-from tests.grid.studies import run_without_ray, small_study
+from tests.grid.studies import SMALL_SETTINGS, run_without_ray, small_study
 
 
 def salun_grid(*words: object) -> Result:
@@ -100,6 +100,49 @@ def test_plan_says_what_would_run(small_npz: Path, tmp_path: Path) -> None:
     assert "120 / 30 / 40 images, 3 classes, 8 px" in result.stdout
     assert "36 (4 original, 16 retrain, 16 unlearn); 0 already done" in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_plan_prices_what_is_missing_by_the_rows_that_landed(small_npz: Path, tmp_path: Path) -> None:
+    words = ("plan", "--dataset", small_npz, *SMALL_SETTINGS, "--set", "training.batch_size=32", "--price", "3.5")
+    assert "CPU core-hours of training; " in salun_grid(*words, "--out", tmp_path / "out").stdout
+    store = Store(str(tmp_path / "out"))
+    run_without_ray(make_plan(small_study(small_npz)), store)
+    own = salun_grid(*words, "--out", tmp_path / "out").stdout
+    assert "1 thread): " in own
+    assert "at 3.5 an hour (fitted to 4 rows; error of held-out rows " in own
+    measured = salun_grid(*words, "--out", tmp_path / "new", "--measured", tmp_path / "out").stdout
+    assert "(fitted to 4 rows; " in measured
+    assert not (tmp_path / "new").exists()
+    # Rows of another precision: a folder that was named is an error, the out folder's are passed over.
+    words += ("--set", "model.precision=bf16", "--out", tmp_path / "out")
+    assert "CPU core-hours" in salun_grid(*words).stdout
+    refused = salun_grid(*words, "--measured", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "was measured with bf16 and the 3x3 stem" in refused.stderr
+
+
+PRICES = {
+    "0": "--price must be a number above 0",
+    "-1": "above 0",
+    "nan": "above 0",
+    "inf": "above 0",
+    "x": "not a valid",
+}
+
+
+@pytest.mark.parametrize("price", PRICES)
+def test_a_price_is_a_number_above_0(price: str, tmp_path: Path) -> None:
+    result = salun_grid("plan", "--out", tmp_path / "out", "--price", price)
+    assert result.exit_code == 2
+    assert PRICES[price] in " ".join(result.stderr.split())
+    assert "estimate" not in result.stdout
+
+
+def test_measured_wants_folders_with_rows(tmp_path: Path) -> None:
+    result = salun_grid("plan", "--out", tmp_path / "out", "--measured", tmp_path)
+    assert result.exit_code == 2
+    assert "holds no runs yet" in " ".join(result.stderr.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:

@@ -1,12 +1,24 @@
-"""Estimated seconds: what the order of the jobs goes by."""
+"""Estimated seconds and hours: what the order of the jobs goes by, and what a plan tells before it runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from grid.cost import CPU_CORE, GPU, Rate, seconds_of, train_seconds
-from grid.plan import make_plan
+from grid.cost import (
+    CPU_CORE,
+    GPU,
+    UNCOUNTED_SECONDS,
+    Rate,
+    estimate_lines,
+    estimates,
+    plan_works,
+    seconds_of,
+    train_seconds,
+)
+from grid.fit import Measurement, Work
+from grid.plan import Plan, make_plan
 from tests.grid.studies import small_study
 from trainables.model import count_macs
 
@@ -38,3 +50,68 @@ def test_larger_images_cost_more(small_npz: Path, tmp_path: Path) -> None:
     small, wide = plan.jobs.values()
     assert small.train_images == wide.train_images
     assert seconds(wide) == pytest.approx(4 * seconds(small), rel=0.01)
+
+
+def seconds_by_hand(work: Work) -> float:
+    """A device on which a GMAC takes 2 s in training and 1 s in evaluation, and nothing else takes time."""
+    return work.gmac * (2 * work.train_images + work.eval_images)
+
+
+def rows_on(device: str, plan: Plan, slower: float = 1.0) -> list[Measurement]:
+    """A row of each evaluated job."""
+    works = [work for work in plan_works(plan).values() if work.eval_images]
+    return [
+        Measurement(device, work, slower * 2 * work.gmac * work.train_images, slower * work.gmac * work.eval_images)
+        for work in works
+    ]
+
+
+def test_hours_are_those_of_all_jobs_and_of_the_missing_ones(small_npz: Path) -> None:
+    plan = make_plan(small_study(small_npz))
+    jobs = list(plan.jobs.values())
+    works = plan_works(plan)
+    (found,) = estimates(plan, jobs[:2], rows_on("gpu", plan))
+    hours = [(seconds_by_hand(works[job.key]) + UNCOUNTED_SECONDS) / 3600 for job in jobs]
+    assert found.hours == pytest.approx(sum(hours), rel=0.01)
+    assert found.hours_missing == pytest.approx(sum(hours[:2]), rel=0.01)
+    assert (found.num_rows, found.unseen) == (4, ())
+    assert found.errors.max() < 0.01
+    (finished,) = estimates(plan, [], rows_on("gpu", plan))
+    assert finished.hours_missing == 0
+
+
+def test_rows_of_another_device_change_nothing(small_npz: Path) -> None:
+    plan = make_plan(small_study(small_npz))
+    (alone,) = estimates(plan, [], rows_on("gpu", plan))
+    first, second = estimates(plan, [], [*rows_on("slow gpu", plan, slower=10.0), *rows_on("gpu", plan)])
+    assert (first.device, second.device) == ("gpu", "slow gpu")
+    assert first.hours == alone.hours
+    uncounted = len(plan.jobs) * UNCOUNTED_SECONDS / 3600
+    assert second.hours - uncounted == pytest.approx(10 * (alone.hours - uncounted))
+
+
+def test_what_no_row_has_is_said(small_npz: Path) -> None:
+    rows = rows_on("gpu", make_plan(small_study(small_npz)))
+    larger = small_study(small_npz, augmentations=("none", "default+ra"))
+    larger = replace(larger, protocol=replace(larger.protocol, image_size=16))
+    plan = make_plan(larger)
+    (found,) = estimates(plan, [], rows)
+    assert found.unseen == ("16 px", "augmentation default+ra")
+    assert "no row has 16 px, augmentation default+ra" in estimate_lines(plan, [], rows, None)[0]
+
+
+def test_the_lines(small_npz: Path) -> None:
+    plan = make_plan(small_study(small_npz))
+    jobs = list(plan.jobs.values())
+    rows = [replace(row, seconds_training=36e5 * row.seconds_training) for row in rows_on("gpu", plan)]
+    (found,) = estimates(plan, jobs, rows)
+    (line,) = estimate_lines(plan, jobs, rows, 3.5)
+    assert line.startswith(f"gpu: {found.hours:,.2f} device-hours in all, {found.hours:,.2f} still missing; ")
+    assert f"; {3.5 * found.hours:,.2f} and {3.5 * found.hours:,.2f} at 3.5 an hour (fitted to 4 rows; error " in line
+    assert "an hour" not in estimate_lines(plan, jobs, rows, None)[0]
+    assert "error of held-out rows unknown from one row" in estimate_lines(plan, jobs, rows[:1], None)[0]
+    references = estimate_lines(plan, jobs, [], 1000.0)
+    for rate, text in zip((CPU_CORE, GPU), references, strict=True):
+        hours = train_seconds(plan, rate) / 3600
+        assert text.startswith(f"{hours:,.2f} {rate.device}-hours of training; {1000 * hours:,.2f} at 1000 an hour (")
+        assert rate.source in text

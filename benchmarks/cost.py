@@ -1,0 +1,78 @@
+"""How well the cost of a job is foretold: `python -m benchmarks.cost DIR...` over folders with rows that landed.
+
+Each line fits the rates without some jobs and predicts those: a random tenth at a time, or all jobs with one width,
+image size, augmentation, or shape (the three and the batch together), which the fit then has never seen.
+"""
+
+import sys
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from analysis.errors import ResultsError
+from analysis.results import read_runs
+from grid.fit import Measurement, Work, held_out, random_groups
+from grid.measured import measurements
+
+WITHIN = 0.2
+HEADER = ("held out", "jobs", "median error", f"within {WITHIN:.0%}", "worst", "all predicted / all measured")
+
+# What may be held out together, by name.
+AXES: dict[str, Callable[[Work], Hashable]] = {
+    "width": lambda work: work.width,
+    "image size": lambda work: work.image_size,
+    "augmentation": lambda work: work.augmentation,
+    "shape": lambda work: (work.image_size, work.width, work.augmentation, work.batch_size),
+}
+
+
+def lines_of(rows: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """The table's lines for the rows of one device and kind."""
+    lines = [line("random jobs", rows, held_out(rows, random_groups(len(rows))))]
+    for name, of in AXES.items():
+        groups = [of(row.work) for row in rows]
+        if len(set(groups)) == 1:
+            continue
+        ratios = held_out(rows, groups)
+        if name != "shape":
+            for group in sorted(set(groups), key=str):
+                chosen = [own == group for own in groups]
+                lines += [line(f"{name} {group}", [r for r, c in zip(rows, chosen, strict=True) if c], ratios[chosen])]
+        lines += [line(f"each {name} in turn", rows, ratios)]
+    return lines
+
+
+def line(name: str, rows: Sequence[Measurement], ratios: np.ndarray) -> tuple[str, ...]:
+    """One line: `ratios` are predicted over measured seconds of each row."""
+    errors, seconds = np.abs(ratios - 1), np.array([row.seconds for row in rows])
+    return (
+        name,
+        str(len(rows)),
+        f"{np.median(errors):.1%}",
+        f"{np.mean(errors <= WITHIN):.0%}",
+        f"{errors.max():.0%}",
+        f"{(ratios * seconds).sum() / seconds.sum():.3f}",
+    )
+
+
+def main(folders: Sequence[str]) -> None:
+    """Print a table for each device and kind of work."""
+    rows = [row for row in measurements(folders, {}) if row.seconds > 0]
+    versions = {name: sorted({run[name] for folder in folders for run in read_runs(folder)})
+                for name in ("torch_version", "ray_version", "code_version")}  # fmt: skip
+    print("; ".join(f"{name.removesuffix('_version')} {', '.join(found)}" for name, found in versions.items()))
+    for device, kind in sorted({(row.device, row.work.kind) for row in rows}, key=str):
+        own = [row for row in rows if (row.device, row.work.kind) == (device, kind)]
+        seconds = np.array([row.seconds for row in own])
+        print(f"\n{device}, {kind}: {len(own)} jobs of {seconds.min():.2g} to {seconds.max():.2g} device-seconds\n")
+        for cells in (HEADER, ("---",) * len(HEADER), *lines_of(own)):
+            print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("usage: python -m benchmarks.cost DIR...")
+    try:
+        main(sys.argv[1:])
+    except ResultsError as error:
+        sys.exit(str(error))

@@ -1,0 +1,189 @@
+"""Seconds learnt from rows that landed: what a job computes in a few numbers, and what each of them costs a device.
+
+A device's seconds are a sum of non-negative terms, each a coefficient times something counted in the job's work. Rows
+are weighed by their own seconds, so that short and long jobs count alike: least squares on relative errors.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainables.methods import METHODS
+from trainables.model import count_macs
+from trainables.protocol import ModelConfig
+
+# A term other than the arithmetic costs the fit as much as a relative error of this size on every row would. Where
+# rows cannot tell two terms apart (one model, one image size), the arithmetic takes all of it, and another size is
+# predicted by the ratio of multiply-accumulates.
+PREFERENCE = 0.01
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a rate depends on and no term says: the arithmetic's number format, and the stem's shapes."""
+
+    precision: str
+    stem: str
+
+    @classmethod
+    def of(cls, model: ModelConfig) -> "Kind":
+        return cls(model.precision, model.stem)
+
+    def __str__(self) -> str:
+        return f"{self.precision} and the {self.stem} stem"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one job asks of a device.
+
+    `train_images` pass forward and backward, in training and mask; `eval_images` forward, 0 where nothing is
+    evaluated; `attack_pairs` is the size of the membership attack (see `attack_pairs`).
+    `gmac` is the forward pass of one image, in 1e9 multiply-accumulates.
+    """
+
+    kind: Kind
+    gmac: float
+    image_size: int
+    width: int
+    augmentation: str
+    batch_size: int
+    train_images: int
+    eval_images: int
+    attack_pairs: float
+
+    @property
+    def megapixels(self) -> float:
+        return self.image_size**2 / 1e6
+
+
+Term = Callable[[Work], float]
+
+# The arithmetic comes first. Values that layers write and read are, for one stem, in proportion to pixels × width.
+TRAINING: dict[str, Term] = {
+    "arithmetic": lambda work: work.train_images * work.gmac,
+    "values moved": lambda work: work.train_images * work.megapixels * work.width,
+    "steps": lambda work: work.train_images / work.batch_size,
+    "crop and flip": lambda work: work.train_images * work.megapixels * (work.augmentation != "none"),
+    "RandAugment": lambda work: work.train_images * work.megapixels * work.augmentation.endswith("+ra"),
+    "RandAugment's calls": lambda work: work.train_images / work.batch_size * work.augmentation.endswith("+ra"),
+}
+EVALUATION: dict[str, Term] = {
+    "arithmetic": lambda work: work.eval_images * work.gmac,
+    "values moved": lambda work: work.eval_images * work.megapixels * work.width,
+    "membership attack": lambda work: work.attack_pairs,
+    "each job": lambda work: work.eval_images > 0,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row's work and its device seconds; a part that the row did not do, or that cannot be predicted, is 0."""
+
+    device: str
+    work: Work
+    seconds_training: float
+    seconds_evaluation: float
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_training + self.seconds_evaluation
+
+
+def job_work(
+    protocol: dict[str, Any],
+    num_classes: int,
+    image_size: int,
+    method: str,
+    augmentation: str,
+    train_images: int,
+    num_forget: int,
+    num_images: dict[str, int] | None,
+) -> Work:
+    """The work of a job; `protocol` as in a row's JSON, `num_images` of each split, None where nothing is evaluated."""
+    model = ModelConfig(**protocol["model"])
+    loop = "unlearning" if method in METHODS and METHODS[method].trains else "training"
+    return Work(
+        kind=Kind.of(model),
+        gmac=count_macs(model, num_classes, image_size) / 1e9,
+        image_size=image_size,
+        width=model.width,
+        augmentation=augmentation,
+        batch_size=protocol[loop]["batch_size"],
+        train_images=train_images,
+        eval_images=sum(num_images.values()) if num_images else 0,
+        attack_pairs=attack_pairs(num_forget, num_images, protocol["evaluation"]["mia_non_members"]),
+    )
+
+
+def attack_pairs(num_forget: int, num_images: dict[str, int] | None, non_members: str) -> float:
+    """n · (n + 0.4 · |D_f|): an SVC fitted on n members and n non-members, then asked about D_f.
+
+    libsvm fits in time between n² and n³ (Chang and Lin 2011); on the one feature here n² held within 13 % from n = 400
+    to 8,000, and an image asked about cost 0.4 of one fitted on (one core of a Xeon, scikit-learn 1.9).
+    """
+    if num_images is None:
+        return 0.0
+    n = min(num_images["train"] - num_forget, num_images[non_members])
+    return n * (n + 0.4 * num_forget)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds that a unit of each term costs, in the order of TRAINING and EVALUATION."""
+
+    training: np.ndarray
+    evaluation: np.ndarray
+
+    def seconds(self, works: Sequence[Work]) -> np.ndarray:
+        """Predicted device seconds of each, float64 (N,)."""
+        return columns(TRAINING, works) @ self.training + columns(EVALUATION, works) @ self.evaluation
+
+
+def fit(rows: Sequence[Measurement]) -> Rates:
+    """Rates of one device and one kind of work from its rows."""
+    return Rates(
+        _coefficients(TRAINING, rows, np.array([row.seconds_training for row in rows])),
+        _coefficients(EVALUATION, rows, np.array([row.seconds_evaluation for row in rows])),
+    )
+
+
+def columns(terms: dict[str, Term], works: Sequence[Work]) -> np.ndarray:
+    """The value of each term for each work, float64 (N, terms)."""
+    return np.array([[term(work) for term in terms.values()] for work in works], dtype=np.float64)
+
+
+def _coefficients(terms: dict[str, Term], rows: Sequence[Measurement], seconds: np.ndarray) -> np.ndarray:
+    """Non-negative least squares on relative errors over the rows with seconds; all 0 where there is none."""
+    from scipy.optimize import nnls  # a quarter of a second, for who has rows
+
+    used = seconds > 0
+    if not used.any():
+        return np.zeros(len(terms))
+    shares = columns(terms, [row.work for row in rows])[used] / seconds[used, None]
+    scale = shares.mean(axis=0)
+    scale[scale == 0] = 1.0
+    preference = PREFERENCE * np.sqrt(used.sum()) * np.eye(len(terms))[1:]
+    matrix = np.vstack([shares / scale, preference])
+    target = np.concatenate([np.ones(used.sum()), np.zeros(len(preference))])
+    return nnls(matrix, target)[0] / scale
+
+
+def held_out(rows: Sequence[Measurement], groups: Sequence[Hashable]) -> np.ndarray:
+    """Predicted over measured seconds of each row, by rates fitted to the rows of the other groups alone."""
+    ratios = np.empty(len(rows))
+    for group in set(groups):
+        others = [row for row, own in zip(rows, groups, strict=True) if own != group]
+        rates = fit(others)
+        for index, row in enumerate(rows):
+            if groups[index] == group:
+                ratios[index] = rates.seconds([row.work])[0] / row.seconds
+    return ratios
+
+
+def random_groups(num_rows: int, seed: int = 0) -> list[int]:
+    """FOLDS groups of rows, drawn at random and as equal as can be; each row its own where there are fewer."""
+    return [int(place) % FOLDS for place in np.random.default_rng(seed).permutation(num_rows)]

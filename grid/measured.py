@@ -1,0 +1,64 @@
+"""The rows of result folders as measurements for `grid.fit`."""
+
+import json
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis import storage
+from analysis.results import Run, read_runs
+from grid.fit import Measurement, job_work
+
+Counts = dict[str, int]
+
+
+def measurements(folders: Iterable[str], known: dict[str, Counts]) -> list[Measurement]:
+    """Every row once, in an order that does not hang on the folders'; `known` are images a split by fingerprint.
+
+    Raises ResultsError for a folder without rows. `runs` does not say how large the validation and test splits are:
+    where neither `known` nor the folder's predictions do, the row's evaluation is left out.
+    """
+    found: dict[tuple, Measurement] = {}
+    for folder in folders:
+        counts: dict[str, Counts | None] = dict(known)
+        for row in read_runs(folder):
+            fingerprint = row["dataset_fingerprint"]
+            if fingerprint not in counts:
+                counts[fingerprint] = predicted_images(folder, row["job_key"])
+            found[row["job_key"], row["device_name"], row["finished_at"]] = measurement(row, counts[fingerprint])
+    return [found[key] for key in sorted(found)]
+
+
+def measurement(row: Run, num_images: Counts | None) -> Measurement:
+    """A row's work and seconds; each of several workers is a device that the job held."""
+    trained = row["num_train_images_seen"] > 0
+    devices = row["num_workers"] if trained else 1
+    work = job_work(
+        json.loads(row["protocol_json"]),
+        row["num_classes"],
+        row["image_size"],
+        row["method"],
+        row["augmentation"],
+        row["num_train_images_seen"],
+        row["num_forget"],
+        num_images,
+    )
+    return Measurement(
+        row["device_name"],
+        work,
+        devices * (row["seconds_mask"] + row["seconds_train"]),
+        devices * (row["seconds_load"] + row["seconds_eval"]) if num_images else 0.0,
+    )
+
+
+def predicted_images(folder: str, job_key: str) -> Counts | None:
+    """Images of each split that a row has predictions of, from one column of one file; None where there is none."""
+    place = storage.find(folder)
+    path = place.inside("results", "predictions", f"{job_key}.parquet")
+    try:
+        splits = pq.read_table(path, columns=["split"], filesystem=place.files)["split"].cast(pa.string())
+    except (pa.ArrowInvalid, OSError):
+        return None
+    return {count["values"]: count["counts"] for count in pc.value_counts(splits).to_pylist()}
