@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 
 import numpy as np
@@ -15,7 +16,7 @@ from analysis.errors import ResultsError, UndefinedError
 from analysis.gaps import Group, grouping
 from analysis.metrics import Predictions
 from analysis.references import References
-from analysis.results import Run, open_table
+from analysis.results import Run, check_files, find_files, open_table, read_file, readable
 from analysis.scores import log_odds
 
 SPLITS = ("train", "val", "test")
@@ -27,21 +28,14 @@ class Reader:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.dataset = open_table(folder, "predictions")
-        # The grid writes one file a job, under its key; a folder rewritten in other pieces is filtered as a whole.
-        self.files = {PurePath(piece.path).stem: piece for piece in self.dataset.get_fragments()}
+        self.files = find_files(folder, "predictions")
+        check_files(self.files)  # before minutes of work, not after
+        self.by_key = {PurePath(path).stem: path for path in self.files.paths}
 
     def read(self, run: Run) -> Predictions:
         """Every image's logits under the model of `run`, in the order of their index."""
         key = run["job_key"]
-        source = self.files.get(key, self.dataset)
-        columns = ["split", "index", "forgotten", "label", "logits"]
-        try:
-            table = source.to_table(columns=columns, filter=ds.field("job_key") == key)
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise ResultsError(f"the predictions of job {key} are damaged ({reason}); copy the folder again.") from None
-        predictions = _predictions(table)
+        predictions = _predictions(self._rows(key))
         found, expected = len(predictions.forgotten), run["num_forget"] + run["num_retain"]
         if found != expected:
             raise ResultsError(
@@ -49,6 +43,18 @@ class Reader:
                 f"{expected:,}; results/predictions is not a whole copy, copy the folder again."
             )
         return predictions
+
+    def _rows(self, key: str) -> pa.Table:
+        if key in self.by_key:
+            table = read_file(self.files, self.by_key[key])
+            return table.filter(pc.equal(table["job_key"], key))
+        # The grid writes one file a job, under its key; a folder rewritten in other pieces is searched as a whole.
+        with readable(self.files.place.inside("results", "predictions")):
+            return self.dataset.to_table(filter=ds.field("job_key") == key)
+
+    @cached_property
+    def dataset(self) -> ds.Dataset:
+        return open_table(self.folder, "predictions")
 
 
 def _predictions(table: pa.Table) -> Predictions:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from analysis.figures import COLOURS
 from analysis.gaps import AUGMENTATION_ORDER, FLOORS, METRICS, NOTHING, Group, Summary, percent
-from analysis.results import Run, open_table
+from analysis.results import Run, read_table
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES: list[Any] = ["-", "--", ":", "-."]
@@ -149,8 +149,9 @@ def training_rows(folder: str) -> list[Run]:
     labels are wrong on purpose, is left out.
     """
     keys = ["dataset", "image_size", "method", "augmentation", "epoch"]
-    table = open_table(folder, "epochs").to_table(columns=[*keys, "accuracy"], filter=ds.field("phase") != "forget")
-    spread = table.group_by(keys).aggregate([("accuracy", kind) for kind in ("mean", "min", "max")])
+    table = read_table(folder, "epochs", [*keys, "phase", "accuracy"])
+    passes = table.filter(pc.not_equal(table["phase"], "forget"))
+    spread = passes.group_by(keys).aggregate([("accuracy", kind) for kind in ("mean", "min", "max")])
     return spread.rename_columns({f"accuracy_{kind}": name for kind, name in AGGREGATES.items()}).to_pylist()
 
 

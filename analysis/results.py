@@ -1,58 +1,134 @@
-"""Opening a result folder: one dataset a table, each finished job once."""
+"""Opening a result folder: the files of each table, every finished job once."""
 
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from analysis import storage
 from analysis.errors import ResultsError
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 
 Run = dict[str, Any]
-READS_AT_ONCE = 16
+Made = TypeVar("Made")
+
+# The versions that are read, each with the columns that it does not have; they read as null.
+READABLE: dict[str, frozenset[str]] = {str(SCHEMA_VERSION): frozenset()}
+
+REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
+FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB
 
 
-def open_table(folder: str | Path, table: str) -> ds.Dataset:
-    """One of `runs`, `epochs`, `predictions` as a pyarrow dataset; only the files' schemas are read yet.
+@dataclass(frozen=True)
+class Files:
+    """The whole files of one table, by their paths in `place`; one at least."""
 
-    `folder` is the run's out folder, or its address in a bucket. Raises ResultsError when there is nothing, when it
-    cannot be reached, or when it has another schema version.
+    place: storage.Place
+    table: str
+    paths: list[str]
+
+
+def find_files(folder: str | Path, table: str) -> Files:
+    """The files of `runs`, `epochs` or `predictions`; none is opened yet.
+
+    `folder` is the run's out folder, or its address in a bucket. Raises ResultsError when it has no such files, or
+    cannot be reached.
     """
     place = storage.find(folder)
     if not place.exists():
         raise ResultsError(f"there is no folder {folder}; give the --out folder of a run.")
-    files = [place.inside("results", table, name) for name in place.whole(".parquet", "results", table)]
-    if not files:
+    paths = [place.inside("results", table, name) for name in place.whole(".parquet", "results", table)]
+    if not paths:
         raise ResultsError(f"{folder} holds no {table} yet; run `salun-grid run --out {folder}` first.")
-    dataset = ds.dataset(files, schema=SCHEMAS[table], format="parquet", filesystem=place.files)
-    # A fragment keeps the footer that it has read; in a bucket each is a request, so several go at once.
-    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        for _ in pool.map(_check_version, dataset.get_fragments()):
-            pass
-    return dataset
+    return Files(place, table, paths)
 
 
 def read_runs(folder: str | Path) -> list[Run]:
     """Every row of `runs`, as dictionaries by column name."""
-    dataset = open_table(folder, "runs")
-    try:
-        return dataset.to_table().to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        why = storage.reason(error)
-        raise ResultsError(f"a Parquet file of {folder} cannot be read ({why}); copy the folder again.") from None
+    return read_table(folder, "runs").to_pylist()
 
 
-def _check_version(fragment: ds.ParquetFileFragment) -> None:
+def read_table(folder: str | Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole table, or some columns of it. Raises ResultsError as `find_files` and `read_file` do."""
+    files = find_files(folder, table)
+    groups = [files.paths[i : i + FILES_AT_ONCE] for i in range(0, len(files.paths), FILES_AT_ONCE)]
+
+    def read(group: list[str]) -> pa.Table:
+        return pa.concat_tables([read_file(files, path, columns) for path in group]).combine_chunks()
+
+    return pa.concat_tables(_at_once(files.place, read, groups))
+
+
+def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file, or some columns of it. Raises ResultsError when it is damaged or of a version that is not read."""
+    schema = SCHEMAS[files.table]
+    # Whatever a column is, an older version may lack it.
+    wanted = pa.schema([schema.field(name).with_nullable(True) for name in columns or schema.names])
+    with readable(path):
+        # As a whole, not piece by piece: in a bucket each piece would be a request.
+        with files.place.files.open_input_file(path) as opened:
+            content = opened.read_buffer()
+        with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
+            absent = _absent(files.table, path, file.schema_arrow)
+            table = file.read([name for name in wanted.names if name not in absent], use_threads=False)
+        found = [pa.nulls(len(table), f.type) if f.name in absent else table[f.name] for f in wanted]
+        return pa.Table.from_arrays(found, schema=wanted)
+
+
+def check_files(files: Files) -> None:
+    """Read every footer, and keep none. Raises ResultsError for a file that `read_file` would refuse by its footer."""
+
+    def check(path: str) -> None:
+        with readable(path), files.place.files.open_input_file(path) as opened:
+            _absent(files.table, path, pq.read_schema(opened))
+
+    _at_once(files.place, check, files.paths)
+
+
+def open_table(folder: str | Path, table: str) -> ds.Dataset:
+    """A table as a pyarrow dataset, which reads the columns and rows that are asked of it.
+
+    Only the footers are read yet. Raises ResultsError as `find_files` and `check_files` do.
+    """
+    files = find_files(folder, table)
+    check_files(files)
+    return ds.dataset(files.paths, schema=SCHEMAS[table], format="parquet", filesystem=files.place.files)
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Whatever Parquet raises inside becomes the ResultsError that `path` is damaged."""
     try:
-        metadata = fragment.physical_schema.metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+        yield
+    except (pa.ArrowException, OSError) as error:
         why = storage.reason(error)
-        raise ResultsError(f"{fragment.path} is not a readable Parquet file ({why}); copy the folder again.") from None
-    version = metadata.get(b"schema_version", b"unknown").decode()
-    if version != str(SCHEMA_VERSION):
-        raise ResultsError(
-            f"{fragment.path} has schema version {version}; this program reads version {SCHEMA_VERSION}."
-        )
+        raise ResultsError(f"{path} is damaged or no Parquet file ({why}); copy the folder again.") from None
+
+
+def _absent(table: str, path: str, found: pa.Schema) -> frozenset[str]:
+    """The columns that a file's version does not have.
+
+    Raises ResultsError for a version that is not read, and for a file without a column that its version has.
+    """
+    version = (found.metadata or {}).get(b"schema_version", b"unknown").decode()
+    if version not in READABLE:
+        known = " and ".join(READABLE)
+        raise ResultsError(f"{path} has schema version {version}; this program reads version {known}.")
+    lost = set(SCHEMAS[table].names) - READABLE[version] - set(found.names)
+    if lost:
+        raise ResultsError(f"{path} has no column {min(lost)}, which schema version {version} has; copy it again.")
+    return READABLE[version]
+
+
+def _at_once(place: storage.Place, function: Callable[[Any], Made], arguments: Sequence[Any]) -> list[Made]:
+    """`function` of each argument, in order, several at a time."""
+    workers = REQUESTS_AT_ONCE if storage.is_remote(place.address) else os.cpu_count()
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, arguments))

@@ -57,7 +57,7 @@ def without_any_row(folder: Path) -> None:
 ROWS: dict[Spoil, tuple[str, ...]] = {
     emptied: ("holds no runs yet", "salun-grid run"),
     without_runs: ("holds no runs yet",),
-    cut_off_in_the_middle_of_a_row_file: ("not a readable Parquet file", "copy the folder again"),
+    cut_off_in_the_middle_of_a_row_file: ("damaged or no Parquet file", "copy the folder again"),
     of_two_versions: ("schema version 7", "reads version 1"),
     with_a_row_twice: ("2 times", "delete the copies"),
     without_any_row: ("hold no row",),
@@ -93,7 +93,7 @@ def with_damaged_predictions(folder: Path) -> None:
 PREDICTIONS: dict[Spoil, tuple[str, ...]] = {
     without_predictions: ("holds no predictions yet",),
     without_some_predictions: ("predictions of 0 train images", "not a whole copy"),
-    with_predictions_cut_off: ("not a readable Parquet file",),
+    with_predictions_cut_off: ("damaged or no Parquet file",),
     with_damaged_predictions: ("damaged", "copy the folder again"),
 }
 

@@ -10,9 +10,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from analysis import results
 from analysis.errors import ResultsError
 from analysis.metrics import Attack, Predictions, evaluate
-from analysis.results import open_table, read_runs
+from analysis.results import open_table, read_runs, read_table
 from analysis.schemas import SCHEMAS
 from tests.analysis.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
 
@@ -146,6 +147,58 @@ def test_another_schema_version_is_named(folder: Path, version: bytes | None, po
         read_runs(folder)
     assert file.name in str(raised.value)
     assert (version.decode() if version else "unknown") in str(raised.value)
+
+
+def rewrite(file: Path, version: bytes, without: tuple[str, ...] = ()) -> None:
+    """The file as another version would have it: its number, and columns that this version lacks."""
+    table = pq.read_table(file).drop_columns(list(without))
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"schema_version": version}), file)
+
+
+def test_columns_that_an_older_version_lacks_read_as_null(
+    folder: Path, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the version before this one has no `command` and no `num_workers`."""
+    lacks = ("command", "num_workers")
+    monkeypatch.setitem(results.READABLE, "0", frozenset(lacks))
+    old, *others = files_of(folder)
+    rewrite(old, b"0", lacks)
+    found = {run["job_key"]: run for run in read_runs(folder)}
+    for run in runs:
+        nulls = dict.fromkeys(lacks) if run["job_key"] == old.stem else {}
+        assert found[run["job_key"]] == run | nulls
+    for file in others:
+        rewrite(file, b"0", lacks)
+    assert {tuple(run[name] for name in lacks) for run in read_runs(folder)} == {(None, None)}
+    assert open_table(folder, "runs").to_table()["command"].null_count == len(runs)
+
+
+def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(results.READABLE, "0", frozenset({"command"}))
+    rewrite(files_of(folder)[1], b"-1")
+    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 0"):
+        read_runs(folder)
+
+
+@pytest.mark.parametrize("read", [read_runs, lambda folder: open_table(folder, "runs")], ids=["runs", "dataset"])
+def test_a_column_that_its_version_has_must_be_there(folder: Path, read: Callable[[Path], object]) -> None:
+    file = files_of(folder)[1]
+    rewrite(file, b"1", ("mia",))
+    with pytest.raises(ResultsError, match="has no column mia, which schema version 1 has") as raised:
+        read(folder)
+    assert file.name in str(raised.value)
+
+
+def test_some_columns_of_more_files_than_are_read_at_once(
+    folder: Path, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "FILES_AT_ONCE", 4)
+    table = read_table(folder, "runs", ["seed", "job_key"])
+    assert len(runs) % 4
+    assert table.column_names == ["seed", "job_key"]
+    assert Counter(table["job_key"].to_pylist()) == Counter(run["job_key"] for run in runs)
 
 
 def test_reading_changes_nothing_in_the_folder(folder: Path, tmp_path: Path) -> None:
