@@ -20,7 +20,10 @@ Run = dict[str, Any]
 Made = TypeVar("Made")
 
 # The versions that are read, each with the columns that it does not have; they read as null.
-READABLE: dict[str, frozenset[str]] = {str(SCHEMA_VERSION): frozenset()}
+READABLE: dict[str, frozenset[str]] = {
+    "1": frozenset({"precision", "precision_reason", "seconds_compile"}),
+    str(SCHEMA_VERSION): frozenset(),
+}
 
 REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
 FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB

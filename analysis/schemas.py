@@ -5,7 +5,7 @@ This is the contract between the grid, which writes, and everyone who reads.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:
@@ -55,10 +55,13 @@ RUNS = _schema(
         _field("seconds_mask", _FLOAT, "seconds", "computing the saliency mask"),
         _field("seconds_train", _FLOAT, "seconds", "training or unlearning"),
         _field("seconds_eval", _FLOAT, "seconds", "prediction and metrics; not in seconds_total"),
+        _field("seconds_compile", _FLOAT, "seconds", "torch.compile, 0 where not asked for; not in seconds_total"),
         _field("seconds_load", _FLOAT, "seconds", "bringing data and weights to the device; not in seconds_total"),
         _field("num_train_images_seen", _INT, "images", "images that went through the model in training and mask"),
         _field("num_workers", _INT, "workers", "data-parallel workers of the training"),
         _field("device_name", _TEXT, "", "processor or GPU"),
+        _field("precision", _TEXT, "", "what the convolutions of the training or unlearning computed in: fp32 or bf16"),
+        _field("precision_reason", _TEXT, "", "why: asked for, or what the device has"),
         _field("job_key", _TEXT, "", "key of this row's job; unique"),
         _field("model_key", _TEXT, "", "key of the evaluated model, models/<key>/"),
         _field("original_key", _TEXT, "", "key of the original of the same cell"),

@@ -75,7 +75,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
         with cluster.connected(None, Path(out, "ray.txt")), progress:
             cluster.let_jobs_queue(RESOURCES)
             started = time.monotonic()
-            tuner.run_jobs(plan, graph, out, RESOURCES, progress)
+            tuner.run_jobs(plan, graph, out, RESOURCES, False, progress)
             ended = time.monotonic()
     return {
         "num_trials": len(finished_at),

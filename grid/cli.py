@@ -94,6 +94,9 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     show_default=True,
     help="Workers of each training; each holds what a job holds.",
 )
+@click.option(
+    "--compile", is_flag=True, help="Compile the model (torch.compile); the first job of a machine waits for it."
+)
 @click.option("--quiet", "-q", "detail", flag_value="quiet", help="Tell failures only.")
 @click.option("--verbose", "-v", "detail", flag_value="verbose", help="A line for each start and each epoch as well.")
 @click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
@@ -102,6 +105,7 @@ def run(
     cpus_per_job: float | None,
     gpus_per_job: float | None,
     workers: int,
+    compile: bool,
     detail: str,
     **options: object,
 ) -> None:
@@ -113,7 +117,7 @@ def run(
     from grid.execution import Execution
 
     study, out = chosen_study(options)
-    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers, detail)))
+    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers, compile, detail)))
 
 
 @main.command()

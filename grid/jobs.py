@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -16,12 +16,14 @@ from grid.provenance import code_version, device_name
 from grid.store import Store
 from grid.study import Study
 from trainables.checkpoint import Checkpoints
+from trainables.compiled import compiled
 from trainables.data import Dataset, DatasetInfo
 from trainables.forget import retain_set, uniform_forget_set
 from trainables.methods import Unlearning, unlearn
 from trainables.model import ResNet18, build_model
+from trainables.precision import on_device, precision_on
 from trainables.prediction import predict
-from trainables.protocol import to_json
+from trainables.protocol import ModelConfig, to_json
 from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
 from trainables.workers import ALONE, Worker
 
@@ -33,7 +35,7 @@ CHECKPOINT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a job runs and what it works on. `report` is called after each epoch."""
+    """Where and how a job runs and what it works on. `report` is called after each epoch."""
 
     study: Study
     dataset: Dataset
@@ -41,10 +43,20 @@ class Workplace:
     device: torch.device
     report: Report
     worker: Worker = ALONE
+    compile: bool = False
 
     @property
     def info(self) -> DatasetInfo:
         return self.dataset.info
+
+    @property
+    def model(self) -> ModelConfig:
+        """The study's model in the precision that this device gives it."""
+        return on_device(self.study.protocol.model, self.device)
+
+    def compiled(self, model: torch.nn.Module, data: ResidentData, batch_size: int) -> tuple[torch.nn.Module, float]:
+        """What training batches go through, and the seconds that compiling it took."""
+        return compiled(model, data, batch_size) if self.compile else (model, 0.0)
 
 
 _resident: dict[tuple[str, int, torch.device], ResidentData] = {}
@@ -81,7 +93,7 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
     """Train an original on D_i or a retrain on D_r, and publish it."""
     protocol, seeds = place.study.protocol, job.seeds
     _, retain = forget_and_retain(job, place.info)
-    model = build_model(protocol.model, data.num_classes, seeds.initialisation).to(data.device)
+    model = build_model(place.model, data.num_classes, seeds.initialisation).to(data.device)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
 
@@ -90,6 +102,7 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
         with suppress(OSError):
             place.store.publish_checkpoint(job.model_key, state)
 
+    forward, seconds_compile = place.compiled(model, data, protocol.training.batch_size)
     checkpoints = Checkpoints(lambda: place.store.read_checkpoint(job.model_key), save, CHECKPOINT_SECONDS)
     train(
         model,
@@ -101,9 +114,12 @@ def train_model(job: Job, place: Workplace, data: ResidentData) -> None:
         recorder(epochs, place.report),
         place.worker,
         checkpoints,
+        forward,
     )
     if place.worker.rank == 0:
-        publish_model(job, place, model, epochs, {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs)})
+        seconds_train = sum(epoch.seconds for epoch in epochs)
+        seconds = {"mask": 0.0, "train": seconds_train, "compile": seconds_compile}
+        publish_model(job, place, model, epochs, seconds)
         place.store.drop_checkpoint(job.model_key)
 
 
@@ -114,9 +130,10 @@ def unlearn_model(job: Job, place: Workplace, data: ResidentData) -> None:
     model = load_model(place, job.original_key)
     augmenter = Augmenter(job.augmentation, protocol.augmentation, seeds.augmentation)
     epochs: list[Epoch] = []
-    work = Unlearning(model, data, forget, retain, protocol, augmenter, seeds, recorder(epochs, place.report))
+    forward, seconds_compile = place.compiled(model, data, protocol.unlearning.batch_size)
+    work = Unlearning(model, forward, data, forget, retain, protocol, augmenter, seeds, recorder(epochs, place.report))
     seconds = unlearn(job.method, work)
-    publish_model(job, place, model, epochs, {"mask": seconds.mask, "train": seconds.train})
+    publish_model(job, place, model, epochs, asdict(seconds) | {"compile": seconds_compile})
 
 
 def evaluate_model(job: Job, place: Workplace, data: ResidentData, load_seconds: float) -> None:
@@ -155,7 +172,7 @@ def forget_and_retain(job: Job, info: DatasetInfo) -> tuple[torch.Tensor, torch.
 
 def load_model(place: Workplace, key: str) -> ResNet18:
     """A published model on this workplace's device."""
-    model = ResNet18(place.study.protocol.model, place.info.num_classes)
+    model = ResNet18(place.model, place.info.num_classes)
     model.load_state_dict(load_safetensors(place.store.read_weights(key)))
     return model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -169,6 +186,7 @@ def publish_model(
     """
     if place.store.has_model(job.model_key):
         return
+    precision = precision_on(place.device, place.study.protocol.model.precision)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     manifest = {
         "model_key": job.model_key,
@@ -179,6 +197,8 @@ def publish_model(
         "num_classes": place.info.num_classes,
         "image_size": place.info.image_size,
         "protocol": to_json(place.study.protocol),
+        "precision": precision.name,
+        "precision_reason": precision.reason,
         "seconds": seconds,
         "num_workers": place.worker.world,
         "device_name": device_name(str(place.device)),

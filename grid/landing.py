@@ -48,7 +48,7 @@ def runs_columns(
     started = datetime.now(UTC)
     metrics = evaluate(predictions, attack)
     finished = datetime.now(UTC)
-    own = manifest["seconds"] if job.model_key != job.original_key else {"mask": 0.0, "train": 0.0}
+    own = manifest["seconds"] if job.model_key != job.original_key else {"mask": 0.0, "train": 0.0, "compile": 0.0}
     row = cell_columns(job, study, info) | metrics | {
         "dataset_fingerprint": info.fingerprint,
         "num_classes": info.num_classes,
@@ -63,10 +63,13 @@ def runs_columns(
         "seconds_mask": own["mask"],
         "seconds_train": own["train"],
         "seconds_eval": seconds["predict"] + (finished - started).total_seconds(),
+        "seconds_compile": own["compile"],
         "seconds_load": seconds["load"],
         "num_train_images_seen": job.train_images,
         "num_workers": manifest["num_workers"],
         "device_name": manifest["device_name"],
+        "precision": manifest["precision"],
+        "precision_reason": manifest["precision_reason"],
         "job_key": job.key,
         "model_key": job.model_key,
         "original_key": job.original_key,

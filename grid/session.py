@@ -62,7 +62,7 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
         with connected(execution.address, log_file), stoppable(progress), progress:
             resources = job_resources(execution)
             let_jobs_queue(resources)
-            run_jobs(plan, graph, store.out, resources, progress)
+            run_jobs(plan, graph, store.out, resources, execution.compile, progress)
     except KeyboardInterrupt:
         console.print(f"Stopped. What is done stays in {store.out}; the same command goes on from there.", markup=False)
         return INTERRUPTED

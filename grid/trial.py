@@ -43,6 +43,7 @@ class Assignment:
     datasets: dict[str, ray.ObjectRef]
     out: str
     resources: dict[str, float]
+    compile: bool = False
 
 
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
@@ -106,4 +107,5 @@ def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report
         report_metrics(counts | {"images_per_second": epoch.images_per_second})
 
     dataset = ray.get(assignment.datasets[job.dataset])
-    run_job(job, Workplace(assignment.study, dataset, Store(assignment.out), device, report, worker), fit)
+    store = Store(assignment.out)
+    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile), fit)

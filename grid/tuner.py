@@ -25,7 +25,9 @@ from trainables.data import load
 MAX_RESTARTS = 3
 
 
-def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], progress: Progress) -> None:
+def run_jobs(
+    plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], compile: bool, progress: Progress
+) -> None:
     """Run every job of `graph` on the connected cluster, each by its workers, which hold `resources` each.
 
     What fails is in `graph.failed` afterwards.
@@ -33,7 +35,7 @@ def run_jobs(plan: Plan, graph: JobGraph, out: str, resources: dict[str, float],
     sources = {job.dataset for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
-    assignment = Assignment(plan.study, datasets, absolute(out), resources)
+    assignment = Assignment(plan.study, datasets, absolute(out), resources, compile)
     alone = tune.PlacementGroupFactory([resources])
     # A trial that waits for its workers must not hold what they need; a byte is the nothing that Tune accepts.
     waiting = tune.PlacementGroupFactory([{"memory": 1}])

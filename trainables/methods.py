@@ -24,9 +24,13 @@ RETRAINS: dict[str, Callable[[Seeds], Seeds]] = {RETRAIN: lambda seeds: seeds, "
 
 @dataclass(frozen=True)
 class Unlearning:
-    """What a method gets: the model to change, the data, D_f and D_r as int64 train indices, the settings."""
+    """What a method gets: the model to change, the data, D_f and D_r as int64 train indices, the settings.
+
+    `forward` is what training batches go through: the model itself, or the same compiled.
+    """
 
     model: nn.Module
+    forward: nn.Module
     data: ResidentData
     forget: Tensor
     retain: Tensor
@@ -72,7 +76,7 @@ def random_label(job: Unlearning, make_optimizer: MakeOptimizer) -> None:
         for phase, indices, targets in (("forget", job.forget, labels), ("retain", job.retain, true_labels)):
             job.on_epoch(
                 one_pass(
-                    job.model,
+                    job.forward,
                     optimizer,
                     data,
                     indices,

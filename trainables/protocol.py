@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from trainables.errors import InputError, unknown_choice
 
 STEMS = ("3x3", "imagenet")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "auto")
 MASK_MODES = ("leaky", "hard")
 NON_MEMBERS = ("test", "val")
 MEMBERS = ("first", "balanced")
@@ -24,7 +24,8 @@ MEMBERS = ("first", "balanced")
 class ModelConfig:
     """ResNet-18. `width` is the channels of the first stage: 64 is ResNet-18 proper, less is for demos.
 
-    `precision` is what the convolutions compute in; weights, BatchNorm's statistics and logits are float32 always.
+    `precision` is what the convolutions compute in, `auto` bf16 where the device has such arithmetic; weights,
+    BatchNorm's statistics and logits are float32 always.
     """
 
     stem: str = "3x3"

@@ -85,12 +85,14 @@ def train(
     on_epoch: OnEpoch = lambda epoch: None,
     worker: Worker = ALONE,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    forward: nn.Module | None = None,
 ) -> None:
     """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
 
     SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept. Every worker of
     a training calls this with the same arguments and ends with the same weights. A training that finds its own
     state in `checkpoints` goes on from there, to the same weights; `on_epoch` then gets the earlier epochs again.
+    `forward` is what batches go through where it is not `model` itself: the same compiled.
     """
     optimizer = sgd(model, config)
     state = checkpoints.load()
@@ -98,7 +100,7 @@ def train(
     for done in epochs:
         on_epoch(done)
     labels = data.labels["train"][indices.to(data.device)]
-    wrapped, saved_at = worker.wrap(model), time.monotonic()
+    wrapped, saved_at = worker.wrap(forward or model), time.monotonic()
     for epoch in range(len(epochs), config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
         epochs.append(

@@ -32,7 +32,11 @@ from ray.cluster_utils import Cluster
 
 SETTINGS = ["training.epochs=60", "unlearning.epochs=5", "model.width=4"]
 # What differs between two runs of one job.
-TIMES = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_load", "finished_at", "command")
+TIMES = [
+    *(f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")),
+    "finished_at",
+    "command",
+]
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
@@ -127,7 +131,7 @@ def jobs_below(processes: dict) -> list[psutil.Process]:
 
 def landed(out: Path) -> tuple[pa.Table, pa.Table]:
     """`runs` without times, and `predictions`, in an order of their own."""
-    runs = open_table(out, "runs").to_table().drop_columns(list(TIMES)).sort_by("job_key")
+    runs = open_table(out, "runs").to_table().drop_columns(TIMES).sort_by("job_key")
     keys = [("job_key", "ascending"), ("split", "ascending"), ("index", "ascending")]
     predictions = open_table(out, "predictions").to_table()
     return runs, predictions.set_column(1, "split", predictions["split"].cast(pa.string())).sort_by(keys)

@@ -23,7 +23,7 @@ from tests.grid.studies import run_without_ray, small_study
 from trainables.errors import InputError
 
 # Columns of `runs` that tell of one sitting, not of the result.
-TIMES = {"seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_load", "finished_at"}
+TIMES = {*(f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")), "finished_at"}
 
 
 @pytest.fixture(autouse=True)

@@ -158,3 +158,10 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [[], ["plan"], ["run"], ["status"]])
 def test_help(command: list[str]) -> None:
     assert "Usage:" in salun_grid(*command, "--help").stdout
+
+
+def test_compiling_goes_with_one_worker_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["run", "demo", "--compile", "--workers", "2", "--out", str(out)])
+    assert result.exit_code == 2 and "--compile" in result.output and "Traceback" not in result.output
+    assert not out.exists()

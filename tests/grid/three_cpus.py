@@ -37,7 +37,7 @@ if __name__ == "__main__":
     graph = JobGraph(plan.jobs.values(), set(), lambda job: job.train_images, workers_of)
     epochs = {"original": 2, "retrain": 2, "unlearn": 1}
     with Progress(list(plan.jobs.values()), epochs, Console(file=sys.stdout, width=200)) as progress:
-        run_jobs(plan, graph, out, resources, progress)
+        run_jobs(plan, graph, out, resources, False, progress)
     print(f"done {progress.done} of {len(plan.jobs)}, failed {len(graph.failed)}")
     sys.stdout.flush()
     os._exit(0)

@@ -42,9 +42,8 @@ def losses(augmentation: str, stem: str) -> dict[str, list[float]]:
     forget = uniform_forget_set(0.25, NUM_IMAGES, seeds.forget)
     retain = retain_set(forget, NUM_IMAGES)
     unlearned: list[Epoch] = []
-    work = Unlearning(
-        model, data, torch.from_numpy(forget), torch.from_numpy(retain), protocol, augmenter, seeds, unlearned.append
-    )
+    parts = torch.from_numpy(forget), torch.from_numpy(retain)
+    work = Unlearning(model, model, data, *parts, protocol, augmenter, seeds, unlearned.append)
     unlearn("salun", work)
     return {"train": [epoch.loss for epoch in trained], "salun": [epoch.loss for epoch in unlearned]}
 

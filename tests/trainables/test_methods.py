@@ -47,7 +47,7 @@ def unlearned(
 ) -> nn.Module:
     model = tiny_model()
     augmenter = Augmenter(name, AugmentationConfig(), seeds.augmentation)
-    job = Unlearning(model, data, FORGET, RETAIN, settings or protocol(), augmenter, seeds, on_epoch)
+    job = Unlearning(model, model, data, FORGET, RETAIN, settings or protocol(), augmenter, seeds, on_epoch)
     seconds = unlearn(method, job)
     assert seconds.mask >= 0 and seconds.train >= 0
     return model

@@ -1,0 +1,40 @@
+"""Which numbers the convolutions compute in, and the reason that a row gives."""
+
+import pytest
+import torch
+
+from trainables import precision
+from trainables.precision import Precision, on_device, precision_on
+from trainables.protocol import PRECISIONS, ModelConfig
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "units", "wanted"),
+    [
+        ("fp32", "amx_bf16", Precision("fp32", "asked for")),
+        ("fp32", "", Precision("fp32", "asked for")),
+        ("bf16", "amx_bf16", Precision("bf16", "asked for; amx_bf16")),
+        ("bf16", "", Precision("bf16", "asked for; emulated, no bf16 arithmetic in this cpu")),
+        ("auto", "amx_bf16", Precision("bf16", "auto: amx_bf16")),
+        ("auto", "", Precision("fp32", "auto: no bf16 arithmetic in this cpu")),
+    ],
+)
+def test_what_is_asked_meets_what_the_device_has(monkeypatch, asked, units, wanted):
+    monkeypatch.setattr(precision, "bf16_arithmetic", lambda device: units)
+    assert precision_on(CPU, asked) == wanted
+    assert on_device(ModelConfig(precision=asked), CPU).precision == wanted.name
+
+
+@pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16"])
+def test_a_cpus_units_are_found(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, has: True})
+    assert precision.bf16_arithmetic(CPU) == has
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, has: False})
+    assert precision.bf16_arithmetic(CPU) == ""
+
+
+def test_a_device_always_has_one_of_the_two():
+    for asked in PRECISIONS:
+        assert on_device(ModelConfig(precision=asked), CPU).precision in ("fp32", "bf16")

@@ -1,0 +1,38 @@
+"""In which numbers the convolutions compute on a device, and why."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from trainables.protocol import ModelConfig
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`name` is fp32 or bf16; `reason` says in a few words why it is that one."""
+
+    name: str
+    reason: str
+
+
+def precision_on(device: torch.device, asked: str) -> Precision:
+    """What `model.precision` means on `device`: `auto` is bf16 where the device has such arithmetic, else fp32."""
+    native = bf16_arithmetic(device)
+    if asked == "auto":
+        return Precision("bf16" if native else "fp32", f"auto: {native or f'no bf16 arithmetic in this {device.type}'}")
+    if asked == "bf16":
+        return Precision("bf16", f"asked for; {native or f'emulated, no bf16 arithmetic in this {device.type}'}")
+    return Precision(asked, "asked for")
+
+
+def bf16_arithmetic(device: torch.device) -> str:
+    """The name of the units that multiply in bf16, or "" where there are none."""
+    if device.type == "cuda":
+        return "tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
+    has = torch.cpu.get_capabilities()
+    return next((name for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if has.get(name)), "")
+
+
+def on_device(config: ModelConfig, device: torch.device) -> ModelConfig:
+    """`config` with the precision that it means on `device`."""
+    return replace(config, precision=precision_on(device, config.precision).name)
