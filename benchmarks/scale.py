@@ -12,7 +12,6 @@ import re
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks import planning
+from benchmarks.measure import hardware, table
 from benchmarks.planning import STEPS, Planning
 from benchmarks.simulation import AMPLE, SCARCE, Outcome, Shape, gpus, simulate
-from grid.provenance import code_version, device_name
 
 ROOT = Path(__file__).parent.parent
 DOCS, RUNS = ROOT / "docs", ROOT / "runs" / "scale"
@@ -66,13 +65,6 @@ def run_driver(num_trials: int, whose: str) -> dict[str, Any]:
         RUNS.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps({"load": load, **json.loads(done.stdout.splitlines()[-1])}))
     return json.loads(kept.read_text())
-
-
-def hardware() -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "matplotlib"))
-    python = sys.version.partition(" ")[0]
-    cores = f"{os.cpu_count()} cores of {device_name('cpu').partition(' (')[0]}"
-    return f"Measured on {cores}, Python {python}, {versions}, salun-grid {code_version()}."
 
 
 def plan_table(plans: list[Planning]) -> str:
@@ -133,11 +125,6 @@ def costs(times: list[float]) -> list[float]:
 
 def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} ({values[0]:.1f} … {values[-1]:.1f})"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def draw(plans: list[Planning], drivers: list[tuple[str, dict[str, Any]]]) -> None:

@@ -5,7 +5,7 @@ epoch's start: the same on every device and for any number of workers, and the h
 without asking the device. `apply` works on uint8 batches wherever they lie.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +67,24 @@ AUGMENTATIONS: dict[str, Draw] = {"none": draw_none, "default": draw_default, "d
 
 
 # --- applying ---------------------------------------------------------------------------------------------
+
+# Images augmented at a time. RandAugment makes a call for each of 23 groups, which are then large whatever the batch.
+AHEAD = 1024
+
+
+def augmented_batches(
+    images: Tensor, indices: Tensor, draws: Draws | None, config: AugmentationConfig, sizes: list[int]
+) -> Iterator[Tensor]:
+    """`images[indices]` as `apply` returns them, in batches of `sizes`; `draws` in the order of `indices`.
+
+    An image's draws are its own, so that no batch depends on how many are augmented together.
+    """
+    batches_ahead, start = max(1, AHEAD // max(sizes)), 0
+    for first in range(0, len(sizes), batches_ahead):
+        together = sizes[first : first + batches_ahead]
+        part = slice(start, start + sum(together))
+        yield from apply(images[indices[part]], draws[part] if draws else None, config).split(together)
+        start = part.stop
 
 
 def apply(images: Tensor, draws: Draws | None, config: AugmentationConfig) -> Tensor:

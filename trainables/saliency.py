@@ -26,12 +26,12 @@ def saliency(
     images, device = data.images["train"], data.device
     draws = augmenter.draws(len(forget), images.shape[1], "mask")
     draws = draws.to(device) if draws else None
-    indices = forget.to(device)
     parameters = list(model.parameters())
     sums = [torch.zeros_like(parameter) for parameter in parameters]
-    for batch in batches(len(forget), batch_size):
-        x = augmentation.apply(images[indices[batch]], draws[batch] if draws else None, augmenter.config)
-        loss = nn.functional.cross_entropy(model(x), data.labels["train"][indices[batch]])
+    indices, sizes = forget.to(device), [part.stop - part.start for part in batches(len(forget), batch_size)]
+    inputs = augmentation.augmented_batches(images, indices, draws, augmenter.config, sizes)
+    for x, y in zip(inputs, data.labels["train"][indices].split(sizes), strict=True):
+        loss = nn.functional.cross_entropy(model(x), y)
         torch._foreach_add_(sums, torch.autograd.grad(loss, parameters))
     return [total.abs() for total in sums]
 

@@ -145,14 +145,16 @@ def one_pass(
     images = data.images["train"]
     order = torch.randperm(len(indices), generator=generator(order_seed, "order", phase, epoch))
     draws = augmenter.draws(len(indices), images.shape[1], phase, epoch)
-    draws = draws.to(data.device) if draws else None
-    positions, shuffled = order.to(data.device), indices[order].to(data.device)
+    global_batches = list(batches(len(indices), batch_size))
+    shares = [torch.arange(len(indices))[worker.share(batch)] for batch in global_batches]
+    own, sizes = torch.cat(shares), [len(share) for share in shares]
+    draws = draws[own].to(data.device) if draws else None
+    shuffled, targets = indices[order[own]].to(data.device), labels[order[own].to(data.device)]
+    inputs = augmentation.augmented_batches(images, shuffled, draws, augmenter.config, sizes)
     totals = torch.zeros(2, dtype=torch.float64, device=data.device)
     model.train()
-    for batch in batches(len(indices), batch_size):
-        share, batch_images = worker.share(batch), batch.stop - batch.start
-        x = augmentation.apply(images[shuffled[share]], draws[share] if draws else None, augmenter.config)
-        y = labels[positions[share]]
+    for batch, x, y in zip(global_batches, inputs, targets.split(sizes), strict=True):
+        batch_images = batch.stop - batch.start
         logits = model(x)
         # The mean over the global batch, times what DDP divides by.
         loss = nn.functional.cross_entropy(logits, y, reduction="sum") * (worker.world / batch_images)

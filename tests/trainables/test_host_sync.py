@@ -54,6 +54,7 @@ def test_a_question_in_each_step_is_seen(data, monkeypatch, ask):
         return apply(images, draws, config)
 
     monkeypatch.setattr(training.augmentation, "apply", asking)
+    monkeypatch.setattr(augmentation, "AHEAD", 32)
     assert len(waits_of_a_pass(data, "none")) >= 3
 
 

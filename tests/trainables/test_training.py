@@ -119,6 +119,13 @@ def test_train_is_bit_equal_to_the_naive_loop(data, name):
     assert not equal_states(model, tiny_model())
 
 
+@pytest.mark.parametrize("ahead", [1, 33, 10_000])
+def test_how_many_images_are_augmented_together_changes_nothing(data, monkeypatch, ahead):
+    model, _ = trained(data, name="default+ra")
+    monkeypatch.setattr(augmentation, "AHEAD", ahead)
+    assert equal_states(trained(data, name="default+ra")[0], model)
+
+
 @pytest.fixture
 def double_precision():
     torch.set_default_dtype(torch.float64)

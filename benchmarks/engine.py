@@ -1,0 +1,125 @@
+"""The training engine and its input pipeline against research-style code, on one device."""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks import peer
+from benchmarks.measure import DEVICE, Result, interleaved
+from grid.store import write_whole
+from trainables import augmentation
+from trainables.augmentation import AUGMENTATIONS
+from trainables.checkpoint import Checkpoints
+from trainables.compiled import compiled
+from trainables.model import build_model
+from trainables.precision import on_device
+from trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, ResidentData, train
+
+GPU = DEVICE.type == "cuda"
+NUM_CLASSES = 8
+BATCH = 256 if GPU else 32
+# Images of an epoch: enough for seconds, by the arithmetic of stem and size.
+EPOCH = {
+    ("3x3", 28): 25_600 if GPU else 128,
+    ("3x3", 64): 25_600 if GPU else 64,
+    ("imagenet", 28): 51_200 if GPU else 512,
+    ("imagenet", 64): 51_200 if GPU else 256,
+}
+WAYS = {"ours, fp32": ("fp32", False), "ours, bf16": ("auto", False), "ours, bf16 compiled": ("auto", True)}
+
+
+Part = tuple[np.ndarray, np.ndarray]
+
+
+def pixels(num_images: int, size: int, seed: int = 0) -> Part:
+    """Random uint8 images (N, S, S, 3) and labels (N,): what they show costs nothing."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (num_images, size, size, 3), dtype=np.uint8)
+    return images, random.integers(0, NUM_CLASSES, num_images)
+
+
+def on_the_device(parts: dict[str, Part]) -> ResidentData:
+    images, labels = (
+        {split: torch.from_numpy(part[place]).to(DEVICE) for split, part in parts.items()} for place in (0, 1)
+    )
+    return ResidentData(images, labels, NUM_CLASSES)
+
+
+# --- (a) an epoch of training -----------------------------------------------------------------------------------
+
+
+def training(repetitions: int) -> list[Result]:
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for stem, size, name in product(STEMS, (28, 64), AUGMENTATIONS):
+            num_images = EPOCH[stem, size]
+            part = pixels(num_images, size)
+            ways: dict[str, Callable[[], object]] = {"research style": reference_epoch(stem, part, name, Path(folder))}
+            for way, (precision, compile) in WAYS.items():
+                if not compile or name == "none":  # what is compiled does not depend on the augmentation
+                    config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
+                    ways[way] = our_epoch(config, part, name, Path(folder), compile)
+            seconds = interleaved(ways, repetitions)
+            results.append(Result(f"{stem} stem, {size} px, {name}", "images", num_images, seconds))
+    return results
+
+
+def reference_epoch(stem: str, part: Part, name: str, folder: Path) -> Callable[[], None]:
+    model = peer.build(stem, NUM_CLASSES)
+    batches = peer.loader(peer.Images(*part, peer.transform(name, part[0].shape[1])), BATCH)
+    return partial(peer.train_epoch, model, batches, peer.sgd(model, 0.1), folder / "peer.pt")
+
+
+def our_epoch(config: ModelConfig, part: Part, name: str, folder: Path, compile: bool) -> Callable[[], None]:
+    """An epoch of `train`, its state saved as a job saves it."""
+    data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
+    model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
+    protocol = Protocol(training=TrainingConfig(epochs=1, batch_size=BATCH))
+    augmenter = Augmenter(name, protocol.augmentation, 0)
+    forward = compiled(model, data, BATCH)[0] if compile else None
+    checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=0)
+    indices = torch.arange(len(part[1]))
+    return lambda: train(
+        model, data, indices, protocol.training, augmenter, Seeds.all(0), checkpoints=checkpoints, forward=forward
+    )
+
+
+# --- (d) the input pipeline alone -----------------------------------------------------------------------------------
+
+
+def pipeline(repetitions: int) -> list[Result]:
+    """Batches of augmented images on the device, from uint8 pixels."""
+    results = []
+    for size, name in product((28, 64), AUGMENTATIONS):
+        num_images = 25_600 if GPU else 512
+        part = pixels(num_images, size)
+        batches = peer.loader(peer.Images(*part, peer.transform(name, size)), BATCH)
+        images, augmenter = torch.from_numpy(part[0]).to(DEVICE), Augmenter(name, Protocol().augmentation, 0)
+        ways = {
+            "PIL, image by image": partial(their_batches, batches),
+            "ours, in batches": partial(our_batches, images, augmenter),
+        }
+        results.append(Result(f"{size} px, {name}", "images", num_images, interleaved(ways, repetitions)))
+    return results
+
+
+def their_batches(batches: DataLoader) -> None:
+    for images, _ in batches:
+        images.to(DEVICE)
+
+
+def our_batches(images: Tensor, augmenter: Augmenter) -> None:
+    draws = augmenter.draws(len(images), images.shape[1], "benchmark")
+    draws = draws.to(DEVICE) if draws else None
+    order, sizes = torch.randperm(len(images)).to(DEVICE), [BATCH] * (len(images) // BATCH)
+    for _ in augmentation.augmented_batches(images, order, draws, augmenter.config, sizes):
+        pass

@@ -1,0 +1,142 @@
+"""`python -m benchmarks.performance [NAME …]`: how fast everything is, as ratios, into docs/performance.md.
+
+Small on a CPU (some 40 minutes on 2 cores), full size on a GPU, by the same command; each kind of device has its own
+part of the page and its own picture, and keeps the benchmarks that were not asked for again.
+"""
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from benchmarks import engine, reading, salun, sharing, whole
+from benchmarks.measure import DEVICE, Result, hardware, table
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]  # Okabe and Ito's, for colour-blind readers too
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """`measure` gets the number of repetitions, which is `repetitions` unless the user says another."""
+
+    title: str
+    measure: Callable[[int], list[Result]]
+    repetitions: int
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "training": Benchmark("An epoch of training", engine.training, 3),
+    "salun": Benchmark("SalUn, whole and in parts", salun.salun, 3),
+    "study": Benchmark("A whole small study", whole.small_study, 3),
+    "input": Benchmark("The input pipeline alone", engine.pipeline, 5),
+    "job": Benchmark("A job beyond its compute", whole.tiny_jobs, 3),
+    "analysis": Benchmark("Reading large results", reading.reading, 3),
+    "workers": Benchmark("One training by several workers", sharing.workers, 3),
+    "packing": Benchmark("Several trainings on one device", sharing.packing, 3),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast everything is, as ratios, into docs/performance.md.")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which benchmarks; all unless named")
+    parser.add_argument("--repetitions", type=int, help="of each way, in place of each benchmark's own number")
+    arguments = parser.parse_args()
+    kept_in = PAGE.parent / f"performance_{DEVICE.type}.json"
+    kept = json.loads(kept_in.read_text()) if kept_in.exists() else {}
+    for name in arguments.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        results = benchmark.measure(arguments.repetitions or benchmark.repetitions)
+        about = f"{hardware()} {datetime.now(UTC):%Y-%m-%d}."
+        kept[name] = {"about": about, "results": [asdict(result) for result in results]}
+        kept_in.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        print(section(name, kept[name]), flush=True)
+    refresh(kept)
+
+
+def refresh(kept: dict) -> None:
+    """Put what is kept into the page and the picture."""
+    text = "\n\n".join(section(name, kept[name]) for name in BENCHMARKS if name in kept)
+    markers = re.compile(f"(?<=<!-- {DEVICE.type} -->\n).*(?=<!-- /{DEVICE.type} -->)", re.DOTALL)
+    picture = f"![Images a second and ratios](performance_{DEVICE.type}.svg)"
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(markers.sub(lambda _: f"\n{picture}\n\n{text}\n\n", page), encoding="utf-8")
+    draw(kept)
+
+
+def results_of(entry: dict) -> list[Result]:
+    return [Result(**result) for result in entry["results"]]
+
+
+def section(name: str, entry: dict) -> str:
+    """One benchmark's heading, table, and where it was measured."""
+    results = results_of(entry)
+    rows = [
+        [result.case if way == result.reference else "", way, *figures(result, way)]
+        for result in results
+        for way in result.seconds
+    ]
+    counts = {len(times) for result in results for times in result.seconds.values()}
+    n = " or ".join(map(str, sorted(counts)))
+    header = ["case", "way", "a second (slowest–quickest)", "seconds", "× the first"]
+    note = f"Medians of n = {n} interleaved repetitions. {entry['about']}"
+    return f"### {BENCHMARKS[name].title}\n\n{table(header, rows)}\n\n{note}"
+
+
+def figures(result: Result, way: str) -> list[str]:
+    median, slowest, quickest = result.rates(way)
+    rate = f"{number(median)} {result.unit} ({number(slowest)}–{number(quickest)})"
+    return [rate, number(statistics.median(result.seconds[way])), f"{result.ratio(way):.2f}"]
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# --- the picture ----------------------------------------------------------------------------------------------
+
+
+def draw(kept: dict) -> None:
+    drawn = [name for name in BENCHMARKS if name in kept]
+    heights = [sum(len(result.seconds) + 1 for result in results_of(kept[name])) for name in drawn]
+    figure = Figure(figsize=(9, 0.22 * sum(heights) + 0.9 * len(drawn)), layout="constrained")
+    axes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, name in zip(axes, drawn, strict=True):
+        bars(axis, results_of(kept[name]))
+        axis.set_title(BENCHMARKS[name].title, loc="left", fontsize=9)
+    figure.supxlabel(f"times as fast as the first of each group; {kept[drawn[-1]]['about']}", fontsize=6)
+    FigureCanvasSVG(figure).print_svg(PAGE.parent / f"performance_{DEVICE.type}.svg", metadata={"Date": None})
+
+
+def bars(axis: Axes, results: list[Result]) -> None:
+    """A bar for each way, as long as its ratio, with the range of the repetitions."""
+    place, places, labels = 0.0, [], []
+    for result in results:
+        reference = statistics.median(result.seconds[result.reference])
+        for colour, (way, times) in zip(COLOURS, result.seconds.items(), strict=False):
+            ratio = result.ratio(way)
+            spread = [[ratio - reference / max(times)], [reference / min(times) - ratio]]
+            axis.barh(place, ratio, color=colour, xerr=spread, ecolor="#444444", height=0.8)
+            places.append(place)
+            labels.append(f"{result.case} · {way}" if way == result.reference else way)
+            place += 1
+        place += 0.6
+    axis.set_yticks(places, labels, fontsize=6)
+    axis.invert_yaxis()
+    axis.axvline(1, color="grey", linewidth=0.8)
+    if max(result.ratio(way) for result in results for way in result.seconds) > 20:
+        axis.set_xscale("log")
+    axis.tick_params(axis="x", labelsize=6)
+
+
+if __name__ == "__main__":
+    main()

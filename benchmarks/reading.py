@@ -1,0 +1,53 @@
+"""What it takes to read large results: 10,000 rows of `runs`, and the predictions of 100 models."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measure import Result, interleaved
+from tests.analysis.folders import make_grid
+from tests.analysis.scale import write
+
+METHODS = ("retrain", "retrain-again", "original", "salun")
+NUM_RUNS, NUM_MODELS = 10_000, 100
+
+# The usual script: every file on its own, joined, grouped. Its means have no gaps, intervals or checks.
+BY_HAND = """
+import sys
+from pathlib import Path
+import pandas
+runs = pandas.concat(pandas.read_parquet(path) for path in sorted(Path(sys.argv[1], "results", "runs").iterdir()))
+axes = ["dataset", "forget_rate", "augmentation", "method"]
+print(runs.groupby(axes)[["ua", "ra", "ta", "mia", "seconds_total"]].agg(["mean", "std"]).to_csv())
+"""
+
+
+def reading(repetitions: int) -> list[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        many, few = Path(folder, "many"), Path(folder, "few")
+        datasets, augmentations = tuple(f"set{i}" for i in range(25)), ("none", "default", "default+ra", "other")
+        rates = (0.1, 0.3, 0.5, 0.7, 0.9)
+        write(many, make_grid(datasets, rates, augmentations, tuple(range(5)), METHODS), models=1)
+        write(few, make_grid(rates=(0.5,), seeds=tuple(range(NUM_MODELS // 4)), methods=METHODS), models=NUM_MODELS)
+        tables: dict[str, Callable[[], object]] = {
+            "pandas, file by file, means only": partial(python, "-c", BY_HAND, str(many)),
+            "salun-analysis tables": partial(python, "-m", "analysis", "tables", str(many), "--format", "csv"),
+            "salun-analysis verdicts": partial(python, "-m", "analysis", "verdicts", str(many), "--format", "csv"),
+        }
+        metrics: dict[str, Callable[[], object]] = {
+            "all metrics": partial(python, "-m", "analysis", "metrics", str(few)),
+            "offline RMIA alone": partial(python, "-m", "analysis", "metrics", str(few), "--metric", "auc_rmia"),
+        }
+        return [
+            Result(f"the table of {NUM_RUNS:,} runs", "runs", NUM_RUNS, interleaved(tables, repetitions)),
+            Result(
+                f"{NUM_MODELS} models × 20,000 predictions", "models", NUM_MODELS, interleaved(metrics, repetitions)
+            ),
+        ]
+
+
+def python(*words: str) -> None:
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)

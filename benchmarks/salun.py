@@ -1,0 +1,128 @@
+"""SalUn, whole and in parts, against research-style code."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from analysis.metrics import Attack, Predictions, evaluate
+from benchmarks import peer
+from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels
+from benchmarks.measure import DEVICE, Result, interleaved
+from trainables.methods import Unlearning, unlearn
+from trainables.model import build_model
+from trainables.precision import on_device
+from trainables.prediction import predict
+from trainables.protocol import ModelConfig, Protocol, UnlearningConfig
+from trainables.saliency import MaskedSGD, top_fraction, top_fractions
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, settings_of
+
+
+def salun(repetitions: int) -> list[Result]:
+    return [whole_salun(repetitions), masks(repetitions), steps(max(repetitions, 9)), attack(repetitions)]
+
+
+def whole_salun(repetitions: int) -> Result:
+    """Mask, two epochs of unlearning at 10 %, and the evaluation of every split."""
+    stem, size, epochs = ("3x3", 64, 2) if GPU else ("imagenet", 28, 2)
+    counts = {"train": 12_000, "val": 1_700, "test": 3_400} if GPU else {"train": 600, "val": 85, "test": 170}
+    parts = {split: pixels(count, size, seed) for seed, (split, count) in enumerate(counts.items())}
+    forget, retain = np.arange(counts["train"] // 10), np.arange(counts["train"] // 10, counts["train"])
+    data = on_the_device(parts)
+    images, labels = parts["train"]
+    change = peer.transform("default", size)
+    forgotten = peer.Images(images[forget], labels[forget], change)
+    retained = peer.Images(images[retain], labels[retain], change)
+    plain = peer.transform("none", size)
+    evaluated = {
+        "forget": peer.Images(images[forget], labels[forget], plain),
+        "retain": peer.Images(images[retain], labels[retain], plain),
+        **{split: peer.Images(*parts[split], plain) for split in ("val", "test")},
+    }
+
+    def reference() -> None:
+        model = peer.build(stem, NUM_CLASSES)
+        peer.unlearn(model, forgotten, retained, NUM_CLASSES, epochs, BATCH)
+        peer.evaluate(model, evaluated, BATCH)
+
+    def ours(precision: str) -> None:
+        config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
+        unlearning = UnlearningConfig(epochs=epochs, batch_size=BATCH)
+        protocol = replace(Protocol(), model=config, unlearning=unlearning)
+        model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
+        augmenter = Augmenter("default", protocol.augmentation, 0)
+        sets = torch.from_numpy(forget), torch.from_numpy(retain)
+        unlearn("salun", Unlearning(model, model, data, *sets, protocol, augmenter, Seeds.all(0), lambda epoch: None))
+        everything = {split: part[1] for split, part in parts.items()}
+        evaluate(Predictions(predict(model, data), everything, np.isin(np.arange(counts["train"]), forget)), Attack())
+
+    ways: dict[str, Callable[[], object]] = {
+        "research style": reference,
+        "ours, fp32": partial(ours, "fp32"),
+        "ours, bf16": partial(ours, "auto"),
+    }
+    case = f"SalUn from mask to metrics, {stem} stem, {size} px, {counts['train']:,} images, {epochs} epochs"
+    return Result(case, "runs", 1, interleaved(ways, repetitions))
+
+
+def scores_and_weights() -> tuple[list[nn.Parameter], list[Tensor]]:
+    """The weights of ResNet-18 with gradients, and a score for each."""
+    weights = list(build_model(ModelConfig(), NUM_CLASSES, 0).to(DEVICE).parameters())
+    for weight in weights:
+        weight.grad = torch.randn_like(weight) * 1e-3
+    return weights, [weight.grad.abs() for weight in weights if weight.grad is not None]
+
+
+def masks(repetitions: int) -> Result:
+    """Ten thresholds of 11 million saliencies."""
+    _, scores = scores_and_weights()
+    named = {str(place): score for place, score in enumerate(scores)}
+    ways: dict[str, Callable[[], object]] = {
+        "two sorts a threshold": lambda: list(peer.masks(named)),
+        "ours, one selection": partial(top_fractions, scores, peer.THRESHOLDS),
+    }
+    return Result("ten masks of ResNet-18", "masks", len(peer.THRESHOLDS), interleaved(ways, repetitions))
+
+
+def steps(repetitions: int) -> Result:
+    """A step of SGD on ResNet-18's 11 million weights, plain and masked, the caches cold as after a backward pass."""
+    weights, scores = scores_and_weights()
+    chosen, settings = top_fraction(scores, 0.5), settings_of(UnlearningConfig())
+    named = nn.ParameterDict({str(place): weight for place, weight in enumerate(scores_and_weights()[0])})
+    for weight in named.values():
+        weight.grad = torch.randn_like(weight) * 1e-3
+    kept = {name: part.float() for name, part in zip(named, chosen, strict=True)}
+    plain = torch.optim.SGD(weights, fused=True, **settings)
+    masked = {mode: MaskedSGD(scores_and_weights()[0], chosen, mode, **settings) for mode in ("hard", "leaky")}
+    ways: dict[str, Callable[[], object]] = {
+        "plain, PyTorch's fused": plain.step,
+        "hard, by putting back": partial(peer.masked_step, named, peer.sgd(named, 0.013), kept),
+        **{f"{mode}, ours": optimizer.step for mode, optimizer in masked.items()},
+    }
+    flush = torch.zeros(1 if GPU else 120_000_000, device=DEVICE)
+    seconds = interleaved(ways, repetitions, before=partial(flush.add_, 1))
+    return Result("a step of SGD on ResNet-18's weights", "steps", 1, seconds)
+
+
+def attack(repetitions: int) -> Result:
+    """The membership attack alone, 2,000 members and as many non-members."""
+    random = np.random.default_rng(0)
+    counts = {"train": 2_500, "val": 2_000, "test": 2_000}
+    logits = {split: random.normal(0, 3, (count, NUM_CLASSES)).astype(np.float32) for split, count in counts.items()}
+    labels = {split: random.integers(0, NUM_CLASSES, count) for split, count in counts.items()}
+    predictions = Predictions(logits, labels, np.arange(counts["train"]) < 500)
+    probability = {split: np.asarray(torch.softmax(torch.from_numpy(part), 1)) for split, part in logits.items()}
+    sets = {"forget": ("train", slice(500)), "retain": ("train", slice(500, None)), "test": ("test", slice(None))}
+
+    def five() -> None:
+        scores = {
+            name: peer.features(probability[split][part], labels[split][part]) for name, (split, part) in sets.items()
+        }
+        peer.attacks(scores)
+
+    ways = {"an SVC for each of 5 features": five, "ours, one": lambda: evaluate(predictions, Attack())}
+    return Result("membership attack, 4,000 images", "attacks", 1, interleaved(ways, repetitions))

@@ -1,0 +1,122 @@
+"""A whole small study against loops without Ray, and what a job costs beyond its own compute."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from analysis.results import read_runs
+from benchmarks.measure import DEVICE, Result, interleaved
+from grid.jobs import Workplace, run_job
+from grid.plan import Plan, make_plan
+from grid.store import Store
+from grid.study import Study, find_study, narrowed
+from trainables.data import load
+
+NUM_TINY = 100
+
+
+@dataclass(frozen=True)
+class Words:
+    """A study as the command line says it."""
+
+    axes: dict[str, tuple]
+    settings: tuple[str, ...] = ()
+
+    @property
+    def study(self) -> Study:
+        return narrowed(find_study("demo"), self.axes, self.settings)
+
+    def run(self, out: str) -> None:
+        """`salun-grid run` in a process of its own."""
+        options = {"augmentations": "--augmentation", "methods": "--method", "forget_rates": "--forget-rate"}
+        options |= {"seeds": "--seed"}
+        words = [word for axis, values in self.axes.items() for value in values for word in (options[axis], str(value))]
+        words += [word for setting in self.settings for word in ("--set", setting)]
+        call("grid", "run", "demo", *words, "--out", out, "--quiet")
+
+
+SMALL = Words({"augmentations": ("default",), "methods": ("retrain", "salun")})
+TINY = Words(
+    {"augmentations": ("default",), "methods": ("retrain",), "forget_rates": (0.5,), "seeds": (0,)},
+    ("model.width=1", "training.epochs=1", "training.batch_size=600"),
+)
+
+
+def call(module: str, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+# --- (c) a whole small study --------------------------------------------------------------------------------------
+
+
+def small_study(repetitions: int) -> list[Result]:
+    """Every cell of a study from nothing to its rows: 2 rates × 2 seeds, SalUn against the retrain."""
+    plan = make_plan(SMALL.study)
+    cells = [(rate, seed) for rate in plan.study.forget_rates for seed in plan.study.seeds]
+    ways: dict[str, Callable[[], object]] = {
+        "a shell loop, fresh processes": partial(shell_loop, cells),
+        "a careful loop, shared originals": partial(call, "benchmarks.whole", "careful"),
+        "salun-grid run": partial(in_a_new_folder, SMALL.run),
+    }
+    case = f"{len(cells)} cells of digits, each SalUn and its retrain"
+    return [Result(case, "studies", 1, interleaved(ways, repetitions, warm=False))]
+
+
+def in_a_new_folder(act: Callable[[str], object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        act(f"{folder}/out")
+
+
+def shell_loop(cells: list[tuple[float, int]]) -> None:
+    """Each cell on its own: original, SalUn (mask and unlearning) and retrain, each in a process of its own."""
+    for rate, seed in cells:
+        with tempfile.TemporaryDirectory() as folder:
+            for stage in ("original", "unlearn", "retrain"):
+                call("benchmarks.whole", stage, str(rate), str(seed), folder)
+
+
+def in_order(plan: Plan, out: str, kinds: tuple[str, ...] = ("original", "retrain", "unlearn")) -> None:
+    """The jobs of a plan one after the other in this process, with all of the machine's threads."""
+    for job in plan.jobs.values():
+        if job.kind in kinds:
+            dataset = load(plan.datasets[job.dataset])
+            run_job(
+                job,
+                Workplace(plan.study, dataset, Store(out), DEVICE, lambda epoch: None),
+                lambda loop: loop(),
+            )
+
+
+# --- (e) a job's cost beyond its compute ----------------------------------------------------------------------------
+
+
+def tiny_jobs(repetitions: int) -> list[Result]:
+    """Seconds of a job whose own compute is some hundredths of a second."""
+    plan = make_plan(TINY.study)
+    ways: dict[str, Callable[[], object]] = {
+        "a fresh process": partial(call, "benchmarks.whole", "tiny"),
+        "its compute alone": partial(in_a_new_folder, partial(in_order, plan)),
+    }
+    seconds = interleaved(ways, repetitions)
+    seconds["salun-grid, after the first"] = [after_the_first() for _ in range(repetitions)]
+    return [Result(f"a tiny job (in the grid the mean of {NUM_TINY})", "jobs", 1, seconds)]
+
+
+def after_the_first() -> float:
+    """Seconds a job between the first and the last row of one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        replace(TINY, axes=TINY.axes | {"seeds": tuple(range(NUM_TINY))}).run(f"{folder}/out")
+        finished = sorted(run["finished_at"] for run in read_runs(Path(folder, "out")))
+    return (finished[-1] - finished[0]).total_seconds() / (len(finished) - 1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] in ("tiny", "careful"):
+        in_a_new_folder(partial(in_order, make_plan({"tiny": TINY, "careful": SMALL}[sys.argv[1]].study)))
+    else:
+        stage, rate, seed, out = sys.argv[1:]
+        in_order(make_plan(replace(SMALL.study, forget_rates=(float(rate),), seeds=(int(seed),))), out, (stage,))
