@@ -13,8 +13,9 @@ from trainables.forget import forget_count
 from trainables.model import count_macs
 from trainables.protocol import to_json
 
-# What a job takes beside the seconds that its row counts: Ray's hand-over, publishing.
-UNCOUNTED_SECONDS = 0.5
+# What a job takes beside the seconds that its row counts: the hand-over to a warm process, publishing. From one row's
+# landing to the next, on one busy slot of a Xeon, into a local folder: median 0.06 s, mean 0.2 s, n = 15.
+UNCOUNTED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)

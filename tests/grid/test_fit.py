@@ -96,6 +96,17 @@ def test_rows_of_one_shape_foretell_that_shape_and_others_by_their_arithmetic() 
     assert ratio == pytest.approx(larger.gmac / smaller.gmac, rel=0.02)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_no_rounding_decides_between_terms_that_rows_cannot_tell_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = work_of(30, 24, "default+ra", batch_size=48, eval_images=0, attack_pairs=0.0)
+    images = [int(count) for count in rng.integers(1000, 100_000, 12)]
+    rows = [measured(replace(shape, train_images=count), factor=rng.lognormal(0, 0.1)) for count in images]
+    larger = work_of(64, 64, "default+ra", train_images=shape.train_images, eval_images=0, attack_pairs=0.0)
+    predicted = fit(rows).seconds([shape, larger])
+    assert predicted[1] / predicted[0] == pytest.approx(larger.gmac / shape.gmac, rel=0.02)
+
+
 def test_rows_that_trained_nothing_say_nothing_of_training() -> None:
     rates = fit([measured(work_of(size, 16, "none", train_images=0)) for size in SIZES])
     assert (rates.training == 0).all()
