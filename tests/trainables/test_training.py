@@ -199,6 +199,7 @@ def streams_of(data: ResidentData, seeds: Seeds, monkeypatch) -> dict[str, list[
     seen["initialisation"] = [parameter.detach() for parameter in start.parameters()]
     with monkeypatch.context() as patched:
         patched.setattr(augmentation, "apply", spy)
+        patched.setattr(augmentation, "AHEAD", 1)  # a call for each batch
         trained(data, name="default+ra", seeds=seeds)
     return seen
 
