@@ -69,39 +69,39 @@ def whole_salun(repetitions: int) -> Result:
     return Result(case, "runs", 1, interleaved(ways, repetitions))
 
 
-def scores_and_weights() -> tuple[list[nn.Parameter], list[Tensor]]:
-    """The weights of ResNet-18 with gradients, and a score for each."""
-    weights = list(build_model(ModelConfig(), NUM_CLASSES, 0).to(DEVICE).parameters())
-    for weight in weights:
+def with_gradients() -> nn.Module:
+    """A ResNet-18 whose weights have gradients."""
+    model = build_model(ModelConfig(), NUM_CLASSES, 0).to(DEVICE)
+    for weight in model.parameters():
         weight.grad = torch.randn_like(weight) * 1e-3
-    return weights, [weight.grad.abs() for weight in weights if weight.grad is not None]
+    return model
+
+
+def scores_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.grad.abs() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
 def masks(repetitions: int) -> Result:
     """Ten thresholds of 11 million saliencies."""
-    _, scores = scores_and_weights()
-    named = {str(place): score for place, score in enumerate(scores)}
+    scores = scores_of(with_gradients())
     ways: dict[str, Callable[[], object]] = {
-        "two sorts a threshold": lambda: list(peer.masks(named)),
-        "ours, one selection": partial(top_fractions, scores, peer.THRESHOLDS),
+        "two sorts a threshold": lambda: list(peer.masks(scores)),
+        "ours, one selection": partial(top_fractions, list(scores.values()), peer.THRESHOLDS),
     }
     return Result("ten masks of ResNet-18", "masks", len(peer.THRESHOLDS), interleaved(ways, repetitions))
 
 
 def steps(repetitions: int) -> Result:
     """A step of SGD on ResNet-18's 11 million weights, plain and masked, the caches cold as after a backward pass."""
-    weights, scores = scores_and_weights()
-    chosen, settings = top_fraction(scores, 0.5), settings_of(UnlearningConfig())
-    named = nn.ParameterDict({str(place): weight for place, weight in enumerate(scores_and_weights()[0])})
-    for weight in named.values():
-        weight.grad = torch.randn_like(weight) * 1e-3
-    kept = {name: part.float() for name, part in zip(named, chosen, strict=True)}
-    plain = torch.optim.SGD(weights, fused=True, **settings)
-    masked = {mode: MaskedSGD(scores_and_weights()[0], chosen, mode, **settings) for mode in ("hard", "leaky")}
+    settings, plain, theirs = settings_of(UnlearningConfig()), with_gradients(), with_gradients()
+    scores = scores_of(plain)
+    mask = top_fraction(list(scores.values()), 0.5)
+    kept = {name: part.float() for name, part in zip(scores, mask, strict=True)}
+    ours = {mode: MaskedSGD(list(with_gradients().parameters()), mask, mode, **settings) for mode in ("hard", "leaky")}
     ways: dict[str, Callable[[], object]] = {
-        "plain, PyTorch's fused": plain.step,
-        "hard, by putting back": partial(peer.masked_step, named, peer.sgd(named, 0.013), kept),
-        **{f"{mode}, ours": optimizer.step for mode, optimizer in masked.items()},
+        "plain, PyTorch's fused": torch.optim.SGD(plain.parameters(), fused=True, **settings).step,
+        "hard, by putting back": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),
+        **{f"{mode}, ours": optimizer.step for mode, optimizer in ours.items()},
     }
     flush = torch.zeros(1 if GPU else 120_000_000, device=DEVICE)
     seconds = interleaved(ways, repetitions, before=partial(flush.add_, 1))

@@ -25,23 +25,22 @@ NUM_IMAGES, BATCH = (25_600, 256) if GPU else (192, 64)
 JOBS = (1, 2, 4, 8)
 
 
-def an_epoch(worker: Worker, num_threads: int, repetitions: int, barrier: Barrier | None = None) -> list[float]:
-    """Seconds of each of `repetitions` epochs, after one that warms up; `barrier` lets neighbours begin together."""
+def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -> float:
+    """Seconds of an epoch, after one that warms up; `barrier` lets neighbours begin and end together."""
     torch.set_num_threads(num_threads)
     part = pixels(NUM_IMAGES, SIZE)
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     model = build_model(on_device(ModelConfig(stem=STEM, precision="auto"), DEVICE), NUM_CLASSES, 0).to(DEVICE)
     config, augmenter = TrainingConfig(epochs=1, batch_size=BATCH), Augmenter("none", AugmentationConfig(), 0)
-    seconds = []
-    for _ in range(1 + repetitions):
+    for _ in range(2):
         if barrier:
             barrier.wait()
         started = time.perf_counter()
         train(model, data, torch.arange(NUM_IMAGES), config, augmenter, Seeds.all(0), worker=worker)
         if barrier:
             barrier.wait()
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
+        seconds = time.perf_counter() - started
+    return seconds
 
 
 # --- (g) one training by several workers ------------------------------------------------------------------------
@@ -51,24 +50,27 @@ def workers(repetitions: int) -> list[Result]:
     """An epoch of the same global batches by 1 worker and by 2, or by 1, 2, 4 … GPUs; a CPU worker has one thread."""
     most = torch.cuda.device_count() if GPU else 2
     counts = [count for count in (1, 2, 4, 8) if count <= most]
-    seconds = {f"{count} worker{'s' * (count > 1)}": group(count, repetitions) for count in counts}
+    seconds: dict[str, list[float]] = {f"{count} worker{'s' * (count > 1)}": [] for count in counts}
+    for _ in range(repetitions):
+        for way, count in zip(seconds, counts, strict=True):
+            seconds[way].append(group(count))
     return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, seconds)]
 
 
-def group(count: int, repetitions: int) -> list[float]:
+def group(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        spawning.spawn(one_worker, (count, repetitions, folder), nprocs=count)
+        spawning.spawn(one_worker, (count, folder), nprocs=count)
         return torch.load(f"{folder}/seconds.pt")
 
 
-def one_worker(rank: int, world: int, repetitions: int, folder: str) -> None:
+def one_worker(rank: int, world: int, folder: str) -> None:
     if GPU:
         torch.cuda.set_device(rank)
     if world == 1:
-        seconds = an_epoch(ALONE, 1, repetitions)
+        seconds = an_epoch(ALONE, 1)
     else:
         dist.init_process_group("nccl" if GPU else "gloo", f"file://{folder}/meet", rank=rank, world_size=world)
-        seconds = an_epoch(Worker(rank, world), 1, repetitions)
+        seconds = an_epoch(Worker(rank, world), 1)
         dist.destroy_process_group()
     if rank == 0:
         torch.save(seconds, f"{folder}/seconds.pt")
@@ -79,26 +81,27 @@ def one_worker(rank: int, world: int, repetitions: int, folder: str) -> None:
 
 def packing(repetitions: int) -> list[Result]:
     """1, 2, 4 and 8 trainings at once, each in its process; the CPU's threads are shared among them."""
-    results = {}
-    for count in JOBS:
-        # The seconds of all together for as many images as one of them takes.
-        results[f"{count} at once"] = [seconds / count for seconds in at_once(count, repetitions)]
-    return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, results)]
+    seconds: dict[str, list[float]] = {f"{count} at once": [] for count in JOBS}
+    for _ in range(repetitions):
+        for way, count in zip(seconds, JOBS, strict=True):
+            # The seconds of all together for as many images as one of them takes.
+            seconds[way].append(at_once(count) / count)
+    return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, seconds)]
 
 
-def at_once(count: int, repetitions: int) -> list[float]:
+def at_once(count: int) -> float:
     """Seconds until the last of `count` trainings has ended its epoch."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(count), context.SimpleQueue()
-    arguments = (max(1, (os.cpu_count() or 1) // count), repetitions, barrier, queue)
+    arguments = (max(1, (os.cpu_count() or 1) // count), barrier, queue)
     processes = [context.Process(target=one_of_many, args=arguments) for _ in range(count)]
     for process in processes:
         process.start()
-    found = [queue.get() for _ in processes]
+    seconds = max(queue.get() for _ in processes)
     for process in processes:
         process.join()
-    return [max(times) for times in zip(*found, strict=True)]
+    return seconds
 
 
-def one_of_many(num_threads: int, repetitions: int, barrier: Barrier, queue: multiprocessing.SimpleQueue) -> None:
-    queue.put(an_epoch(ALONE, num_threads, repetitions, barrier))
+def one_of_many(num_threads: int, barrier: Barrier, queue: multiprocessing.SimpleQueue) -> None:
+    queue.put(an_epoch(ALONE, num_threads, barrier))
