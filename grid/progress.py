@@ -77,15 +77,16 @@ class Progress:
         self.done_images += job.train_images - resumed
         self._line(f"done {job.label}")
 
-    def restart(self, key: str) -> None:
-        """A job whose process died waits to go on from its last epoch."""
-        job, _ = self.running.pop(key)
+    def restart(self, job: Job) -> None:
+        """A job whose process died waits to go on from its last epoch; the process may have died before it started."""
+        self.running.pop(job.key, None)
         self._line(f"its process died, starting again: {job.label}")
 
-    def fail(self, key: str) -> None:
-        job, _ = self.running.pop(key, (None, None))
+    def fail(self, job: Job) -> None:
+        """A job is given up, started or not."""
+        self.running.pop(job.key, None)
         self.failed += 1
-        self._line(f"FAILED {job.label if job else key}")
+        self._line(f"FAILED {job.label}")
 
     def tick(self) -> None:
         """Redraw the view; in plain mode, a line now and then. Raises KeyboardInterrupt where a stop is asked for."""

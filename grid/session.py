@@ -17,6 +17,7 @@ from grid.graph import JobGraph
 from grid.lock import DriverLock
 from grid.plan import Job, Plan
 from grid.progress import Progress, duration
+from grid.reasons import in_one_line
 from grid.store import Store
 from grid.tuner import run_jobs
 
@@ -73,11 +74,10 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
 
 
 def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console) -> None:
-    """A line for each failed job, its traceback in the folder's logs, and how many waited for one in vain."""
+    """A line for each failed job, the whole of it in the folder's logs, and how many waited for one in vain."""
     for key, reason in graph.failed.items():
         path = store.publish_failure(key, reason)
-        last = reason.strip().splitlines()[-1]
-        console.print(f"FAILED {graph.jobs[key].label}: {last} (all of it in {path})", markup=False)
+        console.print(f"FAILED {graph.jobs[key].label}: {in_one_line(reason)} (all of it in {path})", markup=False)
     if graph.blocked:
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
     lost = len(graph.jobs) - num_done - len(graph.failed) - len(graph.blocked)

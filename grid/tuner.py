@@ -9,6 +9,8 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -64,6 +66,23 @@ def run_jobs(
                 verbose=0,
             ),
         ).fit()
+
+
+def restart_what_runs_out_of_memory() -> None:
+    """Ray's memory monitor kills a process with an error of its own, over which Tune 2.60 ends the whole run.
+
+    From here on that is the death of an actor like any other: the job is started again, then fails alone.
+    """
+    known = RayActorManager._actor_task_failed
+
+    def actor_task_failed(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        killed = isinstance(exception, OutOfMemoryError)
+        known(manager, tracked_actor_task, RayActorError(error_msg=str(exception)) if killed else exception)
+
+    RayActorManager._actor_task_failed = actor_task_failed
+
+
+restart_what_runs_out_of_memory()
 
 
 class JobSearcher(Searcher):
@@ -148,20 +167,20 @@ class GridCallback(tune.Callback):
             self.progress.advance(trial.config["job"]["key"], result)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        key, reason = trial.config["job"]["key"], trial.last_result["failed"]
+        job, reason = Job(**trial.config["job"]), trial.last_result["failed"]
         if reason:
-            self._fail(key, reason)
+            self._fail(job, reason)
         else:
-            self.graph.finish(key)
-            self.progress.finish(key)
+            self.graph.finish(job.key)
+            self.progress.finish(job.key)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.progress.restart(trial.config["job"]["key"])
+        self.progress.restart(Job(**trial.config["job"]))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         # get_error() reads the copy in Tune's storage, which comes only later.
-        self._fail(trial.config["job"]["key"], Path(trial.error_file).read_text())
+        self._fail(Job(**trial.config["job"]), Path(trial.error_file).read_text())
 
-    def _fail(self, key: str, reason: str) -> None:
-        self.graph.fail(key, reason)
-        self.progress.fail(key)
+    def _fail(self, job: Job, reason: str) -> None:
+        self.graph.fail(job.key, reason)
+        self.progress.fail(job)

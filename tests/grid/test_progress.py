@@ -25,7 +25,7 @@ def follow(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
         clock[0] += 2.0
         progress.advance("b", {"epoch": 15, "images": 500, "images_per_second": 250.0})
         progress.finish("a")
-        progress.fail("c")
+        progress.fail(job("c"))
         progress.tick()
         if terminal:
             progress.live.refresh()
