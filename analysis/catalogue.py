@@ -4,7 +4,8 @@ A new metric is a pure function and one line here; tables, export and report the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +23,9 @@ NO_REFERENCES = "no retrain of another seed to serve as reference"
 HELD_OUT = {"val": "test", "test": "val"}  # the other split is RMIA's population
 
 
+Scores = tuple[np.ndarray, np.ndarray]  # of the forgotten images and of the non-members
+
+
 @dataclass(frozen=True)
 class Case:
     """One evaluated model, with the retrain of its cell and the reference models of its seed, where they are there."""
@@ -30,8 +34,15 @@ class Case:
     retrain: Predictions | None = None
     references: References | None = None
     non_members: str = NON_MEMBERS
+    _scores: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    def scores(self, attack: str) -> Scores:
+        """What one of ATTACKS says of the forgotten images and of the non-members; computed once."""
+        if attack not in self._scores:
+            self._scores[attack] = ATTACKS[attack][0](self)
+        return self._scores[attack]
+
+    @cached_property
     def target(self) -> Target:
         """The model's logit-scaled confidences of the images that the reference attacks score."""
         p = self.model
@@ -41,7 +52,7 @@ class Case:
 
 
 Value = float | np.ndarray
-Scored = Callable[["Case"], tuple[np.ndarray, np.ndarray]]  # scores of the forgotten images and of the non-members
+Scored = Callable[[Case], Scores]
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Metric:
     source: str
 
 
-def attack_scores(case: Case, score: Score) -> tuple[np.ndarray, np.ndarray]:
+def attack_scores(case: Case, score: Score) -> Scores:
     """A score of the forgotten images and of the non-members."""
     p, split = case.model, case.non_members
     forgotten = p.forgotten
@@ -103,10 +114,8 @@ def _threshold(score: Score) -> Scored:
     return lambda case: attack_scores(case, score)
 
 
-def _with_references(
-    attack: Callable[[Target, References], tuple[np.ndarray, np.ndarray]],
-) -> Scored:
-    def scores(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def _with_references(attack: Callable[[Target, References], Scores]) -> Scored:
+    def scores(case: Case) -> Scores:
         if case.references is None:
             raise UndefinedError(NO_REFERENCES)
         return attack(case.target, case.references)
@@ -127,17 +136,17 @@ ATTACKS: dict[str, tuple[Scored, str]] = {
 
 
 def _attack_metrics(name: str) -> dict[str, Metric]:
-    scores, paper = ATTACKS[name]
+    paper = ATTACKS[name][1]
     what = f"attack by {name.replace('_', ' ')} on the forgotten images against non-members"
     return {
-        f"auc_{name}": Metric(lambda case: auc(*scores(case)), "", f"AUC of the {what}", paper),
-        f"tpr1_{name}": Metric(_at(scores, 0.01), "percent", f"TPR at 1 % FPR of the {what}", paper),
-        f"tpr01_{name}": Metric(_at(scores, 0.001), "percent", f"TPR at 0.1 % FPR of the {what}", paper),
+        f"auc_{name}": Metric(lambda case: auc(*case.scores(name)), "", f"AUC of the {what}", paper),
+        f"tpr1_{name}": Metric(_at(name, 0.01), "percent", f"TPR at 1 % FPR of the {what}", paper),
+        f"tpr01_{name}": Metric(_at(name, 0.001), "percent", f"TPR at 0.1 % FPR of the {what}", paper),
     }
 
 
-def _at(scores: Scored, fpr: float) -> Callable[[Case], float]:
-    return lambda case: tpr_at_fpr(*scores(case), fpr)
+def _at(attack: str, fpr: float) -> Callable[[Case], float]:
+    return lambda case: tpr_at_fpr(*case.scores(attack), fpr)
 
 
 _LIN, _GOLATKAR, _CHUNDAWAT = "Lin 1991", "Golatkar et al. 2020", "Chundawat et al. 2023"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis import figures, page, plots, storage
-from analysis.catalogue import ATTACKS, HEADLINE, NON_MEMBERS, Case
+from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
 from analysis.completeness import progress, remarks
 from analysis.errors import ResultsError, UndefinedError
 from analysis.evidence import Measured, cases, finite, measured
@@ -155,7 +155,7 @@ def _curves(case: Case) -> dict[str, plots.Curve]:
     curves = {}
     for attack in ROC_ATTACKS:
         try:
-            curves[attack] = roc_curve(*ATTACKS[attack][0](case))
+            curves[attack] = roc_curve(*case.scores(attack))
         except UndefinedError:
             continue
     return curves

@@ -7,7 +7,7 @@ cut off at a probability of 0 or 1, where the most confident images would otherw
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 TINY = np.finfo(np.float64).tiny
@@ -22,7 +22,8 @@ def log_odds(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     others = logits.astype(np.float64)
     own = others[rows, labels]
     others[rows, labels] = -np.inf
-    return own - logsumexp(others, axis=1)
+    top = others.max(axis=1)
+    return own - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
 
 
 def negative_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
