@@ -92,10 +92,7 @@ class MaskedSGD(torch.optim.SGD):
         self.buffer = share_a_buffer(parameters)
         # 1 for a chosen weight and 0 for another, in the weights' type and order.
         self.kept_row = torch.cat(
-            [
-                in_memory_order(torch.empty_like(weight).copy_(part))
-                for weight, part in zip(parameters, mask, strict=True)
-            ]
+            [in_memory_order(part, weight) for part, weight in zip(mask, parameters, strict=True)]
         )
         sizes = [weight.numel() for weight in parameters]
         self.kept = self.kept_row.split(sizes)
@@ -111,7 +108,7 @@ class MaskedSGD(torch.optim.SGD):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step from the gradients of the weights."""
         rows = self.param_groups[0]["params"]
-        gradients = [in_memory_order(weight.grad) for weight in self.weights]  # type: ignore[arg-type]
+        gradients = [in_memory_order(weight.grad, weight) for weight in self.weights]  # type: ignore[arg-type]
         if not self.hard:
             torch._foreach_mul_(gradients, self.kept)
         for row, gradient in zip(rows, gradients, strict=True):
@@ -123,7 +120,7 @@ class MaskedSGD(torch.optim.SGD):
 
 def share_a_buffer(parameters: list[nn.Parameter]) -> Tensor:
     """Move all weights into one buffer, 1-D, each in the order that its memory has; returns the buffer."""
-    buffer = torch.cat([in_memory_order(parameter.detach()) for parameter in parameters])
+    buffer = torch.cat([in_memory_order(parameter.detach(), parameter) for parameter in parameters])
     start = 0
     for parameter in parameters:
         parameter.data = buffer.as_strided(parameter.shape, parameter.stride(), start)
@@ -131,6 +128,11 @@ def share_a_buffer(parameters: list[nn.Parameter]) -> Tensor:
     return buffer
 
 
-def in_memory_order(tensor: Tensor) -> Tensor:
-    """A dense tensor as one row, without copying it."""
+def in_memory_order(tensor: Tensor, weight: Tensor) -> Tensor:
+    """`tensor`, of the shape of the dense `weight`, as one row in the order and type of its memory.
+
+    It is copied only where its own order or type is another.
+    """
+    if tensor.stride() != weight.stride() or tensor.dtype != weight.dtype:
+        tensor = torch.empty_like(weight).copy_(tensor)
     return tensor.as_strided((tensor.numel(),), (1,), tensor.storage_offset())

@@ -215,6 +215,21 @@ def test_masked_step_is_bit_equal_to_the_naive_step(data, mode, restore):
 
 
 @pytest.mark.parametrize("mode", ["leaky", "hard"])
+def test_a_gradient_in_another_order_of_memory_is_no_other_gradient(data, mode):
+    ended = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = tiny_model()
+        optimizer = MaskedSGD(list(model.parameters()), random_mask(model), mode, **SETTINGS)
+        backward(model, data, 0)
+        for weight in model.parameters():
+            if weight.dim() == 4:
+                weight.grad = weight.grad.contiguous(memory_format=layout)
+        optimizer.step()
+        ended.append(model)
+    assert equal_states(*ended)
+
+
+@pytest.mark.parametrize("mode", ["leaky", "hard"])
 def test_masked_weights_move_by_weight_decay_in_leaky_only(data, mode):
     start = tiny_model()
     ours = after_ours(start, data, mode)

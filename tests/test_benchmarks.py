@@ -1,0 +1,76 @@
+"""The reference that ours is measured against computes the same, and the page says what was measured."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.metrics import Attack, Predictions, membership_inference
+from benchmarks import peer
+from benchmarks.measure import Result, interleaved
+from benchmarks.performance import section
+from benchmarks.salun import scores_of
+from trainables.model import build_model
+from trainables.protocol import ModelConfig
+from trainables.saliency import MaskedSGD, top_fractions
+
+
+def small_model(seed: int = 0) -> torch.nn.Module:
+    model = build_model(ModelConfig(width=4), 3, seed)
+    random = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        weight.grad = torch.randn(weight.shape, generator=random).to(memory_format=torch.preserve_format)
+    return model
+
+
+def test_the_reference_chooses_the_same_weights() -> None:
+    scores = scores_of(small_model())
+    ours = top_fractions(list(scores.values()), peer.THRESHOLDS)
+    for theirs, mask in zip(peer.masks(scores), ours, strict=True):
+        assert all(torch.equal(theirs[name].bool(), part) for name, part in zip(scores, mask, strict=True))
+
+
+def test_the_reference_ends_a_masked_step_at_the_same_weights() -> None:
+    theirs, ours = small_model(), small_model()
+    scores = scores_of(theirs)
+    (mask,) = top_fractions(list(scores.values()), [0.5])
+    kept = {name: part.float() for name, part in zip(scores, mask, strict=True)}
+    settings = {"lr": 0.013, "momentum": 0.9, "weight_decay": 5e-4}
+    MaskedSGD(list(ours.parameters()), mask, "hard", **settings).step()
+    peer.masked_step(theirs, peer.sgd(theirs, 0.013), kept)
+    for mine, wanted, before in zip(ours.parameters(), theirs.parameters(), small_model().parameters(), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-7)
+        assert mine.numel() < 100 or not torch.equal(mine, before)
+
+
+def test_the_last_of_the_references_attacks_is_ours() -> None:
+    random = np.random.default_rng(0)
+    counts = {"train": 120, "val": 40, "test": 80}
+    logits = {split: random.normal(0, 2, (count, 3)).astype(np.float32) for split, count in counts.items()}
+    labels = {split: random.integers(0, 3, count) for split, count in counts.items()}
+    forgotten = np.arange(120) < 30
+    probability = {split: torch.softmax(torch.from_numpy(part).double(), 1).numpy() for split, part in logits.items()}
+    scores = {
+        "forget": peer.features(probability["train"][forgotten], labels["train"][forgotten]),
+        "retain": peer.features(probability["train"][~forgotten], labels["train"][~forgotten]),
+        "test": peer.features(probability["test"], labels["test"]),
+    }
+    wanted = membership_inference(Predictions(logits, labels, forgotten), Attack())
+    assert 100 * peer.attacks(scores)["attack 4"] == pytest.approx(wanted)
+
+
+def test_ratios_are_of_medians_to_the_first_way() -> None:
+    result = Result("case", "images", 12, {"slow": [4.0, 8.0, 6.0], "fast": [2.0, 1.0, 9.0]})
+    assert result.ratio("slow") == 1 and result.ratio("fast") == 3
+    assert result.rates("fast") == (6, 12 / 9, 12)
+    text = section("training", {"about": "Measured here.", "results": [result.__dict__]})
+    assert "| case | slow | 2 images (1.5–3) | 6 | 1.00 |" in text
+    assert "|  | fast | 6 images (1.33–12) | 2 | 3.00 |" in text
+    assert "n = 3" in text and "Measured here." in text
+
+
+def test_ways_take_turns() -> None:
+    order: list[str] = []
+    ways = {name: lambda name=name: order.append(name) for name in ("a", "b")}
+    seconds = interleaved(ways, 2, before=lambda: order.append("-"))
+    assert order == ["a", "b", "-", "a", "-", "b", "-", "a", "-", "b"]
+    assert [len(times) for times in seconds.values()] == [2, 2]
