@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks import peer
 from benchmarks.measure import DEVICE, Result, interleaved
+from grid.jobs import CHECKPOINT_SECONDS
 from grid.store import write_whole
 from trainables import augmentation
 from trainables.augmentation import AUGMENTATIONS
@@ -80,13 +81,13 @@ def reference_epoch(stem: str, part: Part, name: str, folder: Path) -> Callable[
 
 
 def our_epoch(config: ModelConfig, part: Part, name: str, folder: Path, compile: bool) -> Callable[[], None]:
-    """An epoch of `train`, its state saved as a job saves it."""
+    """An epoch of `train`, its state saved as a job saves it, at most so often."""
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
     protocol = Protocol(training=TrainingConfig(epochs=1, batch_size=BATCH))
     augmenter = Augmenter(name, protocol.augmentation, 0)
     forward = compiled(model, data, BATCH)[0] if compile else None
-    checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=0)
+    checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=CHECKPOINT_SECONDS)
     indices = torch.arange(len(part[1]))
     return lambda: train(
         model, data, indices, protocol.training, augmenter, Seeds.all(0), checkpoints=checkpoints, forward=forward

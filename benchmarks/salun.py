@@ -17,9 +17,10 @@ from trainables.model import build_model
 from trainables.precision import on_device
 from trainables.prediction import predict
 from trainables.protocol import ModelConfig, Protocol, UnlearningConfig
-from trainables.saliency import MaskedSGD, top_fraction, top_fractions
+from trainables.saliency import top_fraction, top_fractions
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, settings_of
+from trainables.sgd import MaskedSGD, RowSGD, settings_of
+from trainables.training import Augmenter
 
 
 def salun(repetitions: int) -> list[Result]:
@@ -97,7 +98,9 @@ def steps(repetitions: int) -> Result:
     scores = scores_of(plain)
     mask = top_fraction(list(scores.values()), 0.5)
     kept = {name: part.float() for name, part in zip(scores, mask, strict=True)}
-    ours = {mode: MaskedSGD(list(with_gradients().parameters()), mask, mode, **settings) for mode in ("hard", "leaky")}
+    ours: dict[str, RowSGD] = {"plain": RowSGD(with_gradients().parameters(), **settings)}
+    for mode in ("hard", "leaky"):
+        ours[mode] = MaskedSGD(with_gradients().parameters(), mask, mode, **settings)
     ways: dict[str, Callable[[], object]] = {
         "plain, PyTorch's fused": torch.optim.SGD(plain.parameters(), fused=True, **settings).step,
         "hard, by putting back": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),

@@ -11,7 +11,8 @@ from benchmarks.performance import section
 from benchmarks.salun import scores_of
 from trainables.model import build_model
 from trainables.protocol import ModelConfig
-from trainables.saliency import MaskedSGD, top_fractions
+from trainables.saliency import top_fractions
+from trainables.sgd import MaskedSGD
 
 
 def small_model(seed: int = 0) -> torch.nn.Module:

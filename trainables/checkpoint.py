@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
 from torch import nn
+
+from trainables.sgd import RowSGD, in_memory_order
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,24 @@ class Checkpoints:
 NO_CHECKPOINTS = Checkpoints()
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[str, Any]]) -> bytes:
+def pack(model: nn.Module, optimizer: RowSGD, epochs: list[dict[str, Any]]) -> bytes:
     """Weights, buffers, momenta and the epochs done. Random streams need no state: each epoch names its own."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for i, parameter in enumerate(model.parameters()):
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        tensors |= {} if momentum is None else {f"momentum.{i}": momentum}
+    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
+        momentum = optimizer.state[row].get("momentum_buffer")
+        tensors |= {} if momentum is None else {f"momentum.{i}": momentum.as_strided(weight.shape, weight.stride())}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save(tensors, {"epochs": json.dumps(epochs)})
 
 
-def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+def unpack(state: bytes, model: nn.Module, optimizer: RowSGD) -> list[dict[str, Any]]:
     """Put a packed state into `model` and `optimizer`; returns the epochs done."""
     tensors = load(state)
     model.load_state_dict(
         {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     )
-    for i, parameter in enumerate(model.parameters()):
+    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
         if f"momentum.{i}" in tensors:
-            momentum = torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"momentum.{i}"])
-            optimizer.state[parameter]["momentum_buffer"] = momentum
+            optimizer.state[row]["momentum_buffer"] = in_memory_order(tensors[f"momentum.{i}"].to(row.device), weight)
     header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
     return json.loads(header["__metadata__"]["epochs"])

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.protocol import Protocol
-from trainables.saliency import MaskedSGD, saliency, top_fraction
+from trainables.saliency import saliency, top_fraction
 from trainables.seeds import Seeds, generator
-from trainables.training import Augmenter, OnEpoch, ResidentData, one_pass, settings_of, sgd
+from trainables.sgd import MaskedSGD, settings_of, sgd
+from trainables.training import Augmenter, OnEpoch, ResidentData, one_pass
 
 # Trainings from scratch on D_r, and the seeds of each: `retrain` is the target of every gap, `retrain-again`
 # the same with other draws, so that its gap is the noise floor below which no method can be told apart.
@@ -109,8 +110,8 @@ def unlearn(name: str, job: Unlearning) -> Seconds:
     if method.masked:
         scores = saliency(job.model, job.data, job.forget, job.augmenter, protocol.unlearning.batch_size)
         mask = top_fraction(scores, protocol.saliency.fraction)
-        weights, settings = list(job.model.parameters()), settings_of(protocol.unlearning)
-        make_optimizer = partial(MaskedSGD, weights, mask, protocol.saliency.mode, **settings)
+        settings = settings_of(protocol.unlearning)
+        make_optimizer = partial(MaskedSGD, job.model.parameters(), mask, protocol.saliency.mode, **settings)
     _synchronize(job.data.device)
     masked = time.perf_counter()
     method.unlearn(job, make_optimizer)

@@ -1,7 +1,6 @@
-"""SalUn's weight saliency (Fan et al. 2024, ICLR): which weights the forget set moves most, and SGD on those alone."""
+"""SalUn's weight saliency (Fan et al. 2024, ICLR): which weights the forget set moves most."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +8,8 @@ from torch import Tensor, nn
 
 from trainables import augmentation
 from trainables.errors import Diverged
+from trainables.sgd import Mask
 from trainables.training import Augmenter, ResidentData, batches
-
-Mask = list[Tensor]
 
 
 def saliency(
@@ -72,67 +70,3 @@ def _nth_largest(flat: Tensor, counts: list[int]) -> Tensor:
     if flat.is_cuda:  # a radix sort of values takes 1 or 2 ms for a ResNet-18 there
         return flat.sort().values[places]
     return torch.from_numpy(np.partition(flat.numpy(), places)[places])
-
-
-# --- training under it ----------------------------------------------------------------------------------------
-
-
-class MaskedSGD(torch.optim.SGD):
-    """SGD on the weights that a mask chooses. `leaky`: the gradient is masked, and weight decay still moves the others.
-
-    `hard`: the others never move. The step is SGD's own on all weights, after which the masked ones are put back; each
-    weight ends bit for bit where masking its gradient as well would leave it, since no weight's step reads another's.
-
-    It works on the weights in the order of their memory: PyTorch's CPU kernel copies a gradient that is channels_last,
-    which is half of its time, and one buffer of all weights is put back by one kernel.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter], mask: Mask, mode: str, **settings: Any) -> None:
-        self.weights, self.hard = parameters, mode == "hard"
-        self.buffer = share_a_buffer(parameters)
-        # 1 for a chosen weight and 0 for another, in the weights' type and order.
-        self.kept_row = torch.cat(
-            [in_memory_order(part, weight) for part, weight in zip(mask, parameters, strict=True)]
-        )
-        sizes = [weight.numel() for weight in parameters]
-        self.kept = self.kept_row.split(sizes)
-        # −0, and not 0, is what changes no number when it is added.
-        self.start = torch.where(self.kept_row.bool(), -0.0, self.buffer)
-        super().__init__(self.buffer.split(sizes), fused=True, **settings)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for weight in self.weights:
-            weight.grad = None
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step from the gradients of the weights."""
-        rows = self.param_groups[0]["params"]
-        gradients = [in_memory_order(weight.grad, weight) for weight in self.weights]  # type: ignore[arg-type]
-        if not self.hard:
-            torch._foreach_mul_(gradients, self.kept)
-        for row, gradient in zip(rows, gradients, strict=True):
-            row.grad = gradient
-        super().step()
-        if self.hard:
-            torch.addcmul(self.start, self.buffer, self.kept_row, out=self.buffer)
-
-
-def share_a_buffer(parameters: list[nn.Parameter]) -> Tensor:
-    """Move all weights into one buffer, 1-D, each in the order that its memory has; returns the buffer."""
-    buffer = torch.cat([in_memory_order(parameter.detach(), parameter) for parameter in parameters])
-    start = 0
-    for parameter in parameters:
-        parameter.data = buffer.as_strided(parameter.shape, parameter.stride(), start)
-        start += parameter.numel()
-    return buffer
-
-
-def in_memory_order(tensor: Tensor, weight: Tensor) -> Tensor:
-    """`tensor`, of the shape of the dense `weight`, as one row in the order and type of its memory.
-
-    It is copied only where its own order or type is another.
-    """
-    if tensor.stride() != weight.stride() or tensor.dtype != weight.dtype:
-        tensor = torch.empty_like(weight).copy_(tensor)
-    return tensor.as_strided((tensor.numel(),), (1,), tensor.storage_offset())

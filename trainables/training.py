@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,9 @@ from trainables import augmentation
 from trainables.checkpoint import NO_CHECKPOINTS, Checkpoints, pack, unpack
 from trainables.data import SPLITS, Dataset
 from trainables.errors import Diverged
-from trainables.protocol import AugmentationConfig, TrainingConfig, UnlearningConfig
+from trainables.protocol import AugmentationConfig, TrainingConfig
 from trainables.seeds import Seeds, generator
+from trainables.sgd import sgd
 from trainables.workers import ALONE, Worker
 
 
@@ -181,16 +181,6 @@ def batches(num_images: int, batch_size: int) -> Iterator[slice]:
         stop = num_images if num_images - stop == 1 else stop
         yield slice(start, stop)
         start = stop
-
-
-def sgd(model: nn.Module, config: TrainingConfig | UnlearningConfig) -> torch.optim.SGD:
-    """SGD over every parameter: weight decay on BatchNorm and biases too, as SalUn's code does."""
-    return torch.optim.SGD(model.parameters(), fused=True, **settings_of(config))
-
-
-def settings_of(config: TrainingConfig | UnlearningConfig) -> dict[str, Any]:
-    """What SGD is told, by PyTorch's names."""
-    return {"lr": config.learning_rate, "momentum": config.momentum, "weight_decay": config.weight_decay}
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:

@@ -7,7 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.trainables.oracles import tiny_model
 from trainables import augmentation, training
 from trainables.protocol import AugmentationConfig, TrainingConfig
-from trainables.training import Augmenter, ResidentData, one_pass, sgd
+from trainables.sgd import sgd
+from trainables.training import Augmenter, ResidentData, one_pass
 
 # Those that on a GPU wait for its answer: a value, or a shape that depends on values.
 WAITING = {

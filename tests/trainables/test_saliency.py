@@ -17,7 +17,8 @@ from tests.trainables.oracles import (
 )
 from trainables.errors import Diverged
 from trainables.protocol import AugmentationConfig
-from trainables.saliency import MaskedSGD, saliency, top_fraction, top_fractions
+from trainables.saliency import saliency, top_fraction, top_fractions
+from trainables.sgd import MaskedSGD
 from trainables.training import Augmenter, ResidentData
 
 FORGET = torch.arange(3, 300, 7)  # 43 images: a last batch of 11 at 16, of one at 21
