@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import tables
-from analysis.completeness import checked, remarks
+from analysis.completeness import checked, progress, remarks
 from analysis.errors import ResultsError, naming
 from analysis.gaps import summarise
-from analysis.results import Run, read_runs
+from analysis.results import Run, has_landed, read_runs
 from analysis.storage import pictures_path
 from analysis.verdicts import MARGIN_POINTS, judge
 
@@ -87,7 +87,8 @@ def write_report(
     """Write the HTML page of a folder; returns its path."""
     from analysis.report import report_html
 
-    text = report_html(folder, load_runs(folder), margin, images)
+    only_begun = bool(progress(folder, [])) and not has_landed(folder, "runs")
+    text = report_html(folder, [] if only_begun else load_runs(folder), margin, images)
     out = out or pictures_path(folder, "report.html")
     with naming(out):
         out.write_text(text, encoding="utf-8")

@@ -35,14 +35,26 @@ class Reader:
     def read(self, run: Run) -> Predictions:
         """Every image's logits under the model of `run`, in the order of their index."""
         key = run["job_key"]
-        predictions = _predictions(self._rows(key))
-        found, expected = len(predictions.forgotten), run["num_forget"] + run["num_retain"]
-        if found != expected:
+        table = self._rows(key)
+        splits = {split: _images(table, split) for split in SPLITS}
+        for split, images in splits.items():
+            self._check(run, split, images["index"].to_numpy())
+        return Predictions(
+            logits={split: _matrix(images["logits"]) for split, images in splits.items()},
+            labels={split: images["label"].to_numpy().astype(np.int64) for split, images in splits.items()},
+            forgotten=splits["train"]["forgotten"].to_numpy(),
+        )
+
+    def _check(self, run: Run, split: str, index: np.ndarray) -> None:
+        """Each image once: as many of train as the row counts, of another split up to the last, and one at least."""
+        last = int(index[-1]) + 1 if len(index) else 0
+        due = run["num_forget"] + run["num_retain"] if split == "train" else last
+        if not due or not np.array_equal(index, np.arange(due)):
+            wanted = f"{due:,}" if due else "some"
             raise ResultsError(
-                f"{self.folder} holds predictions of {found:,} train images for job {key}, and its row counts "
-                f"{expected:,}; results/predictions is not a whole copy, copy the folder again."
+                f"{self.folder} holds {len(index):,} {split} images for job {run['job_key']} instead of {wanted}; "
+                "results/predictions is not a whole copy, copy the folder again."
             )
-        return predictions
 
     def _rows(self, key: str) -> pa.Table:
         if key in self.by_key:
@@ -57,18 +69,15 @@ class Reader:
         return open_table(self.folder, "predictions")
 
 
-def _predictions(table: pa.Table) -> Predictions:
-    logits, labels, forgotten = {}, {}, np.empty(0, dtype=bool)
-    for split in SPLITS:
-        rows = table.filter(pc.equal(table["split"], split))
-        index = rows["index"].to_numpy()
-        order = np.argsort(index, kind="stable")
-        values = rows["logits"].combine_chunks().flatten().to_numpy()
-        logits[split] = values.reshape(len(rows), -1)[order] if len(rows) else np.empty((0, 1), dtype=np.float32)
-        labels[split] = rows["label"].to_numpy().astype(np.int64)[order]
-        if split == "train":
-            forgotten = rows["forgotten"].to_numpy()[order]
-    return Predictions(logits, labels, forgotten)
+def _images(table: pa.Table, split: str) -> pa.Table:
+    """The rows of one split, by index."""
+    rows = table.filter(pc.equal(table["split"], split))
+    order = np.argsort(rows["index"].to_numpy(), kind="stable")
+    return rows if np.array_equal(order, np.arange(len(order))) else rows.take(order)
+
+
+def _matrix(logits: pa.ChunkedArray) -> np.ndarray:
+    return logits.combine_chunks().flatten().to_numpy().reshape(len(logits), -1)
 
 
 @dataclass(frozen=True)

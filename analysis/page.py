@@ -59,7 +59,7 @@ code { font-size: .8rem; }
 # A browser then fetches nothing, whatever a name in the results may hold.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
-# Sorts a table by a column: by the number that a cell begins with where there is one, else by its text.
+# Sorts a table by a column: by the number that a cell begins with where there is one, else by its text, as dates are.
 SCRIPT = """
 document.addEventListener("click", event => {
   const button = event.target.closest("th button");
@@ -69,7 +69,8 @@ document.addEventListener("click", event => {
   for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const value = row => {
-    const text = row.cells[column].textContent.trim(), number = parseFloat(text.replace(/^</, ""));
+    const text = row.cells[column].textContent.trim();
+    const number = /^\\d{4}-\\d\\d-/.test(text) ? NaN : parseFloat(text.replace(/^</, ""));
     return [Number.isNaN(number), Number.isNaN(number) ? text : number];
   };
   const rows = [...table.tBodies[0].rows].map((row, place) => [value(row), place, row]);

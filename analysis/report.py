@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis import figures, page, plots, storage
+from analysis import figures, page, plots
 from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
-from analysis.completeness import progress, remarks
+from analysis.completeness import Progress, progress, remarks
 from analysis.errors import ResultsError, UndefinedError
 from analysis.evidence import Measured, cases, finite, measured
 from analysis.gaps import FLOORS, Summary, grouping, method_labels, percent, summarise
 from analysis.metric_table import metric_table
 from analysis.paper import paper_table
-from analysis.results import Run
+from analysis.results import Run, has_landed
 from analysis.roc import roc_curve
 from analysis.tables import Table, make_tables, provenance_of, verdict_table
 from analysis.verdicts import MARGIN_POINTS, judge, overall
@@ -35,14 +35,20 @@ class Evidence:
 
 
 def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, images: Sequence[Path] = ()) -> str:
-    """The page of a folder's `runs`. `images` are .npz files in which to look for the worst forgotten images.
+    """The page of a folder's `runs`, of which a study that has only begun has none.
+
+    `images` are .npz files in which to look for the worst forgotten images.
 
     Raises ResultsError where predictions are there in part only, or a file of `images` cannot be read.
     """
+    states = progress(folder, runs)
+    title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs} or {p.study for p in states}))}"
+    parts = [f"<h1>{html.escape(title)}</h1>", *_partial(states)]
+    if not runs:
+        return page.document(title, [*parts, page.paragraph("There is no verdict yet."), *_training(folder)])
     summaries = summarise(runs)
     flaws, provenance = remarks(runs), provenance_of(runs)
     verdicts = judge(summaries, margin)
-    parts = [f"<h1>{html.escape(_title(runs))}</h1>", *_partial(folder, runs)]
     lines = overall(verdicts) or ["No method beside retraining and the floors is here: nothing to judge."]
     parts += [
         f'<div class="lead">{"".join(map(page.paragraph, lines))}</div>',
@@ -59,21 +65,17 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
     every = _every_row(runs)
     parts += ["<h2>Every row</h2><details><summary>Command, hardware and versions of each row</summary>"]
     parts += [page.table_html(every), "</details>"]
-    return page.document(_title(runs), parts)
+    return page.document(title, parts)
 
 
-def _title(runs: list[Run]) -> str:
-    return f"Unlearning results: {', '.join(sorted({run['study'] for run in runs}))}"
-
-
-def _partial(folder: str, runs: list[Run]) -> list[str]:
+def _partial(states: list[Progress]) -> list[str]:
     """A sentence for each study of the folder that is not finished."""
     return [
         page.paragraph(
             f"Partial: {p.done} of {p.total} evaluated models of {p.study} have landed. What follows describes these "
             f"alone; `{p.command}` goes on with the rest."
         )
-        for p in progress(folder, runs)
+        for p in states
         if p.done < p.total
     ]
 
@@ -116,7 +118,7 @@ def _privacy(
     folder: str, runs: list[Run], summaries: list[Summary], provenance: str, images: Sequence[Path]
 ) -> list[str]:
     """Metrics from predictions, ROC curves and the worst images; a sentence where no predictions are there at all."""
-    if not storage.find(folder).names("results", "predictions"):
+    if not has_landed(folder, "predictions"):
         return [page.paragraph("No metrics from predictions: this folder holds none; copy results/predictions too.")]
     evidence = gather(folder, runs)
     table = metric_table(evidence.values, runs, summaries, HEADLINE, provenance)

@@ -31,7 +31,7 @@ FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own t
 
 @dataclass(frozen=True)
 class Files:
-    """The whole files of one table, by their paths in `place`; one at least."""
+    """The whole files of one table, by their paths in `place`."""
 
     place: storage.Place
     table: str
@@ -47,10 +47,22 @@ def find_files(folder: str | Path, table: str) -> Files:
     place = storage.find(folder)
     if not place.exists():
         raise ResultsError(f"there is no folder {folder}; give the --out folder of a run.")
-    paths = [place.inside("results", table, name) for name in place.whole(".parquet", "results", table)]
-    if not paths:
-        raise ResultsError(f"{folder} holds no {table} yet; run `salun-grid run --out {folder}` first.")
-    return Files(place, table, paths)
+    files = _files(place, table)
+    if not files.paths:
+        raise ResultsError(
+            f"{folder} holds no {table} yet: no Parquet file is in results/{table}; give the whole --out folder of a "
+            "`salun-grid run`."
+        )
+    return files
+
+
+def has_landed(folder: str | Path, table: str) -> bool:
+    """Whether the folder has any file of a table."""
+    return bool(_files(storage.find(folder), table).paths)
+
+
+def _files(place: storage.Place, table: str) -> Files:
+    return Files(place, table, [place.inside("results", table, n) for n in place.whole(".parquet", "results", table)])
 
 
 def read_runs(folder: str | Path) -> list[Run]:

@@ -90,6 +90,8 @@ def verdict_of(
         return f"{unequal}, n = {n}"
     if len(excess) < MIN_SEEDS:
         return f"{unequal}, n = {n}; too few seeds of `original` to compare with doing nothing"
+    if not math.isfinite(sum(excess)):
+        return f"{unequal}, n = {n}; NaN among the metrics of `original`, no comparison with doing nothing"
     if sum(excess) >= 0:
         return f"no better than doing nothing, n = {len(excess)}"
     if benefit < ALPHA:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,10 +92,27 @@ def with_damaged_predictions(folder: Path) -> None:
     damage_data(files(folder, "predictions")[3])
 
 
+def only_rows(folder: Path, keep: Callable[[pa.Table], pa.Array]) -> None:
+    """Each file of predictions with some of its rows."""
+    for file in files(folder, "predictions"):
+        table = pq.read_table(file)
+        pq.write_table(table.filter(keep(table)), file)
+
+
+def without_a_split(folder: Path) -> None:
+    only_rows(folder, lambda table: pc.not_equal(table["split"], "val"))
+
+
+def with_a_row_left_out(folder: Path) -> None:
+    only_rows(folder, lambda table: pc.or_(pc.not_equal(table["split"], "test"), pc.not_equal(table["index"], 2)))
+
+
 PREDICTIONS: dict[Spoil, tuple[str, ...]] = {
     without_predictions: ("holds no predictions yet",),
-    without_some_predictions: ("predictions of 0 train images", "not a whole copy"),
+    without_some_predictions: ("holds 0 train images", "instead of 12", "not a whole copy"),
     with_predictions_cut_off: ("damaged or no Parquet file",),
+    without_a_split: ("holds 0 val images", "instead of some", "copy the folder again"),
+    with_a_row_left_out: ("holds 5 test images", "instead of 6", "copy the folder again"),
     with_damaged_predictions: ("damaged", "copy the folder again"),
 }
 

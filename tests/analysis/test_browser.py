@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
@@ -29,6 +30,10 @@ addEventListener("load", () => {
   const before = read();
   button.click(); const up = read(), upState = button.parentElement.ariaSort;
   button.click(); const down = read(), downState = button.parentElement.ariaSort;
+  const rows = [...document.querySelectorAll("table")].at(-1);
+  const finished = [...rows.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith("Finished"));
+  rows.tHead.rows[0].cells[finished].querySelector("button").click();
+  const dates = [...rows.tBodies[0].rows].map(row => row.cells[finished].textContent);
   const wide = [...document.querySelectorAll(".wide")].map(box => box.getBoundingClientRect().right);
   const text = document.querySelector("svg text");
   parent.postMessage(JSON.stringify({
@@ -38,7 +43,7 @@ addEventListener("load", () => {
     resources: performance.getEntriesByType("resource").map(entry => entry.name),
     font: parseFloat(getComputedStyle(table.tBodies[0].rows[0].cells[0]).fontSize),
     firstCell: getComputedStyle(table.tBodies[0].rows[0].cells[0]).display,
-    before, up, down, upState, downState, errors,
+    before, up, down, dates, upState, downState, errors,
   }), "*");
 });
 """
@@ -49,6 +54,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser")
     methods = ("retrain", "retrain-again", "original", "salun")
     runs = make_grid(("bloodmnist", "pathmnist"), (0.1,), ("none", "default"), (0, 1, 2), methods)
+    runs = [run | {"finished_at": datetime(2026, 5, 1 + 7 * n % 31, tzinfo=UTC)} for n, run in enumerate(runs)]
     write_epochs(folder, runs)
     return write_report(str(write_folder(folder, runs))).read_text(encoding="utf-8")
 
@@ -135,3 +141,9 @@ def test_a_click_on_a_heading_sorts_by_number_and_a_second_one_turns_it_round(lo
     assert numbers(seen["up"]) == sorted(numbers(seen["before"]))
     assert numbers(seen["down"]) == sorted(numbers(seen["before"]), reverse=True)
     assert (seen["upState"], seen["downState"]) == ("ascending", "descending")
+
+
+def test_dates_are_sorted_by_all_of_their_figures(look) -> None:
+    dates = look(DESKTOP, False)["dates"]
+    assert len(set(dates)) > 20
+    assert dates == sorted(dates)

@@ -236,6 +236,20 @@ def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[R
     assert not any(text.startswith("Partial") for text in parsed.texts["p"])
 
 
+def test_page_of_a_study_of_which_no_model_is_evaluated_yet(tmp_path: Path, runs: list[Run]) -> None:
+    """Its originals train: a sentence and their curves, and no verdict."""
+    write_epochs(tmp_path, runs)
+    with pytest.raises(ResultsError, match="holds no runs yet"):
+        write_report(str(tmp_path))
+    (tmp_path / "studies").mkdir()
+    study = {"study": "big", "command": "salun-grid run big", "evaluated": [run["job_key"] for run in runs]}
+    (tmp_path / "studies" / "ab.json").write_text(json.dumps(study))
+    parsed = Page(write_report(str(tmp_path)).read_text(encoding="utf-8"))
+    assert parsed.texts["h1"] == ["Unlearning results: big"]
+    assert parsed.texts["p"][0].startswith("Partial: 0 of 32 evaluated models of big have landed.")
+    assert parsed.texts["h2"] == ["Training curves"]
+
+
 def test_page_without_any_predictions_says_so_and_with_some_is_refused(tmp_path: Path, runs: list[Run]) -> None:
     folder = write_folder(tmp_path, runs)
     files = sorted((folder / "results" / "predictions").iterdir())

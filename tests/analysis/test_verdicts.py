@@ -97,6 +97,13 @@ def test_a_nan_is_named() -> None:
     assert salun(spoilt) == "cannot say: NaN among the metrics, n = 4"
 
 
+def test_a_nan_of_original_alone_is_named_too() -> None:
+    runs = retrains(4) + rows("salun", 4, offset=3.0) + rows("original", 4, offset=6.0)
+    spoilt = [run | {"mia": math.nan} if (run["method"], run["seed"]) == ("original", 2) else run for run in runs]
+    unequal = "not shown equal to retraining at ±1 point, n = 4"
+    assert salun(spoilt) == f"{unequal}; NaN among the metrics of `original`, no comparison with doing nothing"
+
+
 def test_controls_are_judged_against_the_retrain_only() -> None:
     runs = retrains(4) + rows("original", 4, offset=6.0) + rows("retrain-again", 4)
     found = verdicts(runs)
