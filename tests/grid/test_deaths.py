@@ -2,8 +2,8 @@
 
 import io
 from dataclasses import asdict
-from types import SimpleNamespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
