@@ -123,7 +123,7 @@ def run(
 @main.command()
 @click.option("--out", required=True, help="Folder or bucket of the results.")
 def status(out: str) -> None:
-    """Say what has landed in a folder. Works while a run goes on, and on another machine."""
+    """Say what has landed in a folder, and whether a run works there. Works on another machine too."""
     from grid.commands import describe_status
 
     click.echo(describe_status(out))

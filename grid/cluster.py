@@ -28,6 +28,7 @@ if (
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
+from ray._private import ray_constants
 
 from grid.execution import Execution
 from trainables.errors import InputError
@@ -39,6 +40,8 @@ def connected(address: str | None, log_file: Path) -> Iterator[None]:
 
     What we print meanwhile needs a stream that was taken before. Raises InputError when nothing answers at `address`.
     """
+    # Whoever reaches a port of Ray's can run code here; a Ray of one machine listens on loopback alone.
+    ray_constants.ENABLE_RAY_CLUSTER = address is not None
     with noise_in(log_file):
         try:
             ray.init(

@@ -112,14 +112,14 @@ def print_results(out: str) -> None:
 
 
 def describe_status(out: str) -> str:
-    """A line for each study that was started in the folder `out`."""
+    """A line for each study that was started in the folder `out`, and whether a run works there."""
     store = Store(out)
     store.check()
     studies = store.read_studies()
     if not studies:
         raise InputError(f"no study was started in {out}; give the --out folder of a run.")
     models, rows = store.published_models(), store.published_rows()
-    lines = []
+    lines = [DriverLock(store).describe()]
     for study in studies:
         originals, others = set(study["originals"]), set(study["evaluated"])
         done = len(originals & models) + len(others & rows)

@@ -36,6 +36,17 @@ class DriverLock:
             f"ago); let it end or stop it. One that died there is forgotten after {STALE_SECONDS:.0f} s."
         )
 
+    def describe(self) -> str:
+        """Whether a driver works here, in a line; from its own machine or from any other. Writes nothing."""
+        other = self.store.read_json(LOCK_FILE)
+        if other is None:
+            return "no run works here now"
+        seconds = max(0, round(time.time() - other["alive_at"]))
+        who = f"process {other['pid']} on {other['host']}"
+        if self._alive(other):
+            return f"a run works here: {who}; its last sign of life came {seconds:,} s ago"
+        return f"no run works here now; the last one ({who}) gave its last sign of life {seconds:,} s ago and died"
+
     def renew(self) -> None:
         """Say that this driver lives. Raises InputError where another one has taken the folder over."""
         if time.monotonic() - self.renewed_at < RENEW_SECONDS:

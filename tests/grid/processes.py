@@ -12,6 +12,13 @@ def kill_one(pid: int, title: str) -> None:
     max((process for process in below if title in " ".join(process.cmdline())), key=lambda process: process.pid).kill()
 
 
+def addresses_listened_at(pid: int) -> set[str]:
+    """Where a process and all below it take connections of TCP."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    sockets = [socket for process in processes for socket in process.net_connections("tcp")]
+    return {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
+
+
 def wait_until(happened: Callable[[], object], seconds: float = 120) -> None:
     """Raises TimeoutError where it does not happen."""
     deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from grid.cli import main
+from grid.lock import DriverLock, held
 from grid.plan import make_plan
 from grid.store import Store
 from tests.grid.studies import SMALL_SETTINGS, run_without_ray, small_study
@@ -151,6 +153,10 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
     store.create()
     store.publish_study(plan.summary())
     assert "small: 0/5 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
+    assert "no run works here now" in salun_grid("status", "--out", tmp_path / "out").stdout
+    with held(DriverLock(store)):
+        here = salun_grid("status", "--out", tmp_path / "out").stdout
+    assert f"a run works here: process {os.getpid()} on {socket.gethostname()}; its last sign of life came" in here
     run_without_ray(plan, store)
     assert "small: 5/5 jobs done: 1/1 originals, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -67,6 +68,26 @@ def test_a_dead_driver_is_followed_at_once(sign: dict[str, object] | None, tmp_p
         assert store.read_json(LOCK_FILE)["pid"] == os.getpid()
         lock.check()
     assert store.read_json(LOCK_FILE) is None
+
+
+@pytest.mark.parametrize(
+    ("sign", "line"),
+    [
+        (None, "no run works here now"),
+        (driver(host="elsewhere", pid=7), r"a run works here: process 7 on elsewhere; its last sign .* [0-9] s ago"),
+        (driver(alive_at=time.time() + 30), r"a run works here: process \d+ on .*; its last sign of life came 0 s ago"),
+        (driver(alive_at=time.time() - 4000), r"a run works here: .* came 4,0\d\d s ago"),
+        (
+            driver(host="elsewhere", pid=7, alive_at=time.time() - 4000),
+            r"no run works here now; the last one \(process 7 on elsewhere\) gave .* 4,0\d\d s ago and died",
+        ),
+        (driver(process_started=1.0), r"no run works here now; the last one .* and died"),
+    ],
+)
+def test_who_works_here(sign: dict[str, object] | None, line: str, tmp_path: Path) -> None:
+    store = store_with(tmp_path, sign)
+    assert re.fullmatch(line, DriverLock(store).describe())
+    assert store.read_json(LOCK_FILE) == sign
 
 
 def test_a_driver_stops_where_another_took_over(tmp_path: Path) -> None:

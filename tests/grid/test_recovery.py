@@ -15,7 +15,7 @@ from analysis.results import open_table, read_runs
 from grid.plan import make_plan
 from grid.store import Store
 from grid.study import Study, find_study, narrowed
-from tests.grid.processes import kill_one, wait_until
+from tests.grid.processes import addresses_listened_at, kill_one, wait_until
 from tests.grid.studies import run_without_ray
 from trainables.workers import Worker
 
@@ -57,6 +57,8 @@ def test_a_killed_process_is_started_again(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as run:
         try:
             wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))
+            everywhere = {"::"} if workers > 1 else set()  # where PyTorch lets the workers of a group meet
+            assert addresses_listened_at(run.pid) <= {"127.0.0.1", "::ffff:127.0.0.1"} | everywhere
             kill_one(run.pid, title)
             output, _ = run.communicate(timeout=240)
         finally:
