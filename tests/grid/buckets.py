@@ -1,9 +1,11 @@
 """An S3 server of moto's on loopback, in a process of its own, and a line to it that can be cut."""
 
+import json
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,28 @@ BUCKET = "bucket"
 def client(service: str, port: int, **credentials: str) -> Any:
     """Amazon's own library, as an independent look at the server."""
     return boto3.client(service, endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", **credentials)
+
+
+class User:
+    """One who may do `actions` and nothing else, once the server checks its users."""
+
+    def __init__(self, iam: Any, name: str, *actions: str) -> None:
+        self.iam, self.name = iam, name
+        iam.create_user(UserName=name)
+        self.allow(*actions)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        self.environment = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def allow(self, *actions: str) -> None:
+        """These, and no others any more."""
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+        self.iam.put_user_policy(UserName=self.name, PolicyName="all", PolicyDocument=json.dumps(policy))
+
+
+def check_users(port: int) -> None:
+    """From here on the server does so."""
+    url = f"http://127.0.0.1:{port}/moto-api/reset-auth"
+    urllib.request.urlopen(urllib.request.Request(url, b"0", {"Content-Type": "text/plain"})).close()
 
 
 @contextmanager

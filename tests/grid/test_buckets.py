@@ -1,11 +1,10 @@
 """The same results in a bucket of S3: a whole small study, what breaks on the way, and what a user gets wrong."""
 
 import gc
-import json
 import os
 import socket
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ from analysis.cli import main as salun_analysis
 from analysis.errors import ResultsError
 from analysis.results import open_table, read_runs
 from grid.cli import main as salun_grid
+from grid.lock import DriverLock, held
 from grid.plan import finished_jobs, make_plan, missing_jobs
 from grid.store import Store
-from tests.grid.buckets import BUCKET, Line, address, client, objects, s3_server
+from tests.grid.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server
 from tests.grid.studies import run_without_ray, small_study
 from trainables.errors import InputError
 
@@ -194,23 +194,50 @@ def test_an_endpoint_where_nothing_answers(small_npz: Path) -> None:
 
 def test_wrong_credentials(port: int, small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With those of a user who may do everything the same address is read."""
-    iam, out = client("iam", port), address(port)
-    iam.create_user(UserName="user")
-    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_user_policy(UserName="user", PolicyName="all", PolicyDocument=json.dumps(allowed))
-    key = iam.create_access_key(UserName="user")["AccessKey"]
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}
-    )
-    urllib.request.urlopen(request).close()
+    user, out = User(client("iam", port), "user", "*"), address(port)
+    check_users(port)
 
     assert "the credentials are missing, wrong, or not allowed" in refused(out, small_npz)
     with pytest.raises(InputError, match=r"cannot write to --out .* the credentials"):
         Store(out).create()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    for name, value in user.environment.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ResultsError, match="holds no runs yet"):
         read_runs(out)
+
+
+def test_a_bucket_that_refuses_what_is_written_midway(
+    port: int, small_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there can still be read and counted, the reason is kept elsewhere, and once allowed the rest is done."""
+    admin, out = User(client("iam", port), "admin", "*"), address(port)
+    user = User(admin.iam, "user", "*")
+    check_users(port)
+    secrets = (admin.environment["AWS_ACCESS_KEY_ID"], admin.environment["AWS_SECRET_ACCESS_KEY"])
+    user.iam = client("iam", port, aws_access_key_id=secrets[0], aws_secret_access_key=secrets[1])
+    for name, value in user.environment.items():
+        monkeypatch.setenv(name, value)
+    plan, store = make_plan(small_study(small_npz, methods=("retrain", "salun"))), Store(out)
+    first, *rest = plan.jobs
+    run_without_ray(replace(plan, jobs={first: plan.jobs[first]}), store)
+    store.publish_study(plan.summary())
+    with held(DriverLock(store)):
+        user.allow("s3:Get*", "s3:Head*", "s3:List*")
+        with pytest.raises(OSError, match="ACCESS_DENIED"):
+            store.publish(b"more", "models", rest[0], "weights.safetensors")
+    elsewhere = Path(store.publish_failure(rest[0], "why"))
+    assert elsewhere.read_text() == "why"
+    told = use(salun_grid, "status", "--out", out).stdout
+    assert f"a run works here: process {os.getpid()}" in told  # it could not take its sign back
+    assert "small: 1/3 jobs done" in told
+    with pytest.raises(InputError, match=r"cannot write to --out .* the credentials"):
+        Store(out).create()
+    assert finished_jobs(plan, store) == {first}
+    user.allow("*")
+    run_without_ray(plan, Store(out))
+    assert finished_jobs(plan, store) == set(plan.jobs)
+    elsewhere.unlink()
+    elsewhere.parent.rmdir()
 
 
 def test_a_prefix_with_other_files(port: int) -> None:
