@@ -6,15 +6,15 @@ from pathlib import Path
 from analysis import tables
 from analysis.completeness import checked, progress, remarks
 from analysis.errors import ResultsError, naming
-from analysis.gaps import summarise
+from analysis.gaps import in_order, summarise
 from analysis.results import Run, has_landed, read_runs
 from analysis.storage import pictures_path
 from analysis.verdicts import MARGIN_POINTS, judge
 
 
 def load_runs(folder: str) -> list[Run]:
-    """Every row of `runs`, each job once. Raises ResultsError for a folder that cannot be trusted."""
-    return checked(read_runs(folder))
+    """Every row of `runs`, each job once, as tables list them. Raises ResultsError for what cannot be trusted."""
+    return in_order(checked(read_runs(folder)))
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:

@@ -123,21 +123,29 @@ def summarise(runs: list[Run]) -> list[Summary]:
     label = method_labels(runs, group_of)
     for run, retrain in paired(runs):
         members[group_of(run), label(run)].append((run, retrain))
-    keys = sorted(members, key=lambda key: (_group_order(key[0]), METHOD_ORDER.get(key[1], len(METHOD_ORDER)), key[1]))
+    keys = sorted(members, key=lambda key: _place(*key))
     return [_summary(group, method, members[group, method]) for group, method in keys]
 
 
-def _group_order(group: Group) -> tuple:
-    """By dataset, then augmentation in the paper's order, then rate."""
-    place = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
+def in_order(runs: list[Run]) -> list[Run]:
+    """The rows as the tables list them, by seed within a method; files come in the order of their keys."""
+    group_of = grouping(runs)
+    return sorted(runs, key=lambda run: (_place(group_of(run), run["method"]), run["method_params"], run["seed"]))
+
+
+def _place(group: Group, method: str) -> tuple:
+    """By dataset, then augmentation in the paper's order, then rate; retrain and floors before the methods."""
+    augmentation = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
     return (
         group.protocol,
         group.dataset,
         group.image_size,
         group.model,
-        place,
+        augmentation,
         group.augmentation,
         group.forget_rate,
+        METHOD_ORDER.get(method, len(METHOD_ORDER)),
+        method,
     )
 
 

@@ -120,7 +120,8 @@ def table_html(table: Table, floors: Sequence[str] = ()) -> str:
 
 def _cell(text: str) -> str:
     """A cell's text; an interval, or the gaps in brackets, stand on a line below their value."""
-    return re.sub(r"(?<=\d) (?=[\[(][+−-]?\d)", " <br>", html.escape(text))
+    whole = html.escape(text).replace("n = ", "n&nbsp;=&nbsp;")
+    return re.sub(r"(?<=\d) (?=[\[(][+−-]?\d)", " <br>", whole)
 
 
 def _kind(name: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from analysis.figures import COLOURS
 from analysis.gaps import AUGMENTATION_ORDER, FLOORS, METRICS, NOTHING, Group, Summary, percent
@@ -172,11 +172,13 @@ def training_curves(rows: Sequence[Run]) -> Figure:
             for i, augmentation in enumerate(augmentations):
                 found = sorted(lines.get((*place, method, augmentation), []), key=lambda row: row["epoch"])
                 x, colour = [row["epoch"] for row in found], COLOURS[i % len(COLOURS)]
-                axis.plot(x, [row["mean"] for row in found], color=colour, linestyle=DASHES[i % len(DASHES)])
+                look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
+                axis.plot(x, [row["mean"] for row in found], marker="o" if len(x) == 1 else None, **look)
                 low, high = [row["low"] for row in found], [row["high"] for row in found]
                 axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             axis.set_title(f"{place[0]} {place[1]} px, {method}", fontsize=9)
             axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         row_of_axes[0].set_ylabel("train accuracy (%)")
     handles = [
         Line2D([], [], color=COLOURS[i % len(COLOURS)], linestyle=DASHES[i % len(DASHES)], label=a)
@@ -212,8 +214,10 @@ def roc_figure(curves: Mapping[tuple[str, str, str], Sequence[Curve]], methods: 
             axis.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1), xlabel="FPR")
             axis.set_title(f"{cell}: {attack}", fontsize=9)
         row[0].set_ylabel("TPR")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles), frameon=False)
+    # One line of each method, from whichever panel has it.
+    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines() if line.get_label() in styles}
+    shown = [lines[method] for method in styles if method in lines]
+    figure.legend(handles=shown, loc="outside upper center", ncols=max(1, len(shown)), frameon=False)
     return figure
 
 

@@ -145,7 +145,7 @@ def overall(verdicts: Sequence[Verdict]) -> list[str]:
     for method in dict.fromkeys(v.summary.method for v in verdicts if v.summary.method not in FLOORS):
         texts = [v.text for v in verdicts if v.summary.method == method]
         counts = sorted(((texts.count(text), text) for text in dict.fromkeys(texts)), key=lambda pair: -pair[0])
-        parts = [f"{text} in {count} of {len(texts)} cells" for count, text in counts]
+        parts = [f"in {count} of {len(texts)} cells {text}" for count, text in counts]
         lines.append(f"{method}: {'; '.join(parts)}.")
     noise = [v for v in verdicts if v.summary.method == NOISE and not math.isnan(v.equivalence_p)]
     if lines and noise:

@@ -143,7 +143,7 @@ def shown(table: Table) -> list[list[str]]:
 def test_the_verdict_comes_first_then_its_table_then_the_others(page: tuple[str, Page], runs: list[Run]) -> None:
     text, parsed = page
     summaries, provenance = summarise(runs), provenance_of(runs)
-    assert parsed.texts["p"][0] == "salun: too few seeds to say (n = 2; 3 are needed) in 4 of 4 cells."
+    assert parsed.texts["p"][0] == "salun: in 4 of 4 cells too few seeds to say (n = 2; 3 are needed)."
     assert parsed.table("Verdicts") == shown(verdict_table(judge(summaries), provenance))
     for table in make_tables(summaries, provenance):
         assert parsed.table(table.title) == shown(table)
@@ -195,6 +195,17 @@ def test_figures_are_drawn_in_the_pages_own_ink(page: tuple[str, Page]) -> None:
     assert text.count("currentColor") > 50
 
 
+def test_every_row_and_curve_comes_in_the_order_of_the_tables(page: tuple[str, Page]) -> None:
+    """And not in that of the files, which is that of hashes."""
+    text, parsed = page
+    methods = ["retrain", "retrain-again", "original", "salun"]
+    cells = [(a, r) for a in ("none", "default") for r in ("10%", "50%")]
+    rows = [(row[1], row[3], row[2], row[4]) for row in parsed.table("Every row")]
+    assert rows == [(a, r, m, s) for a, r in cells for m in methods for s in "01"]
+    titles = [text.index(f"{a}, {r}: {attack}") for a, r in cells for attack in ("loss", "rmia")]
+    assert titles == sorted(titles)
+
+
 def test_page_includes_the_command_and_hardware_of_every_row(page: tuple[str, Page], runs: list[Run]) -> None:
     _, parsed = page
     rows = parsed.table("Every row")
@@ -218,7 +229,7 @@ def test_page_escapes_names(tmp_path: Path, column: str) -> None:
 def test_page_without_retrains_says_so(tmp_path: Path) -> None:
     runs = make_grid(methods=("original", "salun"))
     _, parsed = page_of(tmp_path, runs)
-    assert "salun: no retrain to compare with in 1 of 1 cells." in parsed.texts["p"]
+    assert "salun: in 1 of 1 cells no retrain to compare with." in parsed.texts["p"]
     assert any(text.startswith("No figures of gaps: ") for text in parsed.texts["p"])
     assert any(text.startswith("No training curves: ") for text in parsed.texts["p"])
 
