@@ -87,6 +87,7 @@ def _panel(axis: Axes, summaries: list[Summary], augmentations: list[str]) -> No
             axis.plot([centre] * len(dots), dots, "o", color="black", markersize=3, alpha=0.6)
     several = len({place[0] for place in places}) < len(places)
     names = [f"{d}\n{size} px{f', {protocol}' if several else ''}" for d, size, protocol, _ in places]
+    axis.set_xlim(-0.5, max(len(places), 1) - 0.5)
     axis.set_xticks(range(len(places)), names, parse_math=False)
     if not places:
         axis.text(0.5, 0.5, "no rows", transform=axis.transAxes, ha="center")

@@ -1,6 +1,7 @@
 """One self-contained HTML page: the verdict first, then everything behind it."""
 
 import html
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
     """
     states = progress(folder, runs)
     title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs} or {p.study for p in states}))}"
-    parts = [f"<h1>{html.escape(title)}</h1>", *_partial(states)]
+    parts = [f"<h1>{html.escape(title)}</h1>", *_partial(folder, states)]
     if not runs:
         return page.document(title, [*parts, page.paragraph("There is no verdict yet."), *_training(folder)])
     summaries = summarise(runs)
@@ -68,12 +69,12 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
     return page.document(title, parts)
 
 
-def _partial(states: list[Progress]) -> list[str]:
+def _partial(folder: str, states: list[Progress]) -> list[str]:
     """A sentence for each study of the folder that is not finished."""
     return [
         page.paragraph(
             f"Partial: {p.done} of {p.total} evaluated models of {p.study} have landed. What follows describes these "
-            f"alone; `{p.command}` goes on with the rest."
+            f"alone; `{p.command} --out {shlex.quote(folder)}` goes on with the rest."
         )
         for p in states
         if p.done < p.total

@@ -70,7 +70,7 @@ class Plan:
         """What `status` needs: the study, the command that started it, the keys of its jobs."""
         originals = [key for key, job in self.jobs.items() if job.kind == "original"]
         evaluated = [key for key, job in self.jobs.items() if job.kind != "original"]
-        command = shlex.join(["salun-grid", "run", *self.study.words])
+        command = shlex.join(["salun-grid", "run", *self.study.words, *self.study.axis_words])
         return {"study": self.study.name, "command": command, "originals": originals, "evaluated": evaluated}
 
 

@@ -18,7 +18,10 @@ METHOD_NAMES = [*RETRAINS, *METHODS]
 
 @dataclass(frozen=True)
 class Study:
-    """Every combination of the five axes is a cell. `words` name the study on a command line."""
+    """Every combination of the five axes is a cell.
+
+    `words` name the study and its protocol on a command line, `axis_words` the axes that were given there.
+    """
 
     name: str
     datasets: tuple[str, ...]
@@ -28,6 +31,7 @@ class Study:
     methods: tuple[str, ...]
     protocol: Protocol
     words: tuple[str, ...]
+    axis_words: tuple[str, ...] = ()
 
 
 AXES = ("datasets", "forget_rates", "augmentations", "seeds", "methods")
@@ -105,14 +109,19 @@ def _as_tuple(path: Path, axis: str, value: Any) -> tuple:
 def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str]) -> Study:
     """`study` with the given axes in place of its own and `section.field=value` settings in its protocol."""
     given: dict[str, Any] = {axis: tuple(dict.fromkeys(values)) for axis, values in axes.items() if values}
-    study = replace(study, **given)
+    words = [word for axis, values in given.items() for value in values for word in (_option(axis), str(value))]
+    study = replace(study, **given, axis_words=tuple(words))
     for setting in settings:
         dotted, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"a setting looks like training.epochs=5, not {setting!r}.")
-        words = (*study.words, "--set", setting)
-        study = replace(study, protocol=changed(study.protocol, dotted, value), words=words)
+        named = (*study.words, "--set", setting)
+        study = replace(study, protocol=changed(study.protocol, dotted, value), words=named)
     return study
+
+
+def _option(axis: str) -> str:
+    return f"--{axis.removesuffix('s').replace('_', '-')}"
 
 
 def checked(study: Study) -> Study:

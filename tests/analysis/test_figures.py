@@ -206,3 +206,11 @@ def test_png_and_svg_are_written_and_valid(figure: Figure, tmp_path: Path) -> No
     root = ET.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > len(figure.axes)
+
+
+def test_each_datasets_name_stands_below_its_bars_where_some_have_not_landed() -> None:
+    runs = make_grid(("bloodmnist",), (0.1, 0.5), ("none", "default"))
+    landed = [run for run in runs if (run["forget_rate"], run["augmentation"]) != (0.1, "default")]
+    for axis in average_gap_figure(summarise(landed)).axes:
+        low, high = axis.get_xlim()
+        assert (low + high) / 2 == axis.get_xticks()[0] == 0

@@ -241,7 +241,7 @@ def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[R
     (tmp_path / "studies" / "ab.json").write_text(json.dumps(study))
     _, parsed = page_of(tmp_path, landed)
     assert parsed.texts["p"][0].startswith("Partial: 5 of 32 evaluated models of big have landed.")
-    assert "`salun-grid run big` goes on" in parsed.texts["p"][0]
+    assert f"`salun-grid run big --out {tmp_path}` goes on" in parsed.texts["p"][0]
     assert any(text.startswith("Missing: ") for text in parsed.texts["p"])
     _, parsed = page_of(tmp_path, runs)
     assert not any(text.startswith("Partial") for text in parsed.texts["p"])

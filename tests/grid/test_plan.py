@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from grid.graph import JobGraph
 from grid.keys import key_of
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
 from grid.store import Store
-from grid.study import STUDIES, Study
+from grid.study import STUDIES, Study, narrowed
 from tests.grid.studies import small_study
 from trainables.errors import InputError
 from trainables.protocol import changed, field_names
@@ -189,3 +190,19 @@ def test_what_is_published_is_not_missing(small_npz: Path, tmp_path: Path) -> No
     store.publish_model(original, b"", {})
     assert finished_jobs(plan, store) == {original}
     assert original not in {job.key for job in missing_jobs(plan, store)}
+
+
+def test_the_summary_holds_the_command_of_the_whole_study(small_npz: Path) -> None:
+    study = narrowed(STUDIES["demo"], {"datasets": (str(small_npz),), "seeds": (3, 4)}, [])
+    command = make_plan(study).summary()["command"]
+    assert shlex.split(command) == [
+        "salun-grid",
+        "run",
+        "demo",
+        "--dataset",
+        str(small_npz),
+        "--seed",
+        "3",
+        "--seed",
+        "4",
+    ]
