@@ -1,6 +1,6 @@
 """`python -m benchmarks.performance [NAME …]`: how fast everything is, as ratios, into docs/performance.md.
 
-Small on a CPU (some 40 minutes on 2 cores), full size on a GPU, by the same command; each kind of device has its own
+Small on a CPU (some 26 minutes on 2 cores), full size on a GPU, by the same command; each kind of device has its own
 part of the page and its own picture, and keeps the benchmarks that were not asked for again.
 """
 
@@ -131,7 +131,7 @@ def bars(axis: Axes, results: list[Result]) -> None:
             place += 1
         place += 0.6
     axis.set_yticks(places, labels, fontsize=6)
-    axis.invert_yaxis()
+    axis.set_ylim(place, -1)
     axis.axvline(1, color="grey", linewidth=0.8)
     if max(result.ratio(way) for result in results for way in result.seconds) > 20:
         axis.set_xscale("log")
