@@ -13,7 +13,7 @@ from analysis.results import Run
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget_rate", "seed")
 CELL += ("method", "method_params", "job_key", "retrain_key")
 COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason")
-SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_load")
+SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_compile", "seconds_load")
 
 
 def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
@@ -39,13 +39,20 @@ def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
 def _from_runs(runs: list[Run]) -> list[Measured]:
     found = []
     for run, retrain in paired(runs):
-        found += [Measured(run, name, None, run[name]) for name in (*METRICS, *SECONDS)]
+        found += [_known(run, name) for name in (*METRICS, *SECONDS)]
         if retrain is None:
             found += [Measured(run, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
         else:
             own = gaps(run, retrain)
             found += [Measured(run, name, None, own[name]) for name in AVERAGES]
     return found
+
+
+def _known(run: Run, name: str) -> Measured:
+    """A column of the row; an older version's row lacks some."""
+    if run[name] is None:
+        return Measured(run, name, None, math.nan, "not in rows of this schema version")
+    return Measured(run, name, None, run[name])
 
 
 def _unit(metric: str) -> str:

@@ -1,7 +1,7 @@
 """One trial of the Tune run: a job, in a warm process of Ray's or in a group of workers.
 
 A job that raises has failed, and its trial ends well and says why. A process that dies fails its trial, which Tune
-then starts again; so does a group's worker that raises, as it does where its neighbour died.
+then starts again; so does a group's worker that raises, as it does where its neighbour died, unless its loss diverged.
 """
 
 import os
@@ -16,12 +16,14 @@ import ray
 import ray.train
 import torch
 from ray import tune
+from ray.train import WorkerGroupError
 
 from grid.jobs import Workplace, run_job
 from grid.plan import Job
 from grid.store import Store
 from grid.study import Study
 from grid.training import fit, fit_together, this_worker
+from trainables.errors import Diverged
 from trainables.training import Epoch
 from trainables.workers import ALONE, Worker
 
@@ -50,10 +52,7 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
     job, workers = Job(**config["job"]), config["workers"]
     if workers > 1:
-        folder = Store(assignment.out).address("logs", "train", job.key)
-        group = {"job": job, "assignment": assignment}
-        fit_together(work_together, group, workers, assignment.resources, folder)
-        reason = ""
+        reason = failure_of_group(job, assignment, workers)
     else:
         reason = failure(lambda: work(job, assignment, ALONE, fit, at_most_each(REPORT_SECONDS, tune.report)))
     tune.report({"failed": reason})
@@ -78,6 +77,19 @@ def failure(do: Callable[[], None]) -> str:
         do()
     except Exception:
         return traceback.format_exc()
+    return ""
+
+
+def failure_of_group(job: Job, assignment: Assignment, workers: int) -> str:
+    """Do `job` by a group; "", or the loss that diverged, as it would again. Raises where another try may help."""
+    folder = Store(assignment.out).address("logs", "train", job.key)
+    try:
+        fit_together(work_together, {"job": job, "assignment": assignment}, workers, assignment.resources, folder)
+    except WorkerGroupError as error:
+        for reason in error.worker_failures.values():
+            if isinstance(reason, Diverged):
+                return "".join(traceback.format_exception_only(reason))
+        raise
     return ""
 
 

@@ -1,5 +1,6 @@
 """Several workers, one training: each takes a share of every global batch, and BatchNorm sees the whole of it."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,10 @@ class Worker:
             return model
         synchronise_batchnorm(model)
         device_ids = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else None
-        return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # Deprecated since torch 2.13 for an argument that 2.9 does not know.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)
 
     def total(self, value: Tensor) -> Tensor:
         """`value` summed over all workers, in place."""

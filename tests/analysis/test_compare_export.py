@@ -11,7 +11,9 @@ from analysis.catalogue import METRICS as FROM_PREDICTIONS
 from analysis.compare import COLUMNS, compare
 from analysis.errors import ResultsError
 from analysis.export import COLUMNS as EXPORTED
+from analysis.export import tidy_csv
 from analysis.gaps import gaps
+from analysis.schemas import SCHEMAS
 from tests.analysis.folders import Run, make_grid, make_run, protocol_text, write_folder
 from tests.analysis.test_cli import call, check_mistake
 
@@ -118,3 +120,12 @@ def test_what_has_no_value_says_why(tmp_path: Path) -> None:
     reasons = {row["metric"]: row["reason"] for row in exported(folder) if not row["value"]}
     assert reasons["ag"] == reasons["js_test"] == "no retrain of this cell"
     assert reasons["auc_lira"] == "no retrain of another seed to serve as reference"
+
+
+def test_every_duration_is_there_and_one_that_an_older_version_lacks_says_so() -> None:
+    durations = {name for name in SCHEMAS["runs"].names if name.startswith("seconds_")}
+    rows = list(csv.DictReader(io.StringIO(tidy_csv([make_run(seconds_compile=None)]))))
+    found = {row["metric"]: row for row in rows if row["unit"] == "seconds"}
+    assert found.keys() == durations
+    assert (found["seconds_compile"]["value"], found["seconds_load"]["value"]) == ("", "2.0")
+    assert found["seconds_compile"]["reason"] == "not in rows of this schema version"

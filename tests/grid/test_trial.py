@@ -1,8 +1,14 @@
 """What a trial tells the driver, and how often."""
 
-import pytest
+from pathlib import Path
 
-from grid.trial import at_most_each, failure
+import pytest
+from ray.train import WorkerGroupError
+
+from grid.plan import make_plan
+from grid.trial import Assignment, at_most_each, failure, failure_of_group
+from tests.grid.studies import small_study
+from trainables.errors import Diverged
 
 
 def test_reports_are_left_out_where_the_last_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +30,31 @@ def test_a_failure_is_its_traceback() -> None:
     reason = failure(divide)
     assert reason.startswith("Traceback")
     assert reason.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize(
+    ("failures", "reason"),
+    [
+        ({}, ""),
+        ({0: RuntimeError("the neighbour is gone"), 1: Diverged("the loss is nan")}, "Diverged: the loss is nan"),
+        ({0: RuntimeError("the neighbour is gone")}, None),
+    ],
+)
+def test_a_group_is_tried_again_unless_its_loss_diverged(
+    failures: dict[int, Exception], reason: str | None, small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune starts a trial again that raises, and none that ends and says why."""
+
+    def fit_together(*_: object) -> None:
+        if failures:
+            raise WorkerGroupError("as Ray Train says it", failures)
+
+    monkeypatch.setattr("grid.trial.fit_together", fit_together)
+    study = small_study(small_npz)
+    job = next(iter(make_plan(study).jobs.values()))
+    assignment = Assignment(study, {}, str(tmp_path), {"CPU": 1.0})
+    if reason is None:
+        with pytest.raises(WorkerGroupError):
+            failure_of_group(job, assignment, 2)
+    else:
+        assert failure_of_group(job, assignment, 2).strip().removeprefix("trainables.errors.") == reason
