@@ -1,0 +1,66 @@
+"""Which forgotten images stay most recognisable, and their pictures on the page."""
+
+import base64
+import hashlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from analysis.catalogue import Case
+from analysis.errors import ResultsError
+from analysis.metrics import Predictions
+from analysis.worst import Recogniser
+from tests.analysis.folders import make_grid, make_predictions, make_run
+from tests.analysis.html_page import page_of
+
+
+def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    file, other = tmp_path / "mine.npz", tmp_path / "other.npz"
+    np.savez(file, train_images=images)
+    np.savez(other, train_images=images[::-1])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    runs = make_grid(dataset_fingerprint=f"sha256:{digest}")
+    text, _ = page_of(tmp_path / "out", runs, images=[other, file])
+    encoded = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    captions = re.findall(r"<figcaption>([+-][\d.]+), train (\d+), class \d+, n = (\d+)", text)
+    assert len(encoded) == len(captions) == 2 * 3  # `original` and `salun`; three images are forgotten
+    for data, (_, index, _) in zip(encoded, captions, strict=True):
+        pixels = imread(io.BytesIO(base64.b64decode(data)))[..., :3]
+        np.testing.assert_array_equal(np.rint(255 * pixels), images[int(index)])
+
+
+def test_without_the_file_the_images_are_named_by_index(tmp_path: Path) -> None:
+    _, parsed = page_of(tmp_path, make_grid())
+    assert "img" not in {tag for tag, _ in parsed.tags}
+    assert sum("give the file by --images" in text for text in parsed.texts["p"]) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"no npz"], ids=["missing", "broken"])
+def test_a_bad_image_file_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "images.npz"
+    if content:
+        file.write_bytes(content)
+    runs = make_grid(dataset_fingerprint=f"sha256:{hashlib.sha256(content or b'').hexdigest()}")
+    with pytest.raises(ResultsError, match=r"images\.npz"):
+        page_of(tmp_path / "out", runs, images=[file])
+
+
+def test_the_most_recognisable_image_is_the_one_of_which_the_model_is_surest_beyond_the_retrain() -> None:
+    recogniser = Recogniser()
+    retrain = make_predictions(0)
+    surer = {split: logits.copy() for split, logits in retrain.logits.items()}
+    image = int(np.flatnonzero(retrain.forgotten)[1])
+    label = int(retrain.labels["train"][image])
+    surer["train"][image, label] += 5.0
+    model = Predictions(surer, retrain.labels, retrain.forgotten)
+    recogniser.add(make_run(), Case(model, retrain))
+    ((_, (first, *others)),) = recogniser.worst(3).items()
+    assert (first.index, first.label, first.n) == (image, label, 1)
+    assert first.excess == pytest.approx(5.0, abs=1e-5)
+    assert all(other.excess == 0.0 for other in others)
