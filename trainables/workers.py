@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from trainables.batchnorm import synchronise_batchnorm
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -42,57 +44,3 @@ class Worker:
 
 
 ALONE = Worker()
-
-
-class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm over the images of all workers, on any device (PyTorch's SyncBatchNorm knows GPUs only).
-
-    Mean and biased variance over the global batch normalise; the running variance takes the unbiased one, all as
-    nn.BatchNorm2d does with the whole batch in one process. A worker's share may be empty.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        precision = x.dtype
-        x = x.to(self.weight.dtype)  # bf16 cannot hold a sum over a batch
-        sums = torch.cat([x.sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
-        sums = summed(sums)
-        count = sums[-1].detach()
-        mean = sums[:-1] / count
-        centred = x - mean[:, None, None]
-        variance = summed(centred.square().sum((0, 2, 3))) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1  # type: ignore[operator, assignment]
-            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)  # type: ignore[union-attr, arg-type]
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(precision)
-
-
-def synchronise_batchnorm(model: nn.Module) -> None:
-    """Make every BatchNorm of `model` global, in place; parameters, buffers and their names stay."""
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = GlobalBatchNorm2d
-
-
-class _Summed(torch.autograd.Function):
-    """Sum over workers. Each worker's loss depends on the sum, so the gradient is summed over them as well."""
-
-    @staticmethod
-    def forward(ctx: object, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-def summed(value: Tensor) -> Tensor:
-    """The sum of `value` over all workers, differentiable."""
-    return _Summed.apply(value)

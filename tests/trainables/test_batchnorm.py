@@ -1,0 +1,68 @@
+"""BatchNorm over two workers is nn.BatchNorm2d over their images together."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
+
+CHANNELS = 6
+SHARES = (5, 3)
+
+
+def images_and_gradient(precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What comes in from before and, backwards, from behind; the mean is far from 0, and each channel has its own."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(sum(SHARES), CHANNELS, 4, 4, generator=random) + 3 * torch.arange(CHANNELS)[:, None, None]
+    gradient = torch.randn(x.shape, generator=random) + 1
+    return tuple(t.to(precision).contiguous(memory_format=torch.channels_last) for t in (x, gradient))  # type: ignore[return-value]
+
+
+def layer(precision: torch.dtype) -> nn.BatchNorm2d:
+    """Parameters in float32 beside bf16 images, as under autocast, else in the images' type."""
+    made = nn.BatchNorm2d(CHANNELS, dtype=torch.float32 if precision == torch.bfloat16 else precision)
+    with torch.no_grad():
+        made.weight.copy_(torch.linspace(0.5, 2, CHANNELS))
+        made.bias.copy_(torch.linspace(-1, 1, CHANNELS))
+    return made
+
+
+def both_ways(norm: nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+    """Output, gradients and statistics of one training step."""
+    x = x.clone().requires_grad_()
+    y = norm(x)
+    y.backward(gradient)
+    found = {"y": y.detach(), "x": x.grad, "weight": norm.weight.grad, "bias": norm.bias.grad}
+    return found | dict(norm.named_buffers())  # type: ignore[return-value]
+
+
+def one_worker(rank: int, folder: str, precision: torch.dtype, shares: tuple[int, int]) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    norm = layer(precision)
+    synchronise_batchnorm(norm)
+    assert type(norm) is GlobalBatchNorm2d
+    x, gradient = (t.split(shares)[rank] for t in images_and_gradient(precision))
+    torch.save(both_ways(norm, x, gradient), Path(folder, f"{rank}.pt"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("shares", [SHARES, (8, 0)], ids=["uneven", "one is empty"])
+@pytest.mark.parametrize(("precision", "close"), [(torch.float64, 1e-12), (torch.bfloat16, 2e-2)])
+def test_two_workers_normalise_as_one(
+    precision: torch.dtype, close: float, shares: tuple[int, int], tmp_path: Path
+) -> None:
+    mp.spawn(one_worker, (str(tmp_path), precision, shares), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    whole = both_ways(layer(precision), *images_and_gradient(precision))
+    together = {name: torch.cat([first[name], second[name]]) for name in ("y", "x")}
+    together |= {name: first[name] + second[name] for name in ("weight", "bias")}
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(first[name], second[name])
+        together[name] = first[name]
+    for name, value in whole.items():
+        assert together[name].dtype == value.dtype
+        torch.testing.assert_close(together[name], value, rtol=close, atol=close)
