@@ -12,7 +12,7 @@ import numpy as np
 from analysis import divergence, quality
 from analysis.errors import UndefinedError
 from analysis.metrics import Predictions
-from analysis.references import References, Target, attacked, lira, rmia
+from analysis.references import References, Target, lira, rmia
 from analysis.roc import auc, tpr_at_fpr
 from analysis.scores import SCORES, Score, log_odds
 
@@ -57,12 +57,17 @@ Scored = Callable[[Case], Scores]
 
 @dataclass(frozen=True)
 class Metric:
-    """`compute` gives a float, or one value for each class, or raises UndefinedError, which says why there is none."""
+    """`compute` gives a float, or an array where `per_class`, or raises UndefinedError, which says why there is none.
+
+    `by_references`: it needs the reference models of the case.
+    """
 
     compute: Callable[[Case], Value]
     unit: str
     meaning: str
     source: str
+    by_references: bool = False
+    per_class: bool = False
 
 
 def attack_scores(case: Case, score: Score) -> Scores:
@@ -101,12 +106,14 @@ def _tug_of_war(case: Case) -> float:
 def _covered(case: Case) -> float:
     if case.references is None:
         raise UndefinedError(NO_REFERENCES)
-    return 100.0 * float(attacked(case.references).mean())
+    return 100.0 * float(np.any(case.references.out, axis=0).mean())
 
 
 def _retrain(case: Case) -> Predictions:
     if case.retrain is None:
         raise UndefinedError("no retrain of this cell")
+    if not case.retrain.finite:
+        raise UndefinedError("NaN or infinity among the logits of the retrain")
     return case.retrain
 
 
@@ -135,13 +142,16 @@ ATTACKS: dict[str, tuple[Scored, str]] = {
 }
 
 
+BY_REFERENCES = frozenset({"lira", "rmia"})
+
+
 def _attack_metrics(name: str) -> dict[str, Metric]:
-    paper = ATTACKS[name][1]
+    paper, referring = ATTACKS[name][1], name in BY_REFERENCES
     what = f"attack by {name.replace('_', ' ')} on the forgotten images against non-members"
     return {
-        f"auc_{name}": Metric(lambda case: auc(*case.scores(name)), "", f"AUC of the {what}", paper),
-        f"tpr1_{name}": Metric(_at(name, 0.01), "percent", f"TPR at 1 % FPR of the {what}", paper),
-        f"tpr01_{name}": Metric(_at(name, 0.001), "percent", f"TPR at 0.1 % FPR of the {what}", paper),
+        f"auc_{name}": Metric(lambda case: auc(*case.scores(name)), "", f"AUC of the {what}", paper, referring),
+        f"tpr1_{name}": Metric(_at(name, 0.01), "percent", f"TPR at 1 % FPR of the {what}", paper, referring),
+        f"tpr01_{name}": Metric(_at(name, 0.001), "percent", f"TPR at 0.1 % FPR of the {what}", paper, referring),
     }
 
 
@@ -157,7 +167,7 @@ _quality, _ks = divergence.forgetting_quality, divergence.ks_distance
 
 METRICS: dict[str, Metric] = {
     **{key: metric for name in ATTACKS for key, metric in _attack_metrics(name).items()},
-    "covered": Metric(_covered, "percent", "D_f that the attacks with references can score", "Carlini et al. 2022"),
+    "covered": Metric(_covered, "percent", "D_f that attacks with references can score", "Carlini et al. 2022", True),
     "js_forget": Metric(_on_forget(_js), "nats", "Jensen–Shannon divergence to the retrain on D_f", _LIN),
     "js_test": Metric(_on_test(_js), "nats", "Jensen–Shannon divergence to the retrain on test", _LIN),
     "kl_forget": Metric(_on_forget(_kl), "nats", "KL(retrain ‖ model) on D_f", _GOLATKAR),
@@ -170,7 +180,9 @@ METRICS: dict[str, Metric] = {
     "ece": Metric(_alone(quality.calibration_error), "percent", "expected calibration error on test", _GUO),
     "nll": Metric(_alone(quality.negative_log_likelihood), "nats", "cross-entropy on test", _GUO),
     "auc_test": Metric(_alone(quality.medmnist_auc), "", "one-vs-rest AUC on test, class mean", _YANG),
-    "class_accuracy": Metric(_alone(quality.class_accuracy), "percent", "accuracy on test of each class", _YANG),
+    "class_accuracy": Metric(
+        _alone(quality.class_accuracy), "percent", "accuracy on test of each class", _YANG, per_class=True
+    ),
 }
 
 # What the table and the page show unless told otherwise.

@@ -41,6 +41,8 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
     for name in names:
         if name not in METRICS:
             raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics DIR --list` names them.")
+        if METRICS[name].per_class:
+            raise ResultsError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
     chosen = names or HEADLINE
     runs = load_runs(folder)
     measured = list(measure(folder, runs, chosen, non_members))

@@ -9,7 +9,7 @@ from analysis.scores import log_odds
 
 
 def kl_divergence(model: np.ndarray, retrain: np.ndarray) -> float:
-    """Mean over images of KL(retrain ‖ model) in nats (Kullback & Leibler 1951); Golatkar et al. (2020) use it so.
+    """Mean over images of KL(retrain ‖ model) in nats (Kullback & Leibler 1951; for unlearning, Golatkar et al. 2020).
 
     What it costs to take the model's probabilities for the retrain's.
     """

@@ -166,15 +166,19 @@ def _cells(block: list[Run]) -> dict[str, list[Run]]:
 
 
 def _references(block: list[Run], reader: Reader, names: Sequence[str]) -> list[Reference]:
-    """The block's reference models, none where no named metric asks for them or all runs have one seed."""
-    wanted = any(name.endswith(("lira", "rmia")) for name in names) and len({run["seed"] for run in block}) > 1
+    """The block's reference models, none where no named metric asks for them or all runs have one seed.
+
+    One with a logit that is no number is left out.
+    """
+    wanted = any(METRICS[name].by_references for name in names) and len({run["seed"] for run in block}) > 1
     chosen = [run for run in block if wanted and run["method"] in TRAINED_WITHOUT]
-    return [Reference.of(run, reader.read(run)) for run in chosen]
+    found = ((run, reader.read(run)) for run in chosen)
+    return [Reference.of(run, predictions) for run, predictions in found if predictions.finite]
 
 
 def measured(run: Run, case: Case, names: Sequence[str]) -> Iterator[Measured]:
     """The named METRICS of one run, each with its value or the reason why it has none."""
-    if not finite(case):
+    if not case.model.finite:
         yield from (Measured(run, name, None, np.nan, "NaN or infinity among the logits") for name in names)
         return
     for name in names:
@@ -188,9 +192,3 @@ def measured(run: Run, case: Case, names: Sequence[str]) -> Iterator[Measured]:
         else:
             for k, v in enumerate(value):
                 yield Measured(run, name, k, float(v), "" if np.isfinite(v) else f"no test image of class {k}")
-
-
-def finite(case: Case) -> bool:
-    """Whether every logit of the model and of its retrain is a number."""
-    models = (case.model, case.retrain)
-    return all(np.isfinite(logits).all() for p in models if p is not None for logits in p.logits.values())

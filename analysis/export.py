@@ -44,7 +44,8 @@ def _from_runs(runs: list[Run]) -> list[Measured]:
             found += [Measured(run, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
         else:
             own = gaps(run, retrain)
-            found += [Measured(run, name, None, own[name]) for name in AVERAGES]
+            reasons = {n: "" if math.isfinite(own[n]) else "not a number among the metrics" for n in AVERAGES}
+            found += [Measured(run, name, None, own[name], reasons[name]) for name in AVERAGES]
     return found
 
 
@@ -52,7 +53,7 @@ def _known(run: Run, name: str) -> Measured:
     """A column of the row; an older version's row lacks some."""
     if run[name] is None:
         return Measured(run, name, None, math.nan, "not in rows of this schema version")
-    return Measured(run, name, None, run[name])
+    return Measured(run, name, None, run[name], "" if math.isfinite(run[name]) else "not a number in its row")
 
 
 def _unit(metric: str) -> str:

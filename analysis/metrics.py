@@ -4,6 +4,7 @@ None of them is better low or high: the target is the retrain's value.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.svm import SVC
@@ -26,6 +27,11 @@ class Predictions:
     logits: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     forgotten: np.ndarray
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether every logit is a number."""
+        return all(bool(np.isfinite(logits).all()) for logits in self.logits.values())
 
 
 def accuracy_percent(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from analysis import figures, page, plots
 from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
 from analysis.completeness import Progress, progress, remarks
 from analysis.errors import ResultsError, UndefinedError
-from analysis.evidence import Measured, cases, finite, measured
+from analysis.evidence import Measured, cases, measured
 from analysis.gaps import FLOORS, Summary, grouping, method_labels, percent, summarise
 from analysis.metric_table import metric_table
 from analysis.paper import paper_table
@@ -102,7 +102,8 @@ def _figures(summaries: list[Summary], margin: float) -> list[str]:
 
 
 def _counts(summaries: list[Summary]) -> str:
-    counts = sorted({len(summary.seeds) for summary in summaries})
+    """n of what is drawn beside a retrain."""
+    counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
     return f"n = {'–'.join(map(str, (counts[0], counts[-1]) if len(counts) > 1 else counts))} seeds."
 
 
@@ -142,7 +143,7 @@ def gather(folder: str, runs: list[Run]) -> Evidence:
     found = Evidence()
     for run, case in cases(folder, runs, HEADLINE):
         found.values += measured(run, case, HEADLINE)
-        if not finite(case):
+        if not case.model.finite:
             continue
         found.recogniser.add(run, case)
         group = group_of(run)

@@ -60,9 +60,11 @@ def _one_sided_p(values: Sequence[float], bound: float, side: str) -> float:
     if len(array) < 2 or not np.isfinite(array).all():
         return math.nan
     if np.ptp(array) < ROUNDING:
-        # Equal, as accuracies of 100 % are: the t statistic is infinite, or 0/0 on the bound.
-        beyond = array[0] > bound if side == "greater" else array[0] < bound
-        return 0.0 if beyond else 1.0
+        beyond = array[0] > bound + ROUNDING if side == "greater" else array[0] < bound - ROUNDING
+        # No difference at all, as between accuracies of 100 %, is certain. Counts of few images repeat by chance too:
+        # then there is no scatter for a t test, and the sign test's p stands in.
+        p_beyond = 0.0 if abs(array[0]) < ROUNDING else 0.5 ** len(array)
+        return p_beyond if beyond else 1.0
     from scipy.special import stdtr
 
     t = (array.mean() - bound) / (array.std(ddof=1) / math.sqrt(len(array)))

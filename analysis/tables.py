@@ -49,7 +49,8 @@ def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -
     margin = verdicts[0].margin if verdicts else 0
     note = (
         "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
-        "n seeds; AG of nothing, of noise: that of `original` and of `retrain-again`; p: Holm-corrected. "
+        "n seeds; AG of nothing, of noise: that of `original` and of `retrain-again` over the same seeds; p: "
+        "Holm-corrected, so no interval here stands for it (a TOST alone asks for 90 % intervals within the margin). "
         f"{rules(margin)} {_without_floors([v.summary for v in verdicts])}{provenance} {remarks}"
     )
     rows = [_verdict_row(verdict) for verdict in verdicts]

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Group, Summary
-from analysis.statistics import Spread, below_zero_p, equivalence_p, holm
+from analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Summary
+from analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
 
 ALPHA = 0.05
 MARGIN_POINTS = 1.0
@@ -18,8 +18,11 @@ RULES = (
     "Gaps are method minus the retrain of the same seed. Fewer than {min_seeds} such pairs: too few seeds to say. "
     "Indistinguishable: for each of UA, RA, TA and MIA, two one-sided paired t tests (TOST) put the mean gap within "
     "±{margin:g} points; their largest p, Holm-corrected over all cells and methods here, is below {alpha:g}. "
+    "But so is doing nothing: `original` passes the same tests, uncorrected. "
     "Better than doing nothing: its AG lies below that of `original` of the same seeds in a one-sided paired t test, "
-    "Holm-corrected in the same way. Whatever passes neither test is not proven different: more seeds may decide. "
+    "Holm-corrected in the same way. No better: its mean AG does not, whatever the scatter. Not shown better: its mean "
+    "AG does, but not the test. Whatever passes no test is not proven different: more seeds may decide. "
+    "Where all seeds have one and the same gap other than 0, p is a sign test's. "
     "`original` and `retrain-again` are controls and are corrected among themselves."
 )
 
@@ -29,7 +32,8 @@ class Verdict:
     """One method in one group. p values are Holm-corrected, NaN where nothing was tested.
 
     `equivalence_p`: largest TOST p of the four metrics. `benefit_p`: that AG lies below `original`'s.
-    `nothing` and `noise` are AG of `original` and of `retrain-again` in the same group, None where they are missing.
+    `nothing` and `noise` are AG of `original` and of `retrain-again` in the same group, over the seeds that this method
+    has too; None where there is none.
     """
 
     summary: Summary
@@ -54,49 +58,58 @@ def judge(summaries: Sequence[Summary], margin: float = MARGIN_POINTS) -> list[V
     """A verdict for each summary but the retrains, in the given order. `margin` in percentage points."""
     rows = [summary for summary in summaries if summary.method != "retrain"]
     by_place = {(summary.group, summary.method): summary for summary in rows}
-    equivalence = _corrected(rows, [equivalence_of(row, margin) for row in rows])
+    uncorrected = [equivalence_of(row, margin) for row in rows]
+    equivalence = _corrected(rows, uncorrected)
     benefit = _corrected(rows, [benefit_of(row, by_place.get((row.group, NOTHING))) for row in rows])
-    equal = {(row.group, row.method): p < ALPHA for row, p in zip(rows, equivalence, strict=True)}
-
-    def floor(group: Group, method: str) -> Spread | None:
-        found = by_place.get((group, method))
-        return found.gaps["ag"] if found and found.gaps else None
-
+    as_equal = {(row.group, row.method) for row, p in zip(rows, uncorrected, strict=True) if p < ALPHA}
     verdicts = []
     for row, p, q in zip(rows, equivalence, benefit, strict=True):
-        nothing, noise = floor(row.group, NOTHING), floor(row.group, NOISE)
-        excess = ag_excess(row, by_place.get((row.group, NOTHING)))
-        text = verdict_of(row, margin, p, q, excess, equal.get((row.group, NOTHING), False))
-        verdicts.append(Verdict(row, margin, p, q, nothing, noise, text))
+        nothing, noise = (by_place.get((row.group, floor)) for floor in (NOTHING, NOISE))
+        text = verdict_of(row, margin, p, q, ag_excess(row, nothing), (row.group, NOTHING) in as_equal)
+        verdicts.append(Verdict(row, margin, p, q, shared_ag(row, nothing), shared_ag(row, noise), text))
     return verdicts
+
+
+def shared_ag(row: Summary, floor: Summary | None) -> Spread | None:
+    """AG of a floor over the seeds that `row` has too; None where there is none."""
+    shared = [floor.ag_by_seed[seed] for seed in row.ag_by_seed if seed in floor.ag_by_seed] if floor else []
+    return spread(shared) if shared else None
 
 
 def verdict_of(
     summary: Summary, margin: float, equivalence: float, benefit: float, excess: Sequence[float], nothing_is_equal: bool
 ) -> str:
-    """The first rule that applies, as a sentence. `excess` is AG minus that of `original`, for each shared seed."""
-    n, name = len(summary.ag_by_seed), summary.method
+    """The rules in words. `excess` is AG minus that of `original`, for each shared seed."""
+    n = len(summary.ag_by_seed)
     if n == 0:
         return "no retrain to compare with"
     if n < MIN_SEEDS:
         return f"too few seeds to say (n = {n}; {MIN_SEEDS} are needed)"
     if math.isnan(equivalence):
         return f"cannot say: NaN among the metrics, n = {n}"
-    if equivalence < ALPHA:
-        also = ", but so is doing nothing" if nothing_is_equal and name not in FLOORS else ""
-        return f"indistinguishable from retraining at ±{margin:g} {_points(margin)}{also}, n = {n}"
-    unequal = f"not shown equal to retraining at ±{margin:g} {_points(margin)}"
-    if name in FLOORS:
-        return f"{unequal}, n = {n}"
-    if len(excess) < MIN_SEEDS:
-        return f"{unequal}, n = {n}; too few seeds of `original` to compare with doing nothing"
-    if not math.isfinite(sum(excess)):
-        return f"{unequal}, n = {n}; NaN among the metrics of `original`, no comparison with doing nothing"
-    if sum(excess) >= 0:
-        return f"no better than doing nothing, n = {len(excess)}"
+    equal, place = equivalence < ALPHA, f"retraining at ±{margin:g} {_points(margin)}"
+    closeness = f"indistinguishable from {place}" if equal else f"not shown equal to {place}"
+    if summary.method in FLOORS:
+        return f"{closeness}, n = {n}"
+    if equal and nothing_is_equal:
+        return f"{closeness}, but so is doing nothing, n = {n}"
+    why_not = _incomparable(excess)
+    if why_not:
+        return f"{closeness}, n = {n}; {why_not}"
+    counts = f"n = {n}" if len(excess) == n else f"n = {n}, {len(excess)} of them beside `original`"
     if benefit < ALPHA:
-        return f"better than doing nothing, but {unequal}, n = {n}"
-    return f"not shown better than doing nothing, n = {len(excess)}"
+        return f"{closeness}, {counts}" if equal else f"better than doing nothing, but {closeness}, {counts}"
+    benefits = "no better" if sum(excess) >= -ROUNDING * n else "not shown better"
+    return f"{f'{closeness}, but ' if equal else ''}{benefits} than doing nothing, {counts}"
+
+
+def _incomparable(excess: Sequence[float]) -> str:
+    """Why a method cannot be compared with doing nothing, or ""."""
+    if len(excess) < MIN_SEEDS:
+        return "too few seeds of `original` to compare with doing nothing"
+    if not math.isfinite(sum(excess)):
+        return "NaN among the metrics of `original`, no comparison with doing nothing"
+    return ""
 
 
 def _points(margin: float) -> str:

@@ -45,8 +45,8 @@ class Recogniser:
         self.labels: dict[str, np.ndarray] = {}
 
     def add(self, run: Run, case: Case) -> None:
-        """Note one model; retrains and models without one are passed over."""
-        if case.retrain is None or run["method"] == "retrain":
+        """Note one model; retrains and models without a sound one are passed over."""
+        if case.retrain is None or not case.retrain.finite or run["method"] == "retrain":
             return
         key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], run["method"])
         sums = self.totals.setdefault(key, np.zeros((2, len(case.model.forgotten))))

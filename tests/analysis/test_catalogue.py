@@ -117,6 +117,37 @@ def test_a_value_is_that_of_the_runs_own_predictions_and_retrain(folder: Path, r
             assert found[run["job_key"], name] == METRICS[name].compute(case)
 
 
+def test_the_covered_part_can_be_asked_for_alone(folder: Path, runs: list[Run]) -> None:
+    alone = by_metric(list(measure(str(folder), runs, ["covered"])))
+    beside = by_metric(list(measure(str(folder), runs, ["covered", "auc_lira"])))
+    assert alone == {key: value for key, value in beside.items() if key[1] == "covered"}
+    assert all(0 <= value <= 100 for value in alone.values())
+
+
+def test_nothing_covered_is_no_percent() -> None:
+    case = a_case()
+    assert case.references is not None
+    references = replace(case.references, out=np.zeros_like(case.references.out))
+    assert METRICS["covered"].compute(replace(case, references=references)) == 0.0
+
+
+def test_a_logit_of_the_retrain_that_is_no_number_spoils_only_what_compares_with_it(
+    folder: Path, runs: list[Run]
+) -> None:
+    broken = next(run for run in runs if run["method"] == "retrain")
+    predictions = make_predictions(runs.index(broken))
+    predictions.logits["val"][0, 0] = np.nan
+    write_predictions(folder, broken["job_key"], predictions)
+    names = ["auc_loss", "ece", "js_test", "auc_lira"]
+    for one in measure(str(folder), runs, names):
+        if one.run is broken:
+            assert one.reason == "NaN or infinity among the logits"
+        elif one.run["retrain_key"] == broken["job_key"] and one.metric == "js_test":
+            assert one.reason == "NaN or infinity among the logits of the retrain"
+        else:
+            assert np.isfinite(one.value), (one.metric, one.reason)
+
+
 def test_references_are_retrains_of_other_seeds_and_every_rate(folder: Path, runs: list[Run]) -> None:
     found = by_metric(list(measure(str(folder), runs, ["auc_lira"])))
     number = {run["job_key"]: i for i, run in enumerate(runs)}

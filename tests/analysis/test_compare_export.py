@@ -122,6 +122,13 @@ def test_what_has_no_value_says_why(tmp_path: Path) -> None:
     assert reasons["auc_lira"] == "no retrain of another seed to serve as reference"
 
 
+def test_what_is_no_number_says_so() -> None:
+    runs = [make_run(method="retrain"), make_run(ua=float("nan"))]
+    rows = csv.DictReader(io.StringIO(tidy_csv(runs)))
+    reasons = {row["metric"]: row["reason"] for row in rows if row["method"] == "salun" and not row["value"]}
+    assert reasons == {"ua": "not a number in its row"} | dict.fromkeys(("ag", "ag3"), "not a number among the metrics")
+
+
 def test_every_duration_is_there_and_one_that_an_older_version_lacks_says_so() -> None:
     durations = {name for name in SCHEMAS["runs"].names if name.startswith("seconds_")}
     rows = list(csv.DictReader(io.StringIO(tidy_csv([make_run(seconds_compile=None)]))))

@@ -64,8 +64,9 @@ def test_equivalence_agrees_with_the_90_percent_interval(n: int) -> None:
         assert (equivalence_p(values, 1.0) < 0.05) == inside
 
 
-@pytest.mark.parametrize(("value", "p"), [(0.0, 0.0), (0.99, 0.0), (1.0, 1.0), (-1.0, 1.0), (-4.0, 1.0)])
+@pytest.mark.parametrize(("value", "p"), [(0.0, 0.0), (0.99, 0.125), (1.0, 1.0), (-1.0, 1.0), (-4.0, 1.0)])
 def test_equal_differences_are_inside_the_margin_or_not(value: float, p: float) -> None:
+    """Counts of few images repeat by chance: three equal gaps are three coins that fell alike, unless there is none."""
     assert equivalence_p([value] * 3, 1.0) == p
 
 
@@ -108,3 +109,9 @@ def test_holm_does_not_count_what_was_not_tested() -> None:
     found = holm([0.02, math.nan, 0.5])
     assert found[0] == pytest.approx(0.04)
     assert math.isnan(found[1])
+
+
+def test_rounding_is_no_evidence() -> None:
+    assert below_zero_p([-1e-15] * 3) == 1.0
+    assert below_zero_p([-2.0] * 5) == 0.5**5
+    assert equivalence_p([1.0 - 1e-15] * 3, 1.0) == 1.0

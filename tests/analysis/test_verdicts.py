@@ -43,6 +43,55 @@ def test_when_doing_nothing_is_as_close_the_verdict_says_so() -> None:
     assert salun(runs) == "indistinguishable from retraining at ±1 point, but so is doing nothing, n = 5"
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.4, 0.8, 1.2])
+def test_whoever_does_nothing_is_never_praised_for_it(spread: float) -> None:
+    """Rows that copy the original's, over cells of growing scatter; many pass the tests, none without the caveat."""
+    runs: list[Run] = []
+    for i in range(6):
+        runs += retrains(5, dataset=f"set{i}")
+        same = rows("original", 5, dataset=f"set{i}")
+        for run in same:
+            run["ua"] += spread * (1 + i / 6) * 30 * SCATTER[run["seed"]]
+        runs += same + [make_run(**{m: run[m] for m in ("dataset", "seed", *RETRAIN)}) for run in same]
+    texts = [v.text for v in judge(summarise(runs)) if v.summary.method == "salun"]
+    for text in texts:
+        assert "but so is doing nothing" in text or text == "no better than doing nothing, n = 5"
+
+
+@pytest.mark.parametrize(("offset", "benefit"), [(0.7, "not shown better"), (0.9, "no better")])
+def test_close_but_no_closer_than_doing_nothing_says_so(offset: float, benefit: str) -> None:
+    """The original's UA scatters too widely to pass itself, with an AG of 0.8 points."""
+    scattered = (0.0, 6.0, -1.0, 4.0, -5.0)
+    original = [run | {"ua": run["ua"] + scattered[run["seed"]]} for run in rows("original", 5)]
+    text = salun(retrains(5) + rows("salun", 5, offset) + original)
+    assert text == f"indistinguishable from retraining at ±1 point, but {benefit} than doing nothing, n = 5"
+
+
+def test_close_without_original_says_what_is_missing() -> None:
+    text = salun(retrains(5) + rows("salun", 5) + rows("original", 2, offset=6.0))
+    missing = "too few seeds of `original` to compare with doing nothing"
+    assert text == f"indistinguishable from retraining at ±1 point, n = 5; {missing}"
+
+
+def test_equal_averages_are_no_lead_whatever_the_order_of_their_sum() -> None:
+    """AG of gaps 8/120 and 7/120 is that of 7/120 and 8/120, but for rounding."""
+    one, other = 100 * 8 / 120, 100 * 7 / 120
+    runs = retrains(3)
+    for method, ua, ra in (("salun", one, other), ("original", other, one)):
+        runs += [make_run(method=method, seed=s, **RETRAIN | {"ua": 5 + ua, "ra": 99 - ra}) for s in range(3)]
+    assert salun(runs) == "no better than doing nothing, n = 3"
+
+
+def test_the_floors_beside_a_verdict_are_of_its_own_seeds() -> None:
+    runs = retrains(5) + rows("salun", 3, offset=3.0) + rows("original", 5, offset=6.0)
+    runs = [run | {"ua": 90.0} if (run["method"], run["seed"]) == ("original", 4) else run for run in runs]
+    verdict = verdicts(runs)["salun"]
+    assert verdict.nothing and verdict.nothing.n == 3
+    assert verdict.nothing.mean == pytest.approx(6.0)
+    fewer = [run for run in runs if (run["method"], run["seed"]) != ("original", 0)] + rows("salun", 5, offset=3.0)[3:]
+    assert salun(fewer).endswith("n = 5, 4 of them beside `original`")
+
+
 @pytest.mark.parametrize("metric", RETRAIN)
 def test_one_metric_beyond_the_margin_is_enough(metric: str) -> None:
     far = [run | {metric: run[metric] - 2.0} for run in rows("salun", 5)]
