@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -89,9 +90,18 @@ def our_epoch(config: ModelConfig, part: Part, name: str, folder: Path, compile:
     forward = compiled(model, data, BATCH)[0] if compile else None
     checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=CHECKPOINT_SECONDS)
     indices = torch.arange(len(part[1]))
-    return lambda: train(
-        model, data, indices, protocol.training, augmenter, Seeds.all(0), checkpoints=checkpoints, forward=forward
-    )
+    seeds = Seeds.all(0)
+
+    def epoch() -> None:
+        with reproducible():
+            train(model, data, indices, protocol.training, augmenter, seeds, checkpoints=checkpoints, forward=forward)
+
+    return epoch
+
+
+def reproducible() -> AbstractContextManager[None]:
+    """cuDNN as a job has it, and research-style code has not."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True)
 
 
 # --- (d) the input pipeline alone -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from analysis.metrics import Attack, Predictions, evaluate
 from benchmarks import peer
-from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels
+from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels, reproducible
 from benchmarks.measure import DEVICE, Result, interleaved
 from trainables.methods import Unlearning, unlearn
 from trainables.model import build_model
@@ -57,9 +57,12 @@ def whole_salun(repetitions: int) -> Result:
         model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
         augmenter = Augmenter("default", protocol.augmentation, 0)
         sets = torch.from_numpy(forget), torch.from_numpy(retain)
-        unlearn("salun", Unlearning(model, model, data, *sets, protocol, augmenter, Seeds.all(0), lambda epoch: None))
+        job = Unlearning(model, model, data, *sets, protocol, augmenter, Seeds.all(0), lambda epoch: None)
         everything = {split: part[1] for split, part in parts.items()}
-        evaluate(Predictions(predict(model, data), everything, np.isin(np.arange(counts["train"]), forget)), Attack())
+        with reproducible():
+            unlearn("salun", job)
+            logits = predict(model, data)
+        evaluate(Predictions(logits, everything, np.isin(np.arange(counts["train"]), forget)), Attack())
 
     ways: dict[str, Callable[[], object]] = {
         "research style": reference,

@@ -16,7 +16,7 @@ from trainables.model import build_model
 from trainables.precision import on_device
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, train
+from trainables.training import Augmenter, train, warm_up
 from trainables.workers import ALONE, Worker
 
 GPU = DEVICE.type == "cuda"
@@ -28,6 +28,7 @@ JOBS = (1, 2, 4, 8)
 def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -> float:
     """Seconds of an epoch, after one that warms up; `barrier` lets neighbours begin and end together."""
     torch.set_num_threads(num_threads)
+    warm_up(DEVICE)
     part = pixels(NUM_IMAGES, SIZE)
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     model = build_model(on_device(ModelConfig(stem=STEM, precision="auto"), DEVICE), NUM_CLASSES, 0).to(DEVICE)
@@ -94,14 +95,9 @@ def at_once(count: int) -> float:
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(count), context.SimpleQueue()
     arguments = (max(1, (os.cpu_count() or 1) // count), barrier, queue)
-    processes = [context.Process(target=one_of_many, args=arguments) for _ in range(count)]
-    for process in processes:
-        process.start()
-    seconds = max(queue.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return seconds
+    spawning.spawn(one_of_many, arguments, nprocs=count)  # where one dies, the others end too
+    return max(queue.get() for _ in range(count))
 
 
-def one_of_many(num_threads: int, barrier: Barrier, queue: multiprocessing.SimpleQueue) -> None:
+def one_of_many(rank: int, num_threads: int, barrier: Barrier, queue: multiprocessing.SimpleQueue) -> None:
     queue.put(an_epoch(ALONE, num_threads, barrier))

@@ -25,6 +25,8 @@ class Execution:
     def __post_init__(self) -> None:
         if self.compile and self.workers > 1:
             raise InputError("--compile works for trainings by one worker; leave it out, or --workers.")
+        if self.workers > 1 and 0 < (self.gpus_per_job or 0) < 1:
+            raise InputError("each of several workers needs a GPU of its own; give --gpus-per-job 1, or 0 for none.")
 
     def workers_of(self, job: Job) -> int:
         """How many workers do `job`; an unlearning is short, so one."""

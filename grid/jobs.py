@@ -76,10 +76,10 @@ def run_job(job: Job, place: Workplace, fit: Callable[[Callable[[], None]], None
 
     Of several workers, each calls this; all train, the first publishes and evaluates.
     """
+    warm_up(place.device)
     started = time.perf_counter()
     data = resident(place.dataset, place.device)
     load_seconds = time.perf_counter() - started
-    warm_up(place.device)
     if not place.store.has_model(job.model_key):
         if job.kind == "unlearn":
             unlearn_model(job, place, data)

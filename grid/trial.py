@@ -72,11 +72,14 @@ def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Ca
 
 
 def failure(do: Callable[[], None]) -> str:
-    """The traceback of what `do` raises, or ""."""
+    """The traceback of what `do` raises, or "". Raises where the GPU is lost to this process, which must end then."""
     try:
         do()
     except Exception:
-        return traceback.format_exc()
+        reason = traceback.format_exc()
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # an error of memory or mathematics leaves the GPU in order, a lost one raises
+        return reason
     return ""
 
 
@@ -121,3 +124,5 @@ def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report
     dataset = ray.get(assignment.datasets[job.dataset])
     store = Store(assignment.out)
     run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile), fit)
+    if 0 < assignment.resources.get("GPU", 0) < 1:
+        torch.cuda.empty_cache()  # what a warm process keeps, its neighbours on the GPU lack

@@ -50,16 +50,17 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Ioffe & Szegedy 2015: w/σ · (g − mean of g − x̂ · mean of g·x̂), with both means over the global batch."""
         x, weight, mean, variance, count = ctx.saved_tensors
+        inverse = torch.rsqrt(variance + ctx.eps)
         by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         by_x = gradient
         if len(x):
-            # With fixed statistics the kernel gives w/σ · g, Σ g·x̂ and Σ g.
+            # With fixed statistics the kernel gives w/σ · g, Σ g·x̂ and Σ g. CUDA's wants them a second time.
             by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-                gradient, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+                gradient, x, weight, mean, variance, mean, inverse, False, ctx.eps, [True, True, True]
             )
         sums = torch.stack([by_weight, by_bias])
         dist.all_reduce(sums)
-        slope, intercept = sums * (weight * torch.rsqrt(variance + ctx.eps) / count)
+        slope, intercept = sums * (weight * inverse / count)
         by_x = by_x - batch_norm(x, mean, variance, slope, intercept, eps=ctx.eps)
         return by_x, by_weight, by_bias, None
 

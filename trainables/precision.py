@@ -22,7 +22,17 @@ def precision_on(device: torch.device, asked: str) -> Precision:
         return Precision("bf16" if native else "fp32", f"auto: {native or f'no bf16 arithmetic in this {device.type}'}")
     if asked == "bf16":
         return Precision("bf16", f"asked for; {native or f'emulated, no bf16 arithmetic in this {device.type}'}")
-    return Precision(asked, "asked for")
+    return Precision(asked, f"asked for; {TF32}" if multiplies_in_tf32(device) else "asked for")
+
+
+TF32 = "convolutions round their factors to TF32, PyTorch's default on this GPU"
+
+
+def multiplies_in_tf32(device: torch.device) -> bool:
+    """Whether float32 convolutions on `device` use TF32: 10 bits of mantissa, sums in float32."""
+    if device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def bf16_arithmetic(device: torch.device) -> str:

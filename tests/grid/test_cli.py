@@ -166,8 +166,9 @@ def test_help(command: list[str]) -> None:
     assert "Usage:" in salun_grid(*command, "--help").stdout
 
 
-def test_compiling_goes_with_one_worker_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["--compile"], ["--gpus-per-job", "0.5"]])
+def test_several_workers_go_neither_with_compiling_nor_with_parts_of_a_gpu(words: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, ["run", "demo", "--compile", "--workers", "2", "--out", str(out)])
-    assert result.exit_code == 2 and "--compile" in result.output and "Traceback" not in result.output
+    result = CliRunner().invoke(main, ["run", "demo", *words, "--workers", "2", "--out", str(out)])
+    assert result.exit_code == 2 and words[0] in result.output and "Traceback" not in result.output
     assert not out.exists()

@@ -32,6 +32,21 @@ def test_a_failure_is_its_traceback() -> None:
     assert reason.rstrip().endswith("ZeroDivisionError: division by zero")
 
 
+def test_a_process_that_has_lost_its_gpu_takes_no_further_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA then raises at whatever is asked of it: a trial that ended well would leave the next one to fail."""
+
+    def lost() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    assert "ZeroDivisionError" in failure(lambda: 1 // 0)
+    monkeypatch.setattr("torch.cuda.synchronize", lost)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        failure(lambda: 1 // 0)
+    assert failure(lambda: None) == ""
+
+
 @pytest.mark.parametrize(
     ("failures", "reason"),
     [

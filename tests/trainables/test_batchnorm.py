@@ -50,6 +50,21 @@ def one_worker(rank: int, folder: str, precision: torch.dtype, shares: tuple[int
     dist.destroy_process_group()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA's own kernels need a GPU")
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_one_gpu_normalises_as_pytorch_does(precision: torch.dtype, tmp_path: Path) -> None:
+    dist.init_process_group("nccl", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        x, gradient = (t.cuda() for t in images_and_gradient(precision))
+        norm = layer(precision).cuda()
+        synchronise_batchnorm(norm)
+        found, wanted = both_ways(norm, x, gradient), both_ways(layer(precision).cuda(), x, gradient)
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[name], value, rtol=2e-2, atol=2e-2)
+    finally:
+        dist.destroy_process_group()
+
+
 @pytest.mark.parametrize("shares", [SHARES, (8, 0)], ids=["uneven", "one is empty"])
 @pytest.mark.parametrize(("precision", "close"), [(torch.float64, 1e-12), (torch.bfloat16, 2e-2)])
 def test_two_workers_normalise_as_one(

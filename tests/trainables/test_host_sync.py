@@ -70,14 +70,14 @@ def test_cuda_sees_no_wait_in_the_steps(data, monkeypatch, name):
         data.num_classes,
     )
     waits_of_a_pass(on_gpu, name)  # cuDNN and the maps of RandAugment are set up at first use
-    batches = training.batches
+    augmented = augmentation.augmented_batches
 
     def watched(*arguments):
         torch.cuda.set_sync_debug_mode("error")
-        yield from batches(*arguments)
+        yield from augmented(*arguments)
         torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(training, "batches", watched)
+    monkeypatch.setattr(augmentation, "augmented_batches", watched)
     try:
         waits_of_a_pass(on_gpu, name)
     finally:

@@ -27,6 +27,14 @@ def test_what_is_asked_meets_what_the_device_has(monkeypatch, asked, units, want
     assert on_device(ModelConfig(precision=asked), CPU).precision == wanted.name
 
 
+@pytest.mark.parametrize(("capability", "tf32"), [((9, 0), True), ((7, 5), False)])
+def test_a_gpu_whose_fp32_rounds_to_tf32_says_so(monkeypatch, capability, tf32):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    found = precision_on(torch.device("cuda"), "fp32")
+    assert (found.name, "TF32" in found.reason) == ("fp32", tf32)
+
+
 @pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16"])
 def test_a_cpus_units_are_found(monkeypatch, has):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, has: True})
