@@ -2,14 +2,16 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from analysis.completeness import remarks
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, Group, Summary, percent, summarise
+from analysis.gaps import METRICS, Group, Summary, grouping, method_labels, percent, summarise
 from analysis.results import Run
 from analysis.statistics import Spread, spread
-from analysis.tables import Table, plus_minus, provenance_of, with_interval
+from analysis.tables import Table, count, plus_minus, provenance_of, with_interval
 
 COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
 COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
@@ -21,7 +23,8 @@ def compare(first: list[Run], second: list[Run]) -> Table:
 
     Raises ResultsError where a study holds one cell under two protocols or models.
     """
-    left, right = _by_place(first, "the first"), _by_place(second, "the second")
+    told_apart = _several(first) | _several(second)
+    left, right = _by_place(first, "the first", told_apart), _by_place(second, "the second", told_apart)
     places = list(dict.fromkeys([*left, *right]))
     rows = [_row(place, left.get(place), right.get(place)) for place in places]
     shared = sum(place in left and place in right for place in places)
@@ -29,14 +32,22 @@ def compare(first: list[Run], second: list[Run]) -> Table:
         "Percent and minutes, mean ± sample standard deviation over n seeds, first | second. AG difference: second "
         "minus first over the seeds that both have, with its 95 % Student interval. "
         f"{shared} of {len(places)} rows are in both. {_differences(first, second)}"
-        f"First: {provenance_of(first)} Second: {provenance_of(second)}"
-    )
+        f"First: {provenance_of(first)} {remarks(first)} Second: {provenance_of(second)} {remarks(second)}"
+    ).strip()
     return Table("Two studies", rows, note, COLUMNS)
 
 
-def _by_place(runs: list[Run], which: str) -> dict[Place, Summary]:
+def _several(runs: list[Run]) -> set[str]:
+    """Names of datasets and methods that stand for several here: with other images, or with other parameters."""
+    group_of = grouping(runs)
+    label = method_labels(runs, group_of)
+    datasets = {run["dataset"] for run in runs if group_of(run).dataset != run["dataset"]}
+    return datasets | {run["method"] for run in runs if label(run) != run["method"]}
+
+
+def _by_place(runs: list[Run], which: str, told_apart: set[str]) -> dict[Place, Summary]:
     found: dict[Place, Summary] = {}
-    for summary in summarise(runs):
+    for summary in summarise(runs, told_apart):
         group = summary.group
         place = (group._replace(protocol="", model=""), summary.method)
         if place in found:
@@ -54,10 +65,12 @@ def _row(place: Place, left: Summary | None, right: Summary | None) -> list[str]
     values = [_both([s.values[metric] if s else None for s in sides]) for metric in METRICS]
     averages = [with_interval(s.gaps["ag"]) if s and s.gaps and method != "retrain" else "–" for s in sides]
     minutes = _both([_minutes(s.seconds_total) if s else None for s in sides], digits=3)
-    n = " | ".join(str(len(s.seeds)) if s else "–" for s in sides)
+    n = " | ".join(count(s) if s else "–" for s in sides)
     name = f"{group.dataset} {group.image_size}px"
     difference = ag_difference(left, right)
     changed = with_interval(difference, sign="+") if difference else "–"
+    if difference and any(difference.n < len(s.seeds) for s in sides if s):
+        n += f", {difference.n} shared"
     return [name, group.augmentation, method, percent(group.forget_rate), *values, *averages, changed, minutes, n]
 
 
@@ -80,9 +93,12 @@ def _minutes(seconds: Spread) -> Spread:
 def _differences(first: list[Run], second: list[Run]) -> str:
     """What else differs between the two: pixels of one dataset name, and fields of the protocols."""
     found, sides = [], (first, second)
-    prints = [{(run["dataset"], run["image_size"]): run["dataset_fingerprint"] for run in runs} for runs in sides]
-    for (dataset, size), fingerprint in prints[0].items():
-        if prints[1].get((dataset, size), fingerprint) != fingerprint:
+    prints: list[dict[tuple, set]] = [defaultdict(set), defaultdict(set)]
+    for held, runs in zip(prints, sides, strict=True):
+        for run in runs:
+            held[run["dataset"], run["image_size"]].add(run["dataset_fingerprint"])
+    for dataset, size in sorted(prints[0].keys() & prints[1].keys()):
+        if prints[0][dataset, size].isdisjoint(prints[1][dataset, size]):
             found.append(f"{dataset} {size}px holds other images")
     fields = [_fields(runs) for runs in sides]
     for name in sorted(fields[0].keys() | fields[1].keys()):

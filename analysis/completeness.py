@@ -8,7 +8,7 @@ from itertools import product
 
 from analysis import storage
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, percent
+from analysis.gaps import METRICS, grouping, method_labels, percent
 from analysis.results import Run
 
 MOST_NAMED = 40
@@ -47,11 +47,16 @@ def name_of(run: Run) -> str:
 def missing_cells(runs: list[Run]) -> list[str]:
     """Combinations of what the folder holds that no row has, seeds gathered: `salun, …: seeds 1, 2`.
 
-    The axes are those of the rows of one dataset, size, model and protocol name; what no row mentions is not known.
+    The axes are those of the rows of one dataset, size, model and protocol, a method with other parameters counted as
+    another; what no row mentions is not known.
     """
     places: dict[tuple, list[Run]] = defaultdict(list)
+    group_of = grouping(runs)
+    label = method_labels(runs, group_of)
     for run in runs:
-        places[run["dataset"], run["image_size"], run["model"], run["protocol"]].append(run)
+        group = group_of(run)
+        place = {"dataset": group.dataset, "protocol": group.protocol, "method": label(run)}
+        places[group.dataset, group.image_size, group.model, group.protocol].append(run | place)
     columns = ("method", "augmentation", "forget_rate", "seed")
     absent: dict[str, list[int]] = defaultdict(list)
     for rows in places.values():

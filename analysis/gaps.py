@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,16 +58,17 @@ def paired(runs: list[Run]) -> list[tuple[Run, Run | None]]:
     return [(run, retrains.get(run["retrain_key"])) for run in runs]
 
 
-def grouping(runs: list[Run]) -> Callable[[Run], Group]:
+def grouping(runs: list[Run], told_apart: Collection[str] = ()) -> Callable[[Run], Group]:
     """A function that gives a run's Group.
 
     What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since
-    methods are compared within a group. Two such protocols, or two datasets, of one name get four hex digits each.
+    methods are compared within a group. Two such protocols, or two datasets, of one name get four hex digits each; so
+    does a dataset whose name is in `told_apart`.
     """
     basis = {text: _basis(text) for text in {run["protocol_json"] for run in runs}}
     protocols = _labels((basis[run["protocol_json"]], run["protocol"]) for run in runs)
     datasets = {
-        size: _labels((run["dataset_fingerprint"], run["dataset"]) for run in runs if run["image_size"] == size)
+        size: _labels(((r["dataset_fingerprint"], r["dataset"]) for r in runs if r["image_size"] == size), told_apart)
         for size in {run["image_size"] for run in runs}
     }
 
@@ -79,15 +80,19 @@ def grouping(runs: list[Run]) -> Callable[[Run], Group]:
     return group_of
 
 
-def _labels(found: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A label for each identity among (identity, name) pairs: its name, and a hash where others have that name."""
+def _labels(found: Iterable[tuple[str, str]], told_apart: Collection[str] = ()) -> dict[str, str]:
+    """A label for each identity among (identity, name) pairs: its name, and a hash where others have that name.
+
+    A name of `told_apart` gets its hash in any case.
+    """
     names: dict[str, set[str]] = defaultdict(set)
     for identity, name in found:
         names[identity].add(name)
     plain = {identity: "/".join(sorted(own)) for identity, own in names.items()}
     uses = Counter(plain.values())
+    alone = {identity for identity, name in plain.items() if uses[name] == 1 and name not in told_apart}
     return {
-        identity: name if uses[name] == 1 else f"{name} #{hashlib.sha256(identity.encode()).hexdigest()[:4]}"
+        identity: name if identity in alone else f"{name} #{hashlib.sha256(identity.encode()).hexdigest()[:4]}"
         for identity, name in plain.items()
     }
 
@@ -116,11 +121,14 @@ class Summary:
     signed_by_seed: dict[int, dict[str, float]]
 
 
-def summarise(runs: list[Run]) -> list[Summary]:
-    """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`."""
+def summarise(runs: list[Run], told_apart: Collection[str] = ()) -> list[Summary]:
+    """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`.
+
+    Datasets and methods of `told_apart` are labelled as if another had their name.
+    """
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
-    group_of = grouping(runs)
-    label = method_labels(runs, group_of)
+    group_of = grouping(runs, told_apart)
+    label = method_labels(runs, group_of, told_apart)
     for run, retrain in paired(runs):
         members[group_of(run), label(run)].append((run, retrain))
     keys = sorted(members, key=lambda key: _place(*key))
@@ -174,14 +182,16 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     )
 
 
-def method_labels(runs: list[Run], group_of: Callable[[Run], Group]) -> Callable[[Run], str]:
-    """The method's name, with its parameters where one group holds the method with several."""
+def method_labels(
+    runs: list[Run], group_of: Callable[[Run], Group], told_apart: Collection[str] = ()
+) -> Callable[[Run], str]:
+    """The method's name, with its parameters where one group holds the method with several, or it is `told_apart`."""
     variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
     for run in runs:
         variants[group_of(run), run["method"]].add(run["method_params"])
 
     def label(run: Run) -> str:
-        several = len(variants[group_of(run), run["method"]]) > 1
+        several = run["method"] in told_apart or len(variants[group_of(run), run["method"]]) > 1
         return f"{run['method']} {run['method_params']}" if several else run["method"]
 
     return label

@@ -7,7 +7,7 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 from dataclasses import dataclass
 
 from analysis.gaps import METRICS, Summary, percent
-from analysis.tables import Table, plus_minus
+from analysis.tables import Table, count, plus_minus
 
 AUGMENTATION, IMAGE_SIZE = "default", 64
 
@@ -64,7 +64,8 @@ def paper_table(summaries: list[Summary]) -> Table:
 
 def _same_cell(row: PaperRow, summary: Summary) -> bool:
     group = summary.group
-    cell = (group.dataset.split(" #")[0], group.forget_rate, group.augmentation, summary.method)
+    method = summary.method.split(" {")[0]  # without what tells apart variants of one name
+    cell = (group.dataset.split(" #")[0], group.forget_rate, group.augmentation, method)
     return cell == (row.dataset, row.forget_rate, AUGMENTATION, row.method)
 
 
@@ -73,9 +74,9 @@ def _row(row: PaperRow, ours: Summary | None) -> list[str]:
     printed = [f"{getattr(row, metric):.2f}" for metric in METRICS] + [f"{row.ag:.2f}", f"{row.rte_minutes:g}"]
     if ours is None:
         return [*place, *(f"{value} | –" for value in printed), "1 | –"]
-    place[1] = f"{row.dataset} {ours.group.image_size}px, {ours.group.protocol}"
+    place[1], place[3] = f"{ours.group.dataset} {ours.group.image_size}px, {ours.group.protocol}", ours.method
     gap = ours.gaps.get(AVERAGE_OF_TABLE[row.table])
     found = [plus_minus(ours.values[metric]) for metric in METRICS]
     found += [plus_minus(gap) if gap else "–", f"{ours.seconds_total.mean / 60:.2f}"]
     cells = [f"{value} | {own}" for value, own in zip(printed, found, strict=True)]
-    return [*place, *cells, f"1 | {len(ours.seeds)}"]
+    return [*place, *cells, f"1 | {count(ours)}"]

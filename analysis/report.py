@@ -112,7 +112,10 @@ def _training(folder: str) -> list[str]:
         rows = plots.training_rows(folder)
     except ResultsError as error:
         return [page.paragraph(f"No training curves: {error}")]
-    caption = "In train mode, augmented; means over all seeds and rates, bands from the smallest to the largest."
+    caption = (
+        "In train mode, augmented; means over all seeds, rates, protocols and parameters of a method, bands from the "
+        "smallest to the largest."
+    )
     return ["<h2>Training curves</h2>", page.figure_html(plots.training_curves(rows), "training curves", caption)]
 
 
@@ -127,8 +130,9 @@ def _privacy(
     parts = ["<h2>Metrics from predictions</h2>", page.table_html(table, tuple(FLOORS)), "<h2>ROC curves</h2>"]
     methods = [summary.method for summary in summaries]
     caption = (
-        f"Attacks on the forgotten images against the {NON_MEMBERS} split; mean TPR over seeds, down to the smallest "
-        "FPR that the non-members resolve. The target is the retrain's curve, dotted is a coin."
+        f"Attacks on the forgotten images against the {NON_MEMBERS} split; mean TPR over the seeds that the attack can "
+        "score, down to the smallest FPR that the non-members resolve. The target is the retrain's curve, dotted is a "
+        "coin."
     )
     for place, curves in evidence.curves.items():
         drawing = plots.roc_figure(curves, methods)
@@ -145,8 +149,8 @@ def gather(folder: str, runs: list[Run]) -> Evidence:
         found.values += measured(run, case, HEADLINE)
         if not case.model.finite:
             continue
-        found.recogniser.add(run, case)
         group = group_of(run)
+        found.recogniser.add(run, case, group.protocol, label(run))
         curves = found.curves.setdefault(plots.place_name(group), defaultdict(list))
         for attack, curve in _curves(case).items():
             cell = f"{group.augmentation}, {percent(group.forget_rate)}"
@@ -174,9 +178,9 @@ def _pictures(recogniser: Recogniser, images: Sequence[Path]) -> list[str]:
             "mean over the n models that were to forget the image. What retrain-again shows is chance."
         )
     ]
-    for (fingerprint, dataset, size, method), worst in recogniser.worst(NUM_PICTURES).items():
+    for (fingerprint, dataset, size, protocol, method), worst in recogniser.worst(NUM_PICTURES).items():
         pixels = train_images(fingerprint, dataset, size, images)
-        parts += [f"<h3>{html.escape(f'{dataset} {size} px, {method}')}</h3>"]
+        parts += [f"<h3>{html.escape(f'{dataset} {size} px, {protocol}, {method}')}</h3>"]
         captions = [f"{w.excess:+.1f}, train {w.index}, class {w.label}, n = {w.n}" for w in worst]
         if pixels is None:
             parts += [page.paragraph(f"{'; '.join(captions)}. The pixels are not at hand: give the file by --images.")]

@@ -98,9 +98,13 @@ def _row(summary: Summary) -> list[str]:
     averages = [with_interval(gaps[name]) if gaps else without for name in AVERAGES]
     rte = summary.seconds_total
     minutes = plus_minus(Spread(rte.mean / 60, rte.sd / 60, rte.n), digits=3)
+    return [size, group.augmentation, summary.method, *values, *averages, minutes, count(summary)]
+
+
+def count(summary: Summary) -> str:
+    """n seeds, and how many of them have their retrain where not all do."""
     n, paired = len(summary.seeds), len(summary.ag_by_seed)
-    count = str(n) if paired in (0, n) else f"{n} ({paired} paired)"
-    return [size, group.augmentation, summary.method, *values, *averages, minutes, count]
+    return str(n) if paired in (0, n) else f"{n} ({paired} paired)"
 
 
 def plus_minus(value: Spread, digits: int = 2) -> str:

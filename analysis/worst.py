@@ -44,11 +44,11 @@ class Recogniser:
         self.totals: dict[tuple, np.ndarray] = {}
         self.labels: dict[str, np.ndarray] = {}
 
-    def add(self, run: Run, case: Case) -> None:
-        """Note one model; retrains and models without a sound one are passed over."""
+    def add(self, run: Run, case: Case, protocol: str, method: str) -> None:
+        """Note one model by the labels of its protocol and method; retrains and models without a sound one are not."""
         if case.retrain is None or not case.retrain.finite or run["method"] == "retrain":
             return
-        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], run["method"])
+        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], protocol, method)
         sums = self.totals.setdefault(key, np.zeros((2, len(case.model.forgotten))))
         where = case.model.forgotten
         sums[0, where] += excess_confidence(case)
@@ -56,7 +56,7 @@ class Recogniser:
         self.labels[run["dataset_fingerprint"]] = case.model.labels["train"]
 
     def worst(self, count: int) -> dict[tuple, list[Worst]]:
-        """The `count` largest means by (fingerprint, dataset, image_size, method)."""
+        """The `count` largest means by (fingerprint, dataset, image_size, protocol, method)."""
         found: dict[tuple, list[Worst]] = defaultdict(list)
         for key, (total, n) in self.totals.items():
             mean = np.where(n > 0, total / np.maximum(n, 1), -np.inf)

@@ -36,7 +36,7 @@ def test_values_stand_side_by_side_and_ag_differences_are_paired_by_seed() -> No
     differences = [ag(second, seed) - ag(first, seed) for seed in (1, 2)]
     assert row["AG difference"].startswith(f"{statistics.mean(differences):+.2f} [")
     assert row["UA"].endswith("| 50.00 ± 0.00")
-    assert row["n"] == "3 | 3"
+    assert row["n"] == "3 | 3, 2 shared"
 
 
 def test_what_one_study_lacks_is_a_dash() -> None:
@@ -53,6 +53,32 @@ def test_other_pixels_and_other_settings_are_named() -> None:
     assert "bloodmnist 64px holds other images" in note
     assert "3 of 3 rows are in both" in note
     assert "They differ" not in compare(make_grid(), make_grid()).note
+
+
+def test_variants_of_a_method_meet_their_like() -> None:
+    """The one of two that both folders hold, though the second holds no other."""
+    variants = [make_run(seed=s, method_params=f'{{"epochs": {e}}}', ua=2.0) for e in (5, 9) for s in range(3)]
+    retrains = [make_run(seed=s, method="retrain") for s in range(3)]
+    second = retrains + variants[:3]
+    rows = rows_of(retrains + variants, second)
+    assert rows['salun {"epochs": 5}', "10%"]["n"] == "3 | 3"
+    assert rows['salun {"epochs": 9}', "10%"]["n"] == "3 | –"
+    assert rows_of(second, retrains + variants[3:])["salun", "10%"]["n"] == "3 | 3"
+
+
+def test_one_of_two_data_sets_of_a_name_meets_its_like() -> None:
+    both = make_grid(dataset_fingerprint="md5:a") + make_grid(dataset_fingerprint="md5:b")
+    table = compare(both, make_grid(dataset_fingerprint="md5:b"))
+    assert "3 of 6 rows are in both" in table.note
+    assert "other images" not in table.note
+    assert "holds other images" in compare(both, make_grid(dataset_fingerprint="md5:c")).note
+
+
+def test_what_is_missing_in_either_stands_below() -> None:
+    runs = make_grid(seeds=(0, 1, 2))
+    fewer = [run for run in runs if (run["method"], run["seed"]) != ("retrain", 0)]
+    assert "Missing: retrain, bloodmnist 64px, none, forgetting 10%: seed 0." in compare(runs, fewer).note
+    assert rows_of(fewer, runs)["salun", "10%"]["n"] == "3 (2 paired) | 3, 2 shared"
 
 
 def test_a_folder_with_two_protocols_for_one_cell_is_refused() -> None:

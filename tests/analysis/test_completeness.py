@@ -10,7 +10,7 @@ import pytest
 from analysis.commands import load_runs, tables_text, verdicts_text
 from analysis.completeness import missing_cells, nan_metrics, progress, remarks
 from analysis.errors import ResultsError
-from tests.analysis.folders import make_grid, write_folder
+from tests.analysis.folders import make_grid, make_run, write_folder
 
 
 def test_a_whole_grid_misses_nothing() -> None:
@@ -27,6 +27,16 @@ def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
     left = [run for run in runs if not gone(run)]
     assert missing_cells(left) == ["salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2"]
     assert "Missing: salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2." in remarks(left)
+
+
+def test_variants_and_data_sets_of_one_name_do_not_hide_what_the_other_lacks() -> None:
+    retrains = [make_run(seed=s, method="retrain") for s in range(3)]
+    variants = [make_run(seed=s, method_params=f'{{"epochs": {e}}}') for e, n in ((5, 3), (9, 1)) for s in range(n)]
+    cell = "bloodmnist 64px, none, forgetting 10%"
+    assert missing_cells(retrains + variants) == [f'salun {{"epochs": 9}}, {cell}: seeds 1, 2']
+    one, other = make_grid(dataset_fingerprint="md5:a"), make_grid(dataset_fingerprint="md5:b")
+    (missing,) = missing_cells(one + other[:-1])
+    assert missing.startswith("salun, bloodmnist #") and missing.endswith(": seed 2")
 
 
 def test_datasets_need_not_have_the_same_axes() -> None:

@@ -13,7 +13,7 @@ import pytest
 from analysis.commands import write_report
 from analysis.errors import ResultsError
 from analysis.gaps import summarise
-from analysis.paper import PAPER
+from analysis.paper import PAPER, paper_table
 from analysis.tables import Table, make_tables, provenance_of, verdict_table
 from analysis.verdicts import judge
 from tests.analysis.folders import Run, make_grid, make_run, write_epochs, write_folder
@@ -107,6 +107,15 @@ def test_the_papers_numbers_stand_beside_ours(page: tuple[str, Page], runs: list
     mean = sum(run["ta"] for run in salun) / 2
     assert row[6].startswith(f"98.89 | {mean:.2f} ± ")
     assert row[-1] == "1 | 2"
+
+
+def test_each_variant_of_a_method_stands_beside_the_papers_row() -> None:
+    cell = {"dataset": "bloodmnist", "augmentation": "default"}
+    variants = [make_run(seed=0, method_params=f'{{"epochs": {e}}}', ua=float(e), **cell) for e in (5, 9)]
+    rows = paper_table(summarise([make_run(seed=0, method="retrain", **cell), *variants])).rows
+    found = {row[3]: row[4] for row in rows if row[1].startswith("bloodmnist 64px") and row[2] == "10%"}
+    assert found['salun {"epochs": 5}'] == "0.00 | 5.00"
+    assert found['salun {"epochs": 9}'] == "0.00 | 9.00"
 
 
 def test_the_papers_numbers_are_those_of_its_tables() -> None:

@@ -59,8 +59,21 @@ def test_the_most_recognisable_image_is_the_one_of_which_the_model_is_surest_bey
     label = int(retrain.labels["train"][image])
     surer["train"][image, label] += 5.0
     model = Predictions(surer, retrain.labels, retrain.forgotten)
-    recogniser.add(make_run(), Case(model, retrain))
+    recogniser.add(make_run(), Case(model, retrain), "paper", "salun")
     ((_, (first, *others)),) = recogniser.worst(3).items()
     assert (first.index, first.label, first.n) == (image, label, 1)
     assert first.excess == pytest.approx(5.0, abs=1e-5)
     assert all(other.excess == 0.0 for other in others)
+
+
+def test_variants_and_protocols_are_not_averaged() -> None:
+    recogniser = Recogniser()
+    retrain = make_predictions(0)
+    for i, (protocol, method) in enumerate((("paper", "salun"), ("paper", 'salun {"epochs": 9}'), ("strict", "salun"))):
+        logits = retrain.logits["train"].copy()
+        logits[np.arange(len(logits)), retrain.labels["train"]] += i
+        model = Predictions(retrain.logits | {"train": logits}, retrain.labels, retrain.forgotten)
+        recogniser.add(make_run(), Case(model, retrain), protocol, method)
+    found = {key[-2:]: (worst.excess, worst.n) for key, (worst,) in recogniser.worst(1).items()}
+    assert {n for _, n in found.values()} == {1}
+    assert [round(excess, 4) for excess, _ in found.values()] == [0.0, 1.0, 2.0]
