@@ -95,7 +95,10 @@ def _figures(summaries: list[Summary], margin: float) -> list[str]:
     ]
     parts += ["<h2>AG against RTE</h2>", page.figure_html(plots.trade_off(summaries), "AG against RTE", f"{trade} {n}")]
     parts += ["<h2>Sensitivity to augmentation and forget rate</h2>"]
-    band = f"Mean signed gap and its 95 % Student interval; the band is ±{margin:g} points. Rows are cells. {n}"
+    band = (
+        "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
+        f"±{margin:g} points. Rows are cells. {n}"
+    )
     for place, figure in plots.signed_gap_figures(summaries, margin).items():
         parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(figure, f"signed gaps, {place}", band)]
     return parts
