@@ -130,6 +130,12 @@ def _with_references(attack: Callable[[Target, References], Scores]) -> Scored:
     return scores
 
 
+# Attacks with reference models: name, function and paper.
+BY_REFERENCES: dict[str, tuple[Callable[[Target, References], Scores], str]] = {
+    "lira": (lira, "Carlini et al. 2022, offline"),
+    "rmia": (rmia, "Zarifzadeh et al. 2024, offline"),
+}
+
 # Name: how it scores the forgotten images and the non-members, and its paper. Each gives an AUC and two TPRs.
 ATTACKS: dict[str, tuple[Scored, str]] = {
     "loss": (_threshold(SCORES["loss"]), "Yeom et al. 2018"),
@@ -137,12 +143,8 @@ ATTACKS: dict[str, tuple[Scored, str]] = {
     "entropy": (_threshold(SCORES["entropy"]), "Shokri et al. 2017"),
     "modified_entropy": (_threshold(SCORES["modified_entropy"]), "Song & Mittal 2021"),
     "margin": (_threshold(SCORES["margin"]), "Carlini et al. 2022"),
-    "lira": (_with_references(lira), "Carlini et al. 2022, offline"),
-    "rmia": (_with_references(rmia), "Zarifzadeh et al. 2024, offline"),
+    **{name: (_with_references(attack), paper) for name, (attack, paper) in BY_REFERENCES.items()},
 }
-
-
-BY_REFERENCES = frozenset({"lira", "rmia"})
 
 
 def _attack_metrics(name: str) -> dict[str, Metric]:

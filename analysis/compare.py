@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.completeness import remarks
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, Group, Summary, grouping, method_labels, percent, summarise
+from analysis.gaps import METRICS, Group, Summary, labelling, percent, summarise
 from analysis.results import Run
 from analysis.statistics import Spread, spread
 from analysis.tables import Table, count, plus_minus, provenance_of, with_interval
@@ -39,10 +39,11 @@ def compare(first: list[Run], second: list[Run]) -> Table:
 
 def _several(runs: list[Run]) -> set[str]:
     """Names of datasets and methods that stand for several here: with other images, or with other parameters."""
-    group_of = grouping(runs)
-    label = method_labels(runs, group_of)
-    datasets = {run["dataset"] for run in runs if group_of(run).dataset != run["dataset"]}
-    return datasets | {run["method"] for run in runs if label(run) != run["method"]}
+    label, found = labelling(runs), set()
+    for run in runs:
+        group, method = label(run)
+        found |= {run[column] for column, own in (("dataset", group.dataset), ("method", method)) if run[column] != own}
+    return found
 
 
 def _by_place(runs: list[Run], which: str, told_apart: set[str]) -> dict[Place, Summary]:

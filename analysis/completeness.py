@@ -8,7 +8,7 @@ from itertools import product
 
 from analysis import storage
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, grouping, method_labels, percent
+from analysis.gaps import METRICS, labelling, percent
 from analysis.results import Run
 
 MOST_NAMED = 40
@@ -51,11 +51,10 @@ def missing_cells(runs: list[Run]) -> list[str]:
     another; what no row mentions is not known.
     """
     places: dict[tuple, list[Run]] = defaultdict(list)
-    group_of = grouping(runs)
-    label = method_labels(runs, group_of)
+    label = labelling(runs)
     for run in runs:
-        group = group_of(run)
-        place = {"dataset": group.dataset, "protocol": group.protocol, "method": label(run)}
+        group, method = label(run)
+        place = {"dataset": group.dataset, "protocol": group.protocol, "method": method}
         places[group.dataset, group.image_size, group.model, group.protocol].append(run | place)
     columns = ("method", "augmentation", "forget_rate", "seed")
     absent: dict[str, list[int]] = defaultdict(list)

@@ -52,8 +52,13 @@ def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure
 
 def caption(summaries: list[Summary]) -> str:
     """What the bars of `average_gap_figure` are, and n."""
-    seeds = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
-    return f"n = {'–'.join(map(str, seeds))} seeds; bars: mean, whiskers: ± standard deviation, dots: seeds."
+    return f"{num_seeds(summaries)}; bars: mean, whiskers: ± standard deviation, dots: seeds."
+
+
+def num_seeds(summaries: list[Summary]) -> str:
+    """n of what is drawn beside a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
+    counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
+    return f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
 
 
 def _look(i: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -127,10 +128,9 @@ def summarise(runs: list[Run], told_apart: Collection[str] = ()) -> list[Summary
     Datasets and methods of `told_apart` are labelled as if another had their name.
     """
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
-    group_of = grouping(runs, told_apart)
-    label = method_labels(runs, group_of, told_apart)
+    label = labelling(runs, told_apart)
     for run, retrain in paired(runs):
-        members[group_of(run), label(run)].append((run, retrain))
+        members[label(run)].append((run, retrain))
     keys = sorted(members, key=lambda key: _place(*key))
     return [_summary(group, method, members[group, method]) for group, method in keys]
 
@@ -182,16 +182,24 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     )
 
 
-def method_labels(
-    runs: list[Run], group_of: Callable[[Run], Group], told_apart: Collection[str] = ()
-) -> Callable[[Run], str]:
-    """The method's name, with its parameters where one group holds the method with several, or it is `told_apart`."""
+def labelling(runs: list[Run], told_apart: Collection[str] = ()) -> Callable[[Run], tuple[Group, str]]:
+    """A function that gives a run's Group, as `grouping` does, and what its method is called there.
+
+    That is its name, with its parameters where one group holds the method with several, or it is `told_apart`.
+    """
+    group_of = grouping(runs, told_apart)
     variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
     for run in runs:
         variants[group_of(run), run["method"]].add(run["method_params"])
 
-    def label(run: Run) -> str:
-        several = run["method"] in told_apart or len(variants[group_of(run), run["method"]]) > 1
-        return f"{run['method']} {run['method_params']}" if several else run["method"]
+    def label(run: Run) -> tuple[Group, str]:
+        group = group_of(run)
+        several = run["method"] in told_apart or len(variants[group, run["method"]]) > 1
+        return group, f"{run['method']} {run['method_params']}" if several else run["method"]
 
     return label
+
+
+def plain(label: str) -> str:
+    """The name in a label of a dataset, protocol or method, without what tells it apart from others of that name."""
+    return re.split(r" [#{]", label)[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.catalogue import METRICS
 from analysis.evidence import Measured
-from analysis.gaps import Summary, grouping, method_labels, percent
+from analysis.gaps import Summary, labelling, percent
 from analysis.results import Run
 from analysis.statistics import spread
 from analysis.tables import Table, plus_minus
@@ -25,13 +25,12 @@ def metric_table(
 
     Rows come in the order of `summaries`, retrain and floors first. A metric with a value for each class is left out.
     """
-    group_of = grouping(runs)
-    label = method_labels(runs, group_of)
+    label = labelling(runs)
     values: dict[tuple, list[float]] = defaultdict(list)
     reasons: dict[str, dict[str, None]] = defaultdict(dict)
     for one in measured:
         if one.element is None:
-            values[group_of(one.run), label(one.run), one.metric].append(one.value)
+            values[*label(one.run), one.metric].append(one.value)
         if one.reason:
             reasons[one.reason][one.metric] = None
     rows = []

@@ -6,7 +6,7 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 
 from dataclasses import dataclass
 
-from analysis.gaps import METRICS, Summary, percent
+from analysis.gaps import METRICS, Summary, percent, plain
 from analysis.tables import Table, count, plus_minus
 
 AUGMENTATION, IMAGE_SIZE = "default", 64
@@ -64,8 +64,7 @@ def paper_table(summaries: list[Summary]) -> Table:
 
 def _same_cell(row: PaperRow, summary: Summary) -> bool:
     group = summary.group
-    method = summary.method.split(" {")[0]  # without what tells apart variants of one name
-    cell = (group.dataset.split(" #")[0], group.forget_rate, group.augmentation, method)
+    cell = (plain(group.dataset), group.forget_rate, group.augmentation, plain(summary.method))
     return cell == (row.dataset, row.forget_rate, AUGMENTATION, row.method)
 
 

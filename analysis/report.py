@@ -12,7 +12,7 @@ from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
 from analysis.completeness import Progress, progress, remarks
 from analysis.errors import ResultsError, UndefinedError
 from analysis.evidence import Measured, cases, measured
-from analysis.gaps import FLOORS, Summary, grouping, method_labels, percent, summarise
+from analysis.gaps import FLOORS, Summary, labelling, percent, summarise
 from analysis.metric_table import metric_table
 from analysis.paper import paper_table
 from analysis.results import Run, has_landed
@@ -87,7 +87,7 @@ def _figures(summaries: list[Summary], margin: float) -> list[str]:
         average = figures.average_gap_figure(summaries)
     except ResultsError as error:
         return [page.paragraph(f"No figures of gaps: {error}")]
-    n, bars = _counts(summaries), figures.caption(summaries)
+    n, bars = f"{figures.num_seeds(summaries)}.", figures.caption(summaries)
     trade = "Lower left is better: close to the retrain, and cheap. A dashed line is AG of doing nothing, at no cost."
     parts = [
         "<h2>Figure 2: AG by augmentation</h2>",
@@ -102,12 +102,6 @@ def _figures(summaries: list[Summary], margin: float) -> list[str]:
     for place, figure in plots.signed_gap_figures(summaries, margin).items():
         parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(figure, f"signed gaps, {place}", band)]
     return parts
-
-
-def _counts(summaries: list[Summary]) -> str:
-    """n of what is drawn beside a retrain."""
-    counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
-    return f"n = {'–'.join(map(str, (counts[0], counts[-1]) if len(counts) > 1 else counts))} seeds."
 
 
 def _training(folder: str) -> list[str]:
@@ -145,19 +139,18 @@ def _privacy(
 
 def gather(folder: str, runs: list[Run]) -> Evidence:
     """One pass over all predictions: headline metrics, ROC curves by place and cell, excess of each image."""
-    group_of = grouping(runs)
-    label = method_labels(runs, group_of)
+    label = labelling(runs)
     found = Evidence()
     for run, case in cases(folder, runs, HEADLINE):
         found.values += measured(run, case, HEADLINE)
         if not case.model.finite:
             continue
-        group = group_of(run)
-        found.recogniser.add(run, case, group.protocol, label(run))
+        group, method = label(run)
+        found.recogniser.add(run, case, group.protocol, method)
         curves = found.curves.setdefault(plots.place_name(group), defaultdict(list))
         for attack, curve in _curves(case).items():
             cell = f"{group.augmentation}, {percent(group.forget_rate)}"
-            curves[cell, attack, label(run)].append(curve)
+            curves[cell, attack, method].append(curve)
     return found
 
 

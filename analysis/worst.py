@@ -80,7 +80,7 @@ def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequenc
     if dataset == "digits":
         return _digits(fingerprint)
     folder = Path(os.environ.get("MEDMNIST_ROOT", Path.home() / ".medmnist"))
-    own = folder / f"{dataset.split(' #')[0]}{'' if image_size == 28 else f'_{image_size}'}.npz"
+    own = folder / f"{dataset}{'' if image_size == 28 else f'_{image_size}'}.npz"
     kind, _, digest = fingerprint.partition(":")
     for file in [*files, *([own] if own.is_file() else [])]:
         with file.open("rb") as opened:

@@ -160,14 +160,14 @@ class GridCallback(tune.Callback):
         self.progress.tick()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.progress.start(Job(**trial.config["job"]))
+        self.progress.start(job_of(trial))
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "epoch" in result:
-            self.progress.advance(trial.config["job"]["key"], result)
+            self.progress.advance(job_of(trial).key, result)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        job, reason = Job(**trial.config["job"]), trial.last_result["failed"]
+        job, reason = job_of(trial), trial.last_result["failed"]
         if reason:
             self._fail(job, reason)
         else:
@@ -175,12 +175,17 @@ class GridCallback(tune.Callback):
             self.progress.finish(job.key)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.progress.restart(Job(**trial.config["job"]))
+        self.progress.restart(job_of(trial))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         # get_error() reads the copy in Tune's storage, which comes only later.
-        self._fail(Job(**trial.config["job"]), Path(trial.error_file).read_text())
+        self._fail(job_of(trial), Path(trial.error_file).read_text())
 
     def _fail(self, job: Job, reason: str) -> None:
         self.graph.fail(job.key, reason)
         self.progress.fail(job)
+
+
+def job_of(trial: Trial) -> Job:
+    """The job that a trial does."""
+    return Job(**trial.config["job"])

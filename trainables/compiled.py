@@ -4,12 +4,10 @@ PyTorch keeps what it compiled for the life of a process, and on disk for others
 machine's first job of a kind waits for the compiler, and its wait is counted apart.
 """
 
-import time
-
 import torch
 from torch import Tensor, nn
 
-from trainables.training import ResidentData
+from trainables.training import ResidentData, now
 
 
 class FullBatches(nn.Module):
@@ -26,16 +24,13 @@ class FullBatches(nn.Module):
 
 def compiled(model: nn.Module, data: ResidentData, batch_size: int) -> tuple[nn.Module, float]:
     """`model` for training on full batches of `data`, and the seconds that compiling took; the model is unchanged."""
-    started = time.perf_counter()
+    started = now(data.device)
     buffers = [buffer.clone() for buffer in model.buffers()]
     forward = FullBatches(model, batch_size).train()
     side = data.images["train"].shape[1]
     batch = torch.zeros(batch_size, 3, side, side, dtype=torch.uint8, device=data.device)
     forward(batch.contiguous(memory_format=torch.channels_last)).sum().backward()
-    for parameter in model.parameters():
-        parameter.grad = None
+    model.zero_grad()
     for buffer, before in zip(model.buffers(), buffers, strict=True):
         buffer.copy_(before)
-    if data.device.type == "cuda":
-        torch.cuda.synchronize(data.device)
-    return forward, time.perf_counter() - started
+    return forward, now(data.device) - started

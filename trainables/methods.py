@@ -3,7 +3,6 @@
 A method is one function and one line in METHODS; `masked` adds SalUn's saliency mask to any of them.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from trainables.protocol import Protocol
 from trainables.saliency import saliency, top_fraction
 from trainables.seeds import Seeds, generator
 from trainables.sgd import MaskedSGD, settings_of, sgd
-from trainables.training import Augmenter, OnEpoch, ResidentData, one_pass
+from trainables.training import Augmenter, OnEpoch, ResidentData, now, one_pass
 
 # Trainings from scratch on D_r, and the seeds of each: `retrain` is the target of every gap, `retrain-again`
 # the same with other draws, so that its gap is the noise floor below which no method can be told apart.
@@ -105,20 +104,13 @@ METHODS: dict[str, Method] = {
 def unlearn(name: str, job: Unlearning) -> Seconds:
     """Run the method `name` on `job.model` in place; returns the seconds of the mask and of the rest."""
     method, protocol = METHODS[name], job.protocol
-    started = time.perf_counter()
+    started = now(job.data.device)
     make_optimizer: MakeOptimizer = partial(sgd, job.model, protocol.unlearning)
     if method.masked:
         scores = saliency(job.model, job.data, job.forget, job.augmenter, protocol.unlearning.batch_size)
         mask = top_fraction(scores, protocol.saliency.fraction)
         settings = settings_of(protocol.unlearning)
         make_optimizer = partial(MaskedSGD, job.model.parameters(), mask, protocol.saliency.mode, **settings)
-    _synchronize(job.data.device)
-    masked = time.perf_counter()
+    masked = now(job.data.device)
     method.unlearn(job, make_optimizer)
-    _synchronize(job.data.device)
-    return Seconds(mask=masked - started, train=time.perf_counter() - masked)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return Seconds(mask=masked - started, train=now(job.data.device) - masked)

@@ -141,12 +141,12 @@ def one_pass(
     Loss and accuracy are summed on the device and read once at the end.
     Order and draws are those of the whole pass, whatever the number of workers; each takes its share of a batch.
     """
-    started = _now(data.device)
+    started = now(data.device)
     images = data.images["train"]
     order = torch.randperm(len(indices), generator=generator(order_seed, "order", phase, epoch))
     draws = augmenter.draws(len(indices), images.shape[1], phase, epoch)
-    global_batches = list(batches(len(indices), batch_size))
-    shares = [torch.arange(len(indices))[worker.share(batch)] for batch in global_batches]
+    global_batches, places = list(batches(len(indices), batch_size)), torch.arange(len(indices))
+    shares = [places[worker.share(batch)] for batch in global_batches]
     own, sizes = torch.cat(shares), [len(share) for share in shares]
     draws = draws[own].to(data.device) if draws else None
     shuffled, targets = indices[order[own]].to(data.device), labels[order[own].to(data.device)]
@@ -169,7 +169,7 @@ def one_pass(
         raise Diverged(
             f"the loss of {phase} epoch {epoch + 1} is {mean_loss}; try a learning rate below {learning_rate}."
         )
-    seconds = _now(data.device) - started
+    seconds = now(data.device) - started
     return Epoch(epoch, phase, mean_loss, 100 * correct, learning_rate, seconds, len(indices))
 
 
@@ -200,7 +200,7 @@ def warm_up(device: torch.device) -> None:
     model = layers.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model(torch.ones(2, 3, 3, 3, device=device)).sum().backward()
     sgd(model, TrainingConfig()).step()
-    _now(device)
+    now(device)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
@@ -208,7 +208,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
     """Seconds on a clock that only goes forward, read after the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
