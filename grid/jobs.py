@@ -19,6 +19,7 @@ from trainables.checkpoint import Checkpoints
 from trainables.compiled import compiled
 from trainables.data import Dataset, DatasetInfo
 from trainables.forget import retain_set, uniform_forget_set
+from trainables.layout import laid_out
 from trainables.methods import Unlearning, unlearn
 from trainables.model import ResNet18, build_model
 from trainables.precision import on_device, precision_on
@@ -174,7 +175,7 @@ def load_model(place: Workplace, key: str) -> ResNet18:
     """A published model on this workplace's device."""
     model = ResNet18(place.model, place.info.num_classes)
     model.load_state_dict(load_safetensors(place.store.read_weights(key)))
-    return model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(model.to(place.device))
 
 
 def publish_model(

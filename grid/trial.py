@@ -4,12 +4,15 @@ A job that raises has failed, and its trial ends well and says why. A process th
 then starts again; so does a group's worker that raises, as it does where its neighbour died, unless its loss diverged.
 """
 
+import faulthandler
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,6 +21,7 @@ import torch
 from ray import tune
 from ray.train import WorkerGroupError
 
+from analysis.storage import is_remote
 from grid.jobs import Workplace, run_job
 from grid.plan import Job
 from grid.store import Store
@@ -51,11 +55,34 @@ class Assignment:
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
     job, workers = Job(**config["job"]), config["workers"]
-    if workers > 1:
-        reason = failure_of_group(job, assignment, workers)
-    else:
-        reason = failure(lambda: work(job, assignment, ALONE, fit, at_most_each(REPORT_SECONDS, tune.report)))
+    with crashes_recorded(crash_path(assignment.out, job.key)):
+        if workers > 1:
+            reason = failure_of_group(job, assignment, workers)
+        else:
+            reason = failure(lambda: work(job, assignment, ALONE, fit, at_most_each(REPORT_SECONDS, tune.report)))
     tune.report({"failed": reason})
+
+
+@contextmanager
+def crashes_recorded(path: Path | None) -> Iterator[None]:
+    """Have faulthandler write into `path` if a fatal signal ends this process; the driver looks for it there."""
+    file = None
+    with suppress(OSError):  # a full disk must not stop a job
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w")
+            faulthandler.enable(file)
+    yield
+    if file is not None and path is not None:
+        faulthandler.disable()
+        with suppress(OSError):
+            file.close()
+            path.unlink()
+
+
+def crash_path(out: str, key: str) -> Path | None:
+    """Where a job's process records its crash; None where the results are in a bucket."""
+    return None if is_remote(out) else Path(Store(out).address("logs", f"{key}.crash"))
 
 
 def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:

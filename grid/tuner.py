@@ -20,7 +20,8 @@ from grid.cluster import job_slots
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
 from grid.progress import Progress
-from grid.trial import Assignment, trial
+from grid.reasons import kernel_out_of_memory_kills, with_evidence
+from grid.trial import Assignment, crash_path, trial
 from trainables.data import load
 
 # How often a job is started again whose process died or whose machine went away.
@@ -61,7 +62,7 @@ def run_jobs(
             run_config=tune.RunConfig(
                 name="jobs",
                 storage_path=scratch,
-                callbacks=[GridCallback(graph, progress)],
+                callbacks=[GridCallback(graph, progress, out)],
                 failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
                 verbose=0,
             ),
@@ -149,8 +150,9 @@ class QueueScheduler(FIFOScheduler):
 class GridCallback(tune.Callback):
     """Keeps the graph and the progress view with what Tune reports."""
 
-    def __init__(self, graph: JobGraph, progress: Progress) -> None:
-        self.graph, self.progress = graph, progress
+    def __init__(self, graph: JobGraph, progress: Progress, out: str) -> None:
+        self.graph, self.progress, self.out = graph, progress, out
+        self.memory_kills_before = kernel_out_of_memory_kills()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune's snapshot pickles its callbacks, and a run resumes by what is published instead."""
@@ -179,7 +181,10 @@ class GridCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         # get_error() reads the copy in Tune's storage, which comes only later.
-        self._fail(job_of(trial), Path(trial.error_file).read_text())
+        job, path = job_of(trial), crash_path(self.out, job_of(trial).key)
+        record = path.read_text() if path is not None and path.exists() else ""
+        kills = kernel_out_of_memory_kills() - self.memory_kills_before
+        self._fail(job, with_evidence(Path(trial.error_file).read_text(), record, kills))
 
     def _fail(self, job: Job, reason: str) -> None:
         self.graph.fail(job.key, reason)

@@ -6,6 +6,7 @@ Names of parameters follow torchvision's `resnet18`, so published weights load t
 import torch
 from torch import Tensor, nn
 
+from trainables.layout import laid_out, memory_layout
 from trainables.protocol import ModelConfig
 from trainables.seeds import derived_seed
 
@@ -33,10 +34,11 @@ class ResNet18(nn.Module):
             self.add_module(f"layer{stage}", _stage(channels[stage - 1], channels[stage], stride))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * width, num_classes)
+        self.memory_format = memory_layout(self).format
 
     def forward(self, images: Tensor) -> Tensor:
         x = images / 255 if images.dtype == torch.uint8 else images
-        x = (x - self.pixel_mean) / self.pixel_std
+        x = ((x - self.pixel_mean) / self.pixel_std).contiguous(memory_format=self.memory_format)
         if not self.bf16:
             return self.fc(self.features(x))
         with torch.autocast(x.device.type, torch.bfloat16):
@@ -85,7 +87,8 @@ def build_model(config: ModelConfig, num_classes: int, seed: int) -> ResNet18:
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return model.to(memory_format=torch.channels_last)
+    laid_out(model)
+    return model
 
 
 def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:

@@ -13,6 +13,7 @@ from trainables import augmentation
 from trainables.checkpoint import NO_CHECKPOINTS, Checkpoints, pack, unpack
 from trainables.data import SPLITS, Dataset
 from trainables.errors import Diverged
+from trainables.layout import laid_out
 from trainables.protocol import AugmentationConfig, TrainingConfig
 from trainables.seeds import Seeds, generator
 from trainables.sgd import sgd
@@ -197,7 +198,7 @@ def warm_up(device: torch.device) -> None:
     """
     torch.backends.cudnn.deterministic = True
     layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 1))
-    model = layers.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = laid_out(layers.to(device))
     model(torch.ones(2, 3, 3, 3, device=device)).sum().backward()
     sgd(model, TrainingConfig()).step()
     now(device)

@@ -55,7 +55,7 @@ def test_a_process_that_dies_before_its_job_starts(tmp_path: Path) -> None:
     progress = Progress([job], {"retrain": 30}, Console(file=io.StringIO(), width=200))
     (tmp_path / "error.txt").write_text("why")
     trial = SimpleNamespace(config={"job": asdict(job)}, error_file=str(tmp_path / "error.txt"))
-    callback = GridCallback(graph, progress)
+    callback = GridCallback(graph, progress, str(tmp_path))
     assert graph.next_job(lambda workers: True) == job
     callback.on_trial_recover(0, [trial], trial)
     callback.on_trial_error(0, [trial], trial)

@@ -1,13 +1,15 @@
 """One line that says why a job failed, whatever wrote the reason. The texts are Ray 2.60's own, shortened."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from grid.reasons import in_one_line
-from grid.trial import failure
+from grid.reasons import in_one_line, with_evidence
+from grid.trial import crashes_recorded, failure
 
 DIED = """The actor died unexpectedly before finishing this task.
 \tclass_name: ImplicitFunc
@@ -38,6 +40,13 @@ trainables.errors.Diverged: the loss of train epoch 1 is nan; try a learning rat
 """
 
 
+SEGMENTATION_FAULT = """Fatal Python error: Segmentation fault
+
+Thread 0x00007f (most recent call first):
+  File "torch/autograd/graph.py", line 841 in _engine_run_backward
+"""
+
+
 def attempts(*texts: str) -> str:
     """As Tune writes them."""
     return "".join(f"Failure # {i + 1} (occurred at 2026-01-01_00-00-00)\n{text}\n" for i, text in enumerate(texts))
@@ -46,7 +55,10 @@ def attempts(*texts: str) -> str:
 @pytest.mark.parametrize(
     ("reason", "line"),
     [
-        (attempts(*[DIED] * 4), r"its process died; if the system killed it .* --cpus-per-job .* \(4 attempts\)"),
+        (attempts(*[DIED] * 4), r"its process was killed or lost its connection, without .* \(4 attempts\)"),
+        (with_evidence(attempts(DIED), SEGMENTATION_FAULT, 0), r"its process crashed with signal 11 \(SIGSEGV\)"),
+        (with_evidence(attempts(DIED), "", 2), r"its process was killed .*; the kernel killed processes .* memory .*"),
+        (with_evidence(attempts(GROUP), "", 2), r"trainables.errors.Diverged: the loss .* below 0.1."),
         (attempts(DIED, LOW_MEMORY), r"its machine ran low on memory and Ray killed .* \(2 attempts\)"),
         (attempts(LOW_MEMORY, NODE_DIED), r"its machine went away \(2 attempts\)"),
         (attempts(DIED, GROUP), r"trainables.errors.Diverged: the loss .* is nan; try a .* below 0.1. \(2 attempts\)"),
@@ -88,3 +100,25 @@ def test_a_long_message_is_cut() -> None:
         raise ValueError(1000 * "x ")
 
     assert in_one_line(failure(complain)) == f"ValueError: {144 * 'x '} …"
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"), [("SIGSEGV", "signal 11"), ("SIGABRT", "signal 6"), ("SIGBUS", "signal 7")]
+)
+def test_a_fatal_signal_is_recorded_and_named(signal: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.crash"
+    code = f"""
+import os, signal
+from pathlib import Path
+from grid.trial import crashes_recorded
+with crashes_recorded(Path({str(path)!r})):
+    os.kill(os.getpid(), signal.{signal})
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode < 0
+    assert words in in_one_line(with_evidence(attempts(DIED), path.read_text(), 0))
+
+
+def test_a_job_that_ends_leaves_no_record(tmp_path: Path) -> None:
+    with crashes_recorded(tmp_path / "logs" / "a.crash"):
+        pass
+    assert list((tmp_path / "logs").iterdir()) == []
