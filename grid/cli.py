@@ -80,7 +80,17 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
 
 @main.command()
 @study_options
-@click.option("--address", help="Address of a Ray cluster that is already up  [default: a local one]")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    show_envvar=True,
+    help="HOST:PORT of a running Ray cluster's head, or auto  [default: a Ray on this machine]",
+)
+@click.option(
+    "--allow-open-cluster",
+    is_flag=True,
+    help="Join a cluster without a token, where anyone on its network can run code.",
+)
 @click.option("--cpus-per-job", type=click.FloatRange(min=0, min_open=True), help="CPUs that a job holds  [default: 1]")
 @click.option(
     "--gpus-per-job",
@@ -102,6 +112,7 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
 @click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
 def run(
     address: str | None,
+    allow_open_cluster: bool,
     cpus_per_job: float | None,
     gpus_per_job: float | None,
     workers: int,
@@ -117,7 +128,9 @@ def run(
     from grid.execution import Execution
 
     study, out = chosen_study(options)
-    sys.exit(run_study(study, out, Execution(address, cpus_per_job, gpus_per_job, workers, compile, detail)))
+    joined = None if address == "local" else address
+    execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster)
+    sys.exit(run_study(study, out, execution))
 
 
 @main.command()

@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -91,16 +90,6 @@ class LossyFile(io.FileIO):
         with suppress(OSError):
             super().write(content)
         return len(content)
-
-
-def check_address(address: str) -> None:
-    """Raise InputError at once where nothing listens; Ray itself would try for minutes. "auto" is left to Ray."""
-    host, _, port = address.rpartition(":")
-    try:
-        if address != "auto":
-            socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT of its head.") from None
 
 
 def let_jobs_queue(resources: dict[str, float]) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from analysis.commands import draw_figure, tables_text
 from analysis.errors import ResultsError
 from grid import cost
+from grid.access import check_access
 from grid.execution import Execution
 from grid.fit import Kind, Measurement
 from grid.lock import DriverLock, held
@@ -83,9 +84,9 @@ def run_study(study: Study, out: str, execution: Execution) -> int:
     if missing:
         lock.check()
     if missing and execution.address:
-        from grid.cluster import check_address  # imports Ray
-
-        check_address(execution.address)
+        check_access(execution.address, execution.allow_open_cluster)
+    elif missing:
+        execution.check_machine()
     store.create()
     store.publish_study(plan.summary())
     status = 0

@@ -35,6 +35,8 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
         self.stop_requested = False
+        # What each job asks the cluster for, in words; "" until known.
+        self.request = ""
         self.live = None
         if console.is_terminal and detail == "normal":
             self.live = Live(
@@ -96,7 +98,12 @@ class Progress:
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:
-            self._line("")
+            self._line(self._waiting_for())
+
+    def _waiting_for(self) -> str:
+        """What the run waits for, where jobs wait and none runs."""
+        idle = not self.running and self.done + self.failed < self.total_jobs
+        return f"waiting for a node with {self.request} free for a job" if idle and self.request else ""
 
     def summary(self) -> str:
         waiting = self.total_jobs - self.done - self.failed - len(self.running)
@@ -145,7 +152,8 @@ class Progress:
             epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"
             speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
             table.add_row(f"  {job.label}", epoch, speed)
-        return Group(Text(self.summary()), bar, table)
+        waiting = self._waiting_for()
+        return Group(Text(self.summary()), *([Text(waiting)] if waiting else []), bar, table)
 
 
 def duration(seconds: float) -> str:

@@ -62,6 +62,7 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     try:
         with connected(execution.address, log_file), stoppable(progress), progress:
             resources = job_resources(execution)
+            progress.request = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
             let_jobs_queue(resources)
             run_jobs(plan, graph, store.out, resources, execution.compile, progress)
     except KeyboardInterrupt:

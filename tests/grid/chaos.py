@@ -61,7 +61,7 @@ class Chaos:
     def start_driver(self) -> subprocess.Popen:
         words = ["run", "demo", "--dataset", str(self.npz), "--augmentation", "default", "--seed", "0", "--seed", "1"]
         words += [word for setting in SETTINGS for word in ("--set", setting)]
-        words += ["--address", self.cluster.address, "--out", str(self.out)]
+        words += ["--address", self.cluster.address, "--allow-open-cluster", "--out", str(self.out)]
         with self.out.with_suffix(".log").open("a") as log:
             return subprocess.Popen([sys.executable, "-m", "grid", *words], stdout=log, stderr=log, env=ENVIRONMENT)
 

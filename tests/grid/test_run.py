@@ -124,7 +124,7 @@ def cluster() -> Iterator[str]:
     port = 6390 + os.getpid() % 1000
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", "--num-cpus=1"]
     command += ["--include-dashboard=false", "--disable-usage-stats", "--block"]
-    environment = os.environ | PLAIN | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    environment = os.environ | PLAIN | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_AUTH_MODE": "disabled"}
     head = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert any("Ray runtime started" in line for line in head.stdout)
     yield f"127.0.0.1:{port}"
@@ -134,7 +134,10 @@ def cluster() -> Iterator[str]:
 
 def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run = salun_grid(*small_run(small_npz, out), "--address", cluster)
+    refused = salun_grid(*small_run(small_npz, out), "--address", cluster)
+    assert (refused.returncode, out.exists()) == (2, False)
+    assert f"the Ray cluster at {cluster} asks for no token" in refused.stderr
+    run = salun_grid(*small_run(small_npz, out), "--address", cluster, "--allow-open-cluster")
     assert run.returncode == 0, run.stderr
     assert methods_landed(out) == ALL
 

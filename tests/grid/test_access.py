@@ -1,0 +1,136 @@
+"""A cluster started by the documented lines lets in who has its token, and nobody else."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from grid.access import check_access, lets_in
+from grid.cli import main
+from grid.execution import Execution, num_cpus
+from trainables.errors import InputError
+
+PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+RAY = f"{sys.executable} -m ray.scripts.scripts"
+
+
+def documented(name: str, port: int) -> str:
+    """The shell lines of one block of the page, for one machine: the head's port and name differ, and Ray stays up."""
+    (block,) = re.findall(rf"```sh\n# {name}\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    text = block.replace("6379", str(port)).replace("HEAD", "127.0.0.1")
+    text = re.sub(r"^ray start", "exec ray start --block --num-cpus=1 --disable-usage-stats", text, flags=re.MULTILINE)
+    return re.sub(r"\bray (start|get-auth-token)", rf"{RAY} \1", text)
+
+
+def start(name: str, home: Path, port: int) -> subprocess.Popen:
+    home.mkdir(exist_ok=True)
+    unset = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS")
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": str(home)}
+    process = subprocess.Popen(
+        ["bash", "-c", documented(name, port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ray runtime started" in line:
+            return process
+    raise AssertionError("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, subprocess.Popen]]:
+    """The address of a head and a second node, the head's home, and the second node."""
+    folder = tmp_path_factory.mktemp("homes")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [start("head", folder / "head", port)]
+    token = folder / "head" / ".ray" / "auth_token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    (folder / "node" / ".ray").mkdir(parents=True)
+    shutil.copy2(token, folder / "node" / ".ray" / "auth_token")
+    processes.append(start("node", folder / "node", port))
+    yield f"127.0.0.1:{port}", folder / "head", processes[1]
+    for process in processes:
+        os.killpg(process.pid, signal.SIGTERM)
+    for process in processes:
+        process.communicate(timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_who_has_the_token_gets_in(cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, home, node = cluster
+    assert node.poll() is None, "the second node joined and stays"
+    monkeypatch.setenv("HOME", str(home))
+    check_access(address, allow_open=False)
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_who_has_none_is_turned_away(cluster: tuple) -> None:
+    assert not lets_in(cluster[0], "disabled")
+    with pytest.raises(InputError, match="refuses this user's token, or there is none; copy ~/.ray/auth_token"):
+        check_access(cluster[0], allow_open=True)
+
+
+def test_who_has_another_is_turned_away(cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "0")
+    with pytest.raises(InputError, match="refuses this user's token"):
+        check_access(cluster[0], allow_open=False)
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:", ":1", "127.0.0.1:port", "127.0.0.1:99999999"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(InputError, match=r"give HOST:PORT of its head"):
+        check_access(address, allow_open=False)
+
+
+def test_the_address_may_come_from_the_environment(
+    small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), "--out", str(tmp_path / "out")])
+    assert (result.exit_code, (tmp_path / "out").exists()) == (2, False)
+    assert "no Ray cluster answers at 127.0.0.1:1" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--cpus-per-job", str(num_cpus() + 1)], f"a job asks for {num_cpus() + 1} CPU, and this machine has"),
+        (["--cpus-per-job", "nan"], "must be a finite number, not nan"),
+        (["--cpus-per-job", "inf"], "must be a finite number, not inf"),
+        (["--gpus-per-job", "99"], "a job asks for 99 GPU, and this machine has"),
+        (["--workers", "1000"], "a job asks for 1 CPU for each of 1000 workers, and this machine has"),
+    ],
+)
+def test_what_a_machine_cannot_give_is_refused_at_once(
+    words: list[str], sentence: str, small_npz: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), "--out", str(out), *words])
+    assert (result.exit_code, out.exists()) == (2, False)
+    assert sentence in " ".join(result.stderr.split())
+
+
+def test_requests_within_the_machine_pass() -> None:
+    Execution(cpus_per_job=num_cpus(), workers=1).check_machine()
