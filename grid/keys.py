@@ -4,7 +4,7 @@ import hashlib
 import json
 
 # Raise it when the same inputs give another result: every key changes, and nothing old is taken for new.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # json.dumps would build one for each key.
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

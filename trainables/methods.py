@@ -64,16 +64,20 @@ def do_nothing(job: Unlearning, make_optimizer: MakeOptimizer) -> None:
 
 
 def random_label(job: Unlearning, make_optimizer: MakeOptimizer) -> None:
-    """Random labels on D_f, then D_r as it is, each epoch (Golatkhar et al. 2020, as SalUn's code has it).
+    """Random labels on D_f and the true ones on D_r, each epoch (Golatkar et al. 2020, as SalUn's code has it).
 
-    The labels are drawn afresh each epoch, uniform over all classes; the true one may come.
+    The labels are drawn afresh each epoch, uniform over all classes; the true one may come. `order` is `split`, a pass
+    over D_f and then one over D_r, or `mixed`, one shuffled pass over both.
     """
     config, data = job.protocol.unlearning, job.data
     optimizer = make_optimizer()
     true_labels = data.labels["train"][job.retain.to(data.device)]
     for epoch in range(config.epochs):
         labels = draw_labels(len(job.forget), data.num_classes, job.seeds.unlearning, epoch).to(data.device)
-        for phase, indices, targets in (("forget", job.forget, labels), ("retain", job.retain, true_labels)):
+        parts = [("forget", job.forget, labels), ("retain", job.retain, true_labels)]
+        if config.order == "mixed":
+            parts = [("mixed", torch.cat([job.forget, job.retain]), torch.cat([labels, true_labels]))]
+        for phase, indices, targets in parts:
             job.on_epoch(
                 one_pass(
                     job.forward,

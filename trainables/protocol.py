@@ -15,6 +15,7 @@ from trainables.errors import InputError, unknown_choice
 
 STEMS = ("3x3", "imagenet")
 PRECISIONS = ("fp32", "bf16", "auto")
+ORDERS = ("split", "mixed")
 MASK_MODES = ("leaky", "hard")
 NON_MEMBERS = ("test", "val")
 MEMBERS = ("first", "balanced")
@@ -68,13 +69,17 @@ class SaliencyConfig:
 
 @dataclass(frozen=True)
 class UnlearningConfig:
-    """SGD with a constant learning rate, for every approximate method."""
+    """SGD with a constant learning rate, for every approximate method.
+
+    `order`: each epoch passes over D_f, then D_r (`split`), or once over both, shuffled together (`mixed`).
+    """
 
     epochs: int = 10
     batch_size: int = 256
     learning_rate: float = 0.013
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    order: str = "split"
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,7 @@ RULES: dict[str, Rule] = {
     "saliency.fraction": _above_zero(1),
     "saliency.mode": _one_of(MASK_MODES),
     **{f"unlearning.{name}": rule for name, rule in _LOOP_RULES.items()},
+    "unlearning.order": _one_of(ORDERS),
     "evaluation.mia_svc_c": _above_zero(),
     "evaluation.mia_non_members": _one_of(NON_MEMBERS),
     "evaluation.mia_members": _one_of(MEMBERS),

@@ -146,7 +146,8 @@ def one_pass(
     images = data.images["train"]
     order = torch.randperm(len(indices), generator=generator(order_seed, "order", phase, epoch))
     draws = augmenter.draws(len(indices), images.shape[1], phase, epoch)
-    global_batches, places = list(batches(len(indices), batch_size)), torch.arange(len(indices))
+    smallest = smallest_batch(model, images.shape[1], data.device)
+    global_batches, places = list(batches(len(indices), batch_size, smallest)), torch.arange(len(indices))
     shares = [places[worker.share(batch)] for batch in global_batches]
     own, sizes = torch.cat(shares), [len(share) for share in shares]
     draws = draws[own].to(data.device) if draws else None
@@ -174,14 +175,32 @@ def one_pass(
     return Epoch(epoch, phase, mean_loss, 100 * correct, learning_rate, seconds, len(indices))
 
 
-def batches(num_images: int, batch_size: int) -> Iterator[slice]:
-    """Slices of at most `batch_size`; a last batch of one image joins the one before (BatchNorm needs two)."""
+def batches(num_images: int, batch_size: int, smallest: int = 1) -> Iterator[slice]:
+    """Slices of at most `batch_size`; a last batch of fewer than `smallest` images joins the one before."""
     start = 0
     while start < num_images:
         stop = min(start + batch_size, num_images)
-        stop = num_images if num_images - stop == 1 else stop
+        stop = num_images if num_images - stop < smallest else stop
         yield slice(start, stop)
         start = stop
+
+
+def smallest_batch(model: nn.Module, image_size: int, device: torch.device) -> int:
+    """Images that a step needs: 2 where some BatchNorm of `model` sees one value per channel and image, else 1.
+
+    BatchNorm cannot normalise a single value. `model` is in eval mode afterwards.
+    """
+    sizes: list[int] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        sizes.append(inputs[0][0, 0].numel())
+
+    hooks = [m.register_forward_pre_hook(record) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device=device))
+    for hook in hooks:
+        hook.remove()
+    return 2 if 1 in sizes else 1
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:

@@ -104,7 +104,8 @@ def gradient_sums(
     """For each parameter the sum over batches of `each`(gradient of the cross-entropy)."""
     model.train(mode == "train")
     sums = [torch.zeros_like(parameter) for parameter in model.parameters()]
-    for start, stop in batch_bounds(len(inputs), batch_size):
+    for start in range(0, len(inputs), batch_size):
+        stop = start + batch_size  # eval mode: a last batch of one image stays alone
         model.zero_grad()
         logits = model(stacked(inputs[start:stop]))
         nn.functional.cross_entropy(logits, labels[start:stop], reduction=reduction).backward()

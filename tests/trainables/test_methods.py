@@ -19,6 +19,7 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
+from trainables import methods
 from trainables.methods import METHODS, RETRAIN, RETRAINS, Unlearning, draw_labels, unlearn
 from trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
 from trainables.seeds import Seeds
@@ -100,6 +101,27 @@ def test_each_epoch_passes_over_forget_and_then_retain(data):
         (2, "retain", 60),
     ]
     assert {record.learning_rate for record in records} == {RATE}
+
+
+def test_mixed_passes_once_over_both_with_the_same_labels(data, monkeypatch):
+    settings = replace(protocol(), unlearning=replace(protocol().unlearning, order="mixed"))
+    records: list[Epoch] = []
+    passes: list[tuple[Tensor, Tensor]] = []
+    one_pass = methods.one_pass
+
+    def recorded(forward, optimizer, data, indices, targets, *rest):
+        passes.append((indices, targets))
+        return one_pass(forward, optimizer, data, indices, targets, *rest)
+
+    monkeypatch.setattr(methods, "one_pass", recorded)
+    unlearned("salun", data, settings=settings, on_epoch=records.append)
+    assert [(record.epoch, record.phase, record.num_images) for record in records] == [
+        (epoch, "mixed", 90) for epoch in range(EPOCHS)
+    ]
+    for epoch, (indices, targets) in enumerate(passes):
+        assert indices.tolist() == [*FORGET.tolist(), *RETAIN.tolist()]
+        labels = draw_labels(30, data.num_classes, SEEDS.unlearning, epoch)
+        assert targets.tolist() == [*labels.tolist(), *data.labels["train"][RETAIN].tolist()]
 
 
 def naive_mask(model: nn.Module, data: ResidentData, name: str, fraction: float) -> list[Tensor]:

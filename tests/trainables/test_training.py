@@ -15,7 +15,7 @@ from trainables.forget import retain_set, uniform_forget_set
 from trainables.model import build_model
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData, batches, learning_rate_at, train
+from trainables.training import Augmenter, Epoch, ResidentData, batches, learning_rate_at, smallest_batch, train
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 INDICES = torch.arange(5, 400, 9)  # 44 images
@@ -67,7 +67,7 @@ def test_learning_rate_of_the_paper():
 def test_batches_cover_everything_once_in_order_and_leave_no_image_alone():
     for count in range(130):
         for batch_size in (2, 3, 4, 7, 16, 64, 129, 200):
-            parts = [range(count)[batch] for batch in batches(count, batch_size)]
+            parts = [range(count)[batch] for batch in batches(count, batch_size, smallest=2)]
             sizes = [len(part) for part in parts]
             assert [i for part in parts for i in part] == list(range(count))
             assert all(size == batch_size for size in sizes[:-1])
@@ -77,7 +77,25 @@ def test_batches_cover_everything_once_in_order_and_leave_no_image_alone():
 
 @pytest.mark.parametrize(("count", "sizes"), [(256, [256]), (257, [257]), (258, [256, 2]), (513, [256, 257])])
 def test_batches_of_256(count, sizes):
-    assert [batch.stop - batch.start for batch in batches(count, 256)] == sizes
+    assert [batch.stop - batch.start for batch in batches(count, 256, smallest=2)] == sizes
+
+
+def test_a_last_batch_of_one_image_stays_where_it_may():
+    assert [batch.stop - batch.start for batch in batches(513, 256)] == [256, 256, 1]
+
+
+SMALLEST = [("3x3", 8, 2), ("3x3", 9, 1), ("3x3", 64, 1), ("imagenet", 32, 2), ("imagenet", 64, 1)]
+
+
+@pytest.mark.parametrize(("stem", "image_size", "smallest"), SMALLEST)
+def test_a_step_needs_two_images_where_a_batchnorm_sees_one_value_each(stem, image_size, smallest):
+    model = build_model(ModelConfig(stem=stem, width=4), 3, 0)
+    assert smallest_batch(model, image_size, torch.device("cpu")) == smallest
+    images = torch.zeros(smallest, 3, image_size, image_size)
+    model.train()(images)
+    if smallest == 2:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            model(images[:1])
 
 
 # --- the loop -----------------------------------------------------------------------------------------------
