@@ -73,7 +73,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out, Path(out, "lines.txt").open("w") as lines:
         progress = Progress(jobs, {}, Console(file=lines))
         with cluster.connected(None, Path(out, "ray.txt")), progress:
-            cluster.let_jobs_queue(RESOURCES)
+            cluster.let_jobs_queue(cluster.connected_cluster().slots(RESOURCES))
             started = time.monotonic()
             tuner.run_jobs(plan, graph, out, RESOURCES, False, progress)
             ended = time.monotonic()

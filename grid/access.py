@@ -7,10 +7,12 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 from trainables.errors import InputError
 
 SECONDS_TO_ANSWER = 30
+MAX_CHARACTERS = 300  # of Ray's own reason
 HOW = "docs/cluster.md has the commands"
 
 # Ray's client for a cluster's control service (a private name) answers in less than a second, where `ray.init` retries
@@ -42,23 +44,36 @@ def check_access(address: str, allow_open: bool) -> None:
                 f"the Ray cluster at {address} asks for no token, so anyone who reaches its ports can run code there; "
                 f"start it with a token ({HOW}), or accept the risk with --allow-open-cluster."
             )
+        # Its processes show no token, so a driver that asks for one would refuse each of them.
         os.environ["RAY_AUTH_MODE"] = "disabled"
         return
-    if not lets_in(address, "token"):
+    source = token_source()
+    if source is None or not lets_in(address, "token"):
+        problem = f"does not accept the token in {source}" if source else "asks for a token, and this user has none"
         raise InputError(
-            f"the Ray cluster at {address} refuses this user's token, or there is none; copy ~/.ray/auth_token from "
-            f"the head node with mode 600 ({HOW})."
+            f"the Ray cluster at {address} {problem}; copy ~/.ray/auth_token from the head node with mode 600 ({HOW})."
         )
     os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def token_source() -> str | None:
+    """Where Ray finds this user's token: a variable or a file; None if there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    return str(path) if path.is_file() else None
 
 
 def check_answers(address: str) -> None:
     """Raise InputError at once where nothing listens; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"no Ray cluster answers at {address}: give HOST:PORT of its head, such as 10.0.0.1:6379.")
+    if not host or "://" in host or not port.isdecimal():
+        raise InputError(
+            f"{address} is no address of a Ray cluster; give HOST:PORT of its head, such as 10.0.0.1:6379, or local "
+            "for a Ray on this machine. Without --address, RAY_ADDRESS counts."
+        )
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise InputError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT of its head.") from None
 
@@ -78,7 +93,11 @@ def lets_in(address: str, mode: str) -> bool:
         raise InputError(
             f"what listens at {address} does not answer as Ray does; give HOST:PORT of its head."
         ) from None
-    return probe.stdout.strip().endswith("open")
+    answer = probe.stdout.strip().rpartition("\n")[2]
+    if answer not in ("open", "closed"):
+        reason = probe.stderr.strip().rpartition("\n")[2][:MAX_CHARACTERS] or "no answer"
+        raise InputError(f"cannot join the Ray cluster at {address} ({reason}).")
+    return answer == "open"
 
 
 def local_address() -> str:

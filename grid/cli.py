@@ -6,6 +6,7 @@ from collections.abc import Callable
 import click
 
 from analysis.errors import ResultsError
+from grid.stopping import stoppable
 from trainables.errors import InputError
 
 
@@ -84,30 +85,31 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     "--address",
     envvar="RAY_ADDRESS",
     show_envvar=True,
-    help="HOST:PORT of a running Ray cluster's head, or auto  [default: a Ray on this machine]",
+    help="HOST:PORT of a running Ray cluster's head, auto for the one that runs on this machine, or local for a new "
+    "one  [default: local]",
 )
 @click.option(
     "--allow-open-cluster",
     is_flag=True,
     help="Join a cluster without a token, where anyone on its network can run code.",
 )
-@click.option("--cpus-per-job", type=click.FloatRange(min=0, min_open=True), help="CPUs that a job holds  [default: 1]")
+@click.option("--cpus-per-job", type=float, help="CPUs of each job  [default: 1]")
 @click.option(
     "--gpus-per-job",
-    type=click.FloatRange(min=0),
-    help="GPUs, or a part of one  [default: 1 where there are]",
+    type=float,
+    help="GPUs of each job: a whole number, or a fraction of one  [default: 1 if there are GPUs, else 0]",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Workers of each training; each holds what a job holds.",
+    help="Data-parallel workers per training; each gets the per-job resources.",
 )
 @click.option(
     "--compile", is_flag=True, help="Compile the model (torch.compile); the first job of a machine waits for it."
 )
-@click.option("--quiet", "-q", "detail", flag_value="quiet", help="Tell failures only.")
+@click.option("--quiet", "-q", "detail", flag_value="quiet", help="Report only failures.")
 @click.option("--verbose", "-v", "detail", flag_value="verbose", help="A line for each start and each epoch as well.")
 @click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
 def run(
@@ -120,17 +122,18 @@ def run(
     detail: str,
     **options: object,
 ) -> None:
-    """Run what STUDY lacks in its folder, then print the folder's tables and draw its figure.
+    """Run the jobs of STUDY that have no result yet, then print the folder's tables and draw its figure.
 
-    STUDY is demo, paper, strict, or a path to a .toml file. The same command again does only what is missing.
+    STUDY is demo, paper, strict, or a path to a .toml file. Rerunning the same command resumes it.
     """
-    from grid.commands import chosen_study, run_study
-    from grid.execution import Execution
+    with stoppable() as stop:
+        from grid.commands import chosen_study, run_study
+        from grid.execution import Execution
 
-    study, out = chosen_study(options)
-    joined = None if address == "local" else address
-    execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster)
-    sys.exit(run_study(study, out, execution))
+        joined = None if address in ("", "local") else address
+        execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster)
+        study, out = chosen_study(options)
+        sys.exit(run_study(study, out, execution, stop))
 
 
 @main.command()

@@ -3,7 +3,10 @@
 import io
 import logging
 import os
-from collections.abc import Iterator
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -19,45 +22,94 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-# A cluster that was started with Ray's token asks for it; Ray looks for the token only where the mode is set.
-if (
-    "RAY_AUTH_TOKEN" in os.environ
-    or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().exists()
-):
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-
 import ray
 from ray._private import ray_constants
+from ray._private import utils as ray_utils
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
-from grid.execution import Execution
+from grid.capacity import Capacity
 from trainables.errors import InputError
+
+NAMESPACE = "salun-grid"
+MAX_CHARACTERS = 300  # of Ray's reason, which may go on for pages
+
+
+# A socket's path has at most 107 bytes, and Ray's adds `/ray/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store`.
+MAX_FOLDER_BYTES = 107 - 70
 
 
 @contextmanager
-def connected(address: str | None, log_file: Path) -> Iterator[None]:
-    """Ray, local when `address` is None, with everything that Ray logs or prints in `log_file`; left at the end.
+def connected(
+    address: str | None, log_file: Path, keep_session: Callable[[], bool] = lambda: False
+) -> Iterator[Path | None]:
+    """Ray, started on this machine if `address` is None, left or shut down at the end. Yields its session folder.
 
-    What we print meanwhile needs a stream that was taken before. Raises InputError when nothing answers at `address`.
+    What Ray logs or prints goes to `log_file`; what we print meanwhile needs a stream that was taken before. The
+    session folder of a Ray on this machine is private, and deleted at the end unless `keep_session()`; that of a
+    running cluster is not ours: None. Raises InputError, with the paths of both, if Ray does not start or cannot join.
     """
-    # Whoever reaches a port of Ray's can run code here; a Ray of one machine listens on loopback alone.
-    ray_constants.ENABLE_RAY_CLUSTER = address is not None
     with noise_in(log_file):
+        folder = private_folder() if address is None else None
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                namespace="salun-grid",
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is None:
-                raise
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"cannot join the Ray cluster at {address} ({reason}); the log is {log_file}.") from None
-        try:
-            yield
-        finally:
+            with own_signal_handlers():
+                if folder:
+                    start(folder)
+                else:
+                    ray_constants.ENABLE_RAY_CLUSTER = True
+                    ray.init(address=address, log_to_driver=False, namespace=NAMESPACE)
+        except Exception as error:
             ray.shutdown()
+            what = f"Ray did not start in {folder}" if folder else f"cannot join the Ray cluster at {address}"
+            reason = " ".join(str(error).split())[:MAX_CHARACTERS] or type(error).__name__
+            raise InputError(f"{what} ({reason}); the log is {log_file}.") from None
+        try:
+            yield folder
+        finally:
+            keep = keep_session()
+            ray.shutdown()
+            if folder and not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: Path) -> None:
+    """Start Ray on this machine for this process, with its session in `folder`.
+
+    Whoever reaches a port of Ray can run code as this user, so it listens on loopback only, and for other users of this
+    machine there is a token that is never written to a file.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    ray.init(
+        address="local",
+        num_cpus=num_cpus(),
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace=NAMESPACE,
+        _temp_dir=str(folder / "ray"),  # a folder inside: Ray makes its own readable to everyone
+    )
+
+
+def private_folder() -> Path:
+    """A new folder that only this user can enter, with a path short enough for Ray's sockets.
+
+    It is in TMPDIR, or in /tmp where the path would be too long. Raises InputError where none can be made.
+    """
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        with suppress(OSError):
+            if len(os.fsencode(parent)) + len("/ray-12345678") <= MAX_FOLDER_BYTES:
+                return Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
+    raise InputError("Ray needs a folder with a short path for its sockets; set TMPDIR to one that can be written.")
+
+
+@contextmanager
+def own_signal_handlers() -> Iterator[None]:
+    """Keep the handler of SIGTERM while Ray starts: its own one exits silently, or is swallowed."""
+    known = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        ray_utils.set_sigterm_handler = known
 
 
 @contextmanager
@@ -92,25 +144,28 @@ class LossyFile(io.FileIO):
         return len(content)
 
 
-def let_jobs_queue(resources: dict[str, float]) -> None:
+def let_jobs_queue(slots: int) -> None:
     """Let Tune hold twice as many started jobs as fit, and 16 at least, instead of one.
 
     With one, a short job that ends while the next process is still starting takes over what waited for that
     process and stops it: the second process would never come up, and half the machine would idle. What waits
     is also what an autoscaling cluster grows for.
     """
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * job_slots(resources)))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * slots))
 
 
-def job_slots(resources: dict[str, float]) -> int:
-    """How many workers that hold `resources` each the cluster has room for now; 1 at least."""
-    cluster = ray.cluster_resources()
-    return max(1, min(int(cluster.get(name, 0) // amount) for name, amount in resources.items()))
+def num_cpus() -> int:
+    """CPUs for a Ray on this machine: what Ray counts, or fewer where this process is confined to some of them."""
+    counted = ResourceAndLabelSpec().resolve(is_head=True).num_cpus
+    return min(counted, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else counted
 
 
-def job_resources(execution: Execution) -> dict[str, float]:
-    """What one worker holds: a GPU and a CPU where the cluster has GPUs, else one CPU, unless told otherwise."""
-    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
-    gpus = float(has_gpu) if execution.gpus_per_job is None else execution.gpus_per_job
-    cpus = 1.0 if execution.cpus_per_job is None else execution.cpus_per_job
-    return {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+def this_machine() -> Capacity:
+    """What a Ray started on this machine will have."""
+    spec = ResourceAndLabelSpec(num_cpus=num_cpus()).resolve(is_head=True)
+    return Capacity(({"CPU": spec.num_cpus, "GPU": spec.num_gpus},))
+
+
+def connected_cluster() -> Capacity:
+    """What the live nodes of the connected cluster have."""
+    return Capacity(tuple(node["Resources"] for node in ray.nodes() if node["Alive"]))

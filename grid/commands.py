@@ -16,6 +16,7 @@ from grid.fit import Kind, Measurement
 from grid.lock import DriverLock, held
 from grid.measured import measurements
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from grid.stopping import Stop
 from grid.store import Store
 from grid.study import AXES, Study, checked, find_study, narrowed
 from trainables.errors import InputError
@@ -74,8 +75,8 @@ def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Me
     return rows
 
 
-def run_study(study: Study, out: str, execution: Execution) -> int:
-    """Run what is missing and print the results; returns the exit status."""
+def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
+    """Run the jobs without a result and print the results; returns the exit status."""
     store = Store(out)
     store.check()
     plan = make_plan(study)
@@ -86,7 +87,9 @@ def run_study(study: Study, out: str, execution: Execution) -> int:
     if missing and execution.address:
         check_access(execution.address, execution.allow_open_cluster)
     elif missing:
-        execution.check_machine()
+        from grid.cluster import this_machine  # imports Ray
+
+        this_machine().check(execution, max(map(execution.workers_of, missing)))
     store.create()
     store.publish_study(plan.summary())
     status = 0
@@ -94,7 +97,7 @@ def run_study(study: Study, out: str, execution: Execution) -> int:
         from grid.session import run_missing  # imports Ray
 
         with held(lock):
-            status = run_missing(plan, missing, store, execution, lock)
+            status = run_missing(plan, missing, store, execution, lock, stop)
     elif execution.detail != "quiet":
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of {study.name} are done in {out}.")
     if status == 0 and execution.detail != "quiet":

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from rich.console import Console, Group
@@ -25,8 +26,12 @@ class Progress:
         console: Console,
         on_tick: Callable[[], None] = lambda: None,
         detail: str = "normal",
+        lacking: Callable[[], str] = lambda: "",
     ) -> None:
+        """`on_tick` is called at each tick; `lacking` names what the jobs wait for and the cluster lacks, or ""."""
         self.console, self.epochs_of, self.on_tick, self.detail = console, epochs_of, on_tick, detail
+        self.lacking, self.waiting_for, self.last_look = lacking, "", -inf
+        self.unfinished = {job.key: job for job in jobs}
         self.total_jobs = len(jobs)
         self.total_images = sum(job.train_images for job in jobs)
         # Images of jobs that have ended: trained in this sitting, or before it.
@@ -34,9 +39,6 @@ class Progress:
         self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
-        self.stop_requested = False
-        # What each job asks the cluster for, in words; "" until known.
-        self.request = ""
         self.live = None
         if console.is_terminal and detail == "normal":
             self.live = Live(
@@ -73,6 +75,7 @@ class Progress:
 
     def finish(self, key: str) -> None:
         job, result = self.running.pop(key)
+        del self.unfinished[key]
         self.done += 1
         resumed = result.get("resumed_images", 0)
         self.resumed_images += resumed
@@ -87,23 +90,28 @@ class Progress:
     def fail(self, job: Job) -> None:
         """A job is given up, started or not."""
         self.running.pop(job.key, None)
+        self.unfinished.pop(job.key, None)
         self.failed += 1
         self._line(f"FAILED {job.label}")
 
     def tick(self) -> None:
-        """Redraw the view; in plain mode, a line now and then. Raises KeyboardInterrupt where a stop is asked for."""
-        if self.stop_requested:
-            raise KeyboardInterrupt
+        """Redraw the view; in plain mode, a line now and then. Raises what `on_tick` raises."""
         self.on_tick()
+        self._look_for_what_is_lacking()
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:
-            self._line(self._waiting_for())
+            self._line(self.waiting_for)
 
-    def _waiting_for(self) -> str:
-        """What the run waits for, where jobs wait and none runs."""
-        idle = not self.running and self.done + self.failed < self.total_jobs
-        return f"waiting for a node with {self.request} free for a job" if idle and self.request else ""
+    def _look_for_what_is_lacking(self) -> None:
+        """Ask now and then, not at each tick. A quiet run prints it too, since it may wait for a person."""
+        if time.monotonic() - self.last_look <= PLAIN_LINE_SECONDS:
+            return
+        self.last_look = time.monotonic()
+        lacking = self.lacking()
+        self.waiting_for = f"waiting for {lacking}" if lacking else ""
+        if lacking and self.detail == "quiet":
+            self.console.print(self.waiting_for, markup=False, highlight=False, soft_wrap=True)
 
     def summary(self) -> str:
         waiting = self.total_jobs - self.done - self.failed - len(self.running)
@@ -152,8 +160,8 @@ class Progress:
             epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"
             speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
             table.add_row(f"  {job.label}", epoch, speed)
-        waiting = self._waiting_for()
-        return Group(Text(self.summary()), *([Text(waiting)] if waiting else []), bar, table)
+        waiting = [Text(self.waiting_for)] if self.waiting_for else []
+        return Group(Text(self.summary()), *waiting, bar, table)
 
 
 def duration(seconds: float) -> str:

@@ -1,47 +1,33 @@
-"""One sitting of a run: Ray up, the missing jobs through Tune, Ray down, what failed told."""
+"""Run the pending jobs: start Ray, execute, shut down, report failures."""
 
-import signal
+import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
 
 from analysis.storage import is_remote
 from grid import cost
-from grid.cluster import connected, job_resources, let_jobs_queue
+from grid.capacity import Resources, in_words
+from grid.cluster import connected, connected_cluster, let_jobs_queue
 from grid.execution import Execution
 from grid.graph import JobGraph
 from grid.lock import DriverLock
 from grid.plan import Job, Plan
 from grid.progress import Progress, duration
 from grid.reasons import in_one_line
+from grid.stopping import Stop
 from grid.store import Store
 from grid.tuner import run_jobs
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
-@contextmanager
-def stoppable(progress: Progress) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the run. Ray may swallow the KeyboardInterrupt, so the next tick raises it again."""
-
-    def on_signal(*_: object) -> None:
-        progress.stop_requested = True
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Execution, lock: DriverLock) -> int:
-    """Run `missing`; returns the exit status: 0, 1 when a job failed, 130 when a person stopped it."""
+def run_missing(
+    plan: Plan, missing: list[Job], store: Store, execution: Execution, lock: DriverLock, stop: Stop
+) -> int:
+    """Run `missing`; returns the exit status: 0, or 1 when a job failed."""
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
@@ -49,29 +35,49 @@ def run_missing(plan: Plan, missing: list[Job], store: Store, execution: Executi
     protocol = plan.study.protocol
     epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
     epochs |= {"unlearn": protocol.unlearning.epochs}
-    progress = Progress(missing, epochs, console, on_tick=lock.renew, detail=execution.detail)
+
+    def on_tick() -> None:
+        stop.check()
+        lock.renew()
+
+    progress = Progress(missing, epochs, console, on_tick, execution.detail)
     if execution.detail != "quiet":
         console.print(
             f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False
         )
-        joining = f"Joining Ray at {execution.address} …" if execution.address else "Ray starts on this machine …"
-        console.print(joining, markup=False)
+        console.print(where_ray_runs(execution.address), markup=False)
     if execution.detail == "verbose" or is_remote(store.out):
-        console.print(f"What Ray says goes to {log_file}", markup=False)
+        console.print(f"Ray's log is {log_file}", markup=False)
     started = time.monotonic()
-    try:
-        with connected(execution.address, log_file), stoppable(progress), progress:
-            resources = job_resources(execution)
-            progress.request = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
-            let_jobs_queue(resources)
-            run_jobs(plan, graph, store.out, resources, execution.compile, progress)
-    except KeyboardInterrupt:
-        console.print(f"Stopped. What is done stays in {store.out}; the same command goes on from there.", markup=False)
-        return INTERRUPTED
+    with connected(execution.address, log_file, lambda: bool(graph.failed)) as session, progress:
+        cluster = connected_cluster()
+        resources = cluster.job_resources(execution)
+        let_jobs_queue(cluster.slots(resources))
+        progress.lacking = lambda: lacking(graph, progress, resources)
+        run_jobs(plan, graph, store.out, resources, execution.compile, progress)
+    stop.check()
     tell_failures(graph, progress.done, store, console)
+    if graph.failed and session:
+        console.print(f"The logs of Ray's processes are in {session}.", markup=False)
     if execution.detail != "quiet":
         console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
     return 0 if progress.done == len(missing) else FAILED
+
+
+def where_ray_runs(address: str | None) -> str:
+    if address is None:
+        return "Starting Ray on this machine …"
+    from_environment = os.environ.get("RAY_ADDRESS") == address
+    source = " (from RAY_ADDRESS; --address local would start one on this machine)" if from_environment else ""
+    return f"Joining Ray at {address}{source} …"
+
+
+def lacking(graph: JobGraph, progress: Progress, resources: Resources) -> str:
+    """What the unfinished jobs wait for: nodes that the cluster does not have, or room that others take; or ""."""
+    workers = [graph.workers_of(job) for key, job in progress.unfinished.items() if key not in graph.blocked]
+    if shortage := connected_cluster().shortage(resources, max(workers, default=0)):
+        return f"nodes with room for {shortage}"
+    return f"{in_words(resources)} to become free" if workers and not progress.running else ""
 
 
 def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console) -> None:
@@ -83,4 +89,4 @@ def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console
         console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
     lost = len(graph.jobs) - num_done - len(graph.failed) - len(graph.blocked)
     if lost:
-        console.print(f"Ray lost {lost} jobs without a word; the same command does them.", markup=False)
+        console.print(f"{lost} jobs disappeared without an error; rerun the command to retry them.", markup=False)

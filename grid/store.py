@@ -195,6 +195,8 @@ class Store:
     def create(self) -> None:
         """Make the folder and mark it as ours. Raises InputError where it takes no PROBE_BYTES more."""
         with self._writing():
+            if not storage.is_remote(self.out):
+                make_private(Path(self.out))
             if not self.exists(FORMAT_FILE):
                 marker = {"format": "salun-grid", "schema_version": SCHEMA_VERSION}
                 self.publish(json.dumps(marker).encode(), FORMAT_FILE)
@@ -209,6 +211,12 @@ class Store:
             yield
         except OSError as error:
             raise InputError(f"cannot write to --out {self.out}: {storage.reason(error)}.") from None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter; one that is there keeps its mode, by which its owner shares it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_whole(target: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from analysis.storage import absolute
-from grid.cluster import job_slots
+from grid.cluster import connected_cluster
 from grid.graph import JobGraph
 from grid.plan import Job, Plan
 from grid.progress import Progress
@@ -46,7 +46,7 @@ def run_jobs(
         tune.with_parameters(trial, assignment=assignment),
         lambda config: waiting if config["workers"] > 1 else alone,
     )
-    slots = job_slots(resources)
+    slots = max(1, connected_cluster().slots(resources))
     largest = max(map(graph.workers_of, graph.jobs.values()))
     with tempfile.TemporaryDirectory(prefix="salun-grid-") as scratch:
         tune.Tuner(

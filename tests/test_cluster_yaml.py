@@ -52,3 +52,10 @@ def test_the_lock_pins_every_direct_dependency() -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["grid"]]
     pinned = set(re.findall(r"^([A-Za-z0-9-]+)(?:\[[a-z,]+\])?==", LOCK, re.MULTILINE))
     assert {re.split(r"[\[><=]", requirement)[0] for requirement in wanted} <= pinned
+
+
+def test_every_node_asks_for_the_token() -> None:
+    starts = [*CLUSTER["head_start_ray_commands"], *CLUSTER["worker_start_ray_commands"]]
+    assert all("RAY_AUTH_MODE=token ~/env/bin/ray start" in line for line in starts if "ray start" in line)
+    assert CLUSTER["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert any("chmod 600 ~/.ray/auth_token" in line for line in CLUSTER["setup_commands"])

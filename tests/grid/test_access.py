@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,27 +17,28 @@ from click.testing import CliRunner
 
 from grid.access import check_access, lets_in
 from grid.cli import main
-from grid.execution import Execution, num_cpus
+from grid.session import where_ray_runs
 from trainables.errors import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 RAY = f"{sys.executable} -m ray.scripts.scripts"
 
 
-def documented(name: str, port: int) -> str:
+def documented(name: str, port: int, sessions: Path) -> str:
     """The shell lines of one block of the page, for one machine: the head's port and name differ, and Ray stays up."""
     (block,) = re.findall(rf"```sh\n# {name}\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     text = block.replace("6379", str(port)).replace("HEAD", "127.0.0.1")
     text = re.sub(r"^ray start", "exec ray start --block --num-cpus=1 --disable-usage-stats", text, flags=re.MULTILINE)
+    text = text.replace("/tmp/XXXXXX", f"{sessions}/XXXXXX")
     return re.sub(r"\bray (start|get-auth-token)", rf"{RAY} \1", text)
 
 
-def start(name: str, home: Path, port: int) -> subprocess.Popen:
+def start(name: str, home: Path, port: int, sessions: Path) -> subprocess.Popen:
     home.mkdir(exist_ok=True)
     unset = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS")
     environment = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": str(home)}
     process = subprocess.Popen(
-        ["bash", "-c", documented(name, port)],
+        ["bash", "-c", documented(name, port, sessions)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -58,17 +60,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [start("head", folder / "head", port)]
+    # A path short enough for Ray's sockets, and to delete at the end.
+    sessions = Path(tempfile.mkdtemp(dir="/tmp"))
+    sessions.chmod(0o755)
+    processes = [start("head", folder / "head", port, sessions)]
     token = folder / "head" / ".ray" / "auth_token"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     (folder / "node" / ".ray").mkdir(parents=True)
     shutil.copy2(token, folder / "node" / ".ray" / "auth_token")
-    processes.append(start("node", folder / "node", port))
+    processes.append(start("node", folder / "node", port, sessions))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in sessions.iterdir()} == {0o700}
     yield f"127.0.0.1:{port}", folder / "head", processes[1]
     for process in processes:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)  # a gentle end takes half a minute
     for process in processes:
         process.communicate(timeout=60)
+    shutil.rmtree(sessions)
 
 
 @pytest.fixture(autouse=True)
@@ -88,17 +95,20 @@ def test_who_has_the_token_gets_in(cluster: tuple, monkeypatch: pytest.MonkeyPat
 
 def test_who_has_none_is_turned_away(cluster: tuple) -> None:
     assert not lets_in(cluster[0], "disabled")
-    with pytest.raises(InputError, match="refuses this user's token, or there is none; copy "):
+    with pytest.raises(InputError, match="asks for a token, and this user has none; copy "):
         check_access(cluster[0], allow_open=True)
 
 
 def test_who_has_another_is_turned_away(cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "0")
-    with pytest.raises(InputError, match="refuses this user's token"):
+    with pytest.raises(InputError, match="does not accept the token in RAY_AUTH_TOKEN; copy "):
         check_access(cluster[0], allow_open=False)
 
 
-@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:", ":1", "127.0.0.1:port", "127.0.0.1:99999999"])
+NO_ADDRESSES = ["localhost", "127.0.0.1:", ":1", "127.0.0.1:port", "127.0.0.1:99999999", "http://127.0.0.1:8265"]
+
+
+@pytest.mark.parametrize("address", [*NO_ADDRESSES, "ray://127.0.0.1:10001"])
 def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(InputError, match=r"give HOST:PORT of its head"):
         check_access(address, allow_open=False)
@@ -116,11 +126,12 @@ def test_the_address_may_come_from_the_environment(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--cpus-per-job", str(num_cpus() + 1)], f"a job asks for {num_cpus() + 1} CPU, and this machine has"),
-        (["--cpus-per-job", "nan"], "must be a finite number, not nan"),
-        (["--cpus-per-job", "inf"], "must be a finite number, not inf"),
-        (["--gpus-per-job", "99"], "a job asks for 99 GPU, and this machine has"),
-        (["--workers", "1000"], "a job asks for 1 CPU for each of 1000 workers, and this machine has"),
+        (["--cpus-per-job", "9999"], "a job needs 9999 CPU (there is"),
+        (["--cpus-per-job", "nan"], "--cpus-per-job must be a finite number of at least 0.0001, not nan"),
+        (["--cpus-per-job", "0"], "--cpus-per-job must be a finite number of at least 0.0001, not 0"),
+        (["--gpus-per-job", "-1"], "--gpus-per-job must be a whole number, or a fraction of one GPU"),
+        (["--gpus-per-job", "99"], "a job needs 1 CPU and 99 GPU (there is"),
+        (["--workers", "1000"], "a job needs 1000 workers with 1 CPU"),
     ],
 )
 def test_what_a_machine_cannot_give_is_refused_at_once(
@@ -132,5 +143,17 @@ def test_what_a_machine_cannot_give_is_refused_at_once(
     assert sentence in " ".join(result.stderr.split())
 
 
-def test_requests_within_the_machine_pass() -> None:
-    Execution(cpus_per_job=num_cpus(), workers=1).check_machine()
+def test_what_listens_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe that ends otherwise than by an answer must not be taken for a wrong token."""
+    monkeypatch.setattr("grid.access.PROBE", "raise RuntimeError('Ray version mismatch')")
+    with pytest.raises(InputError, match=r"cannot join .* at 10.0.0.1:6379 \(RuntimeError: Ray version mismatch\)\."):
+        lets_in("10.0.0.1:6379", "disabled")
+
+
+def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert where_ray_runs("10.0.0.1:6379") == (
+        "Joining Ray at 10.0.0.1:6379 (from RAY_ADDRESS; --address local would start one on this machine) …"
+    )
+    assert where_ray_runs("10.0.0.2:6379") == "Joining Ray at 10.0.0.2:6379 …"
+    assert where_ray_runs(None) == "Starting Ray on this machine …"

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from grid.plan import Job
 from grid.progress import Progress, duration
+from grid.stopping import Stop
 
 
 def job(key: str) -> Job:
@@ -83,8 +84,25 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 def test_a_stop_that_was_asked_for_is_raised_again_at_the_next_tick() -> None:
-    progress = Progress([], {}, Console(file=io.StringIO()))
+    stop = Stop()
+    progress = Progress([], {}, Console(file=io.StringIO()), on_tick=stop.check)
     progress.tick()
-    progress.stop_requested = True
+    stop.requested = True
     with pytest.raises(KeyboardInterrupt):
         progress.tick()
+
+
+@pytest.mark.parametrize("detail", ["quiet", "normal"])
+def test_what_jobs_wait_for_is_printed_again_and_again(detail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, lacking = [100.0], ["nodes with room for 1 GPU"]
+    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    console = Console(file=io.StringIO(), width=200)
+    progress = Progress([job("a")], {"retrain": 30}, console, detail=detail, lacking=lambda: lacking[0])
+    for _ in range(3):
+        clock[0] += 20.0
+        progress.tick()
+    lacking[0] = ""
+    clock[0] += 20.0
+    progress.tick()
+    waiting = [line for line in console.file.getvalue().splitlines() if "waiting for" in line]
+    assert len(waiting) == 3 and all(line.endswith("waiting for nodes with room for 1 GPU") for line in waiting)

@@ -63,7 +63,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 
     output, status = stopped_after(1, signal.SIGINT, words, out)
     assert status == 130
-    assert "the same command goes on from there" in output
+    assert "Stopped. Finished jobs are kept; rerun the same command to resume." in output
     after_stop = times_of(out)
 
     _, status = stopped_after(3, signal.SIGKILL, words, out)

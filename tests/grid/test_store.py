@@ -129,3 +129,12 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """/proc refuses new folders even to root."""
     with pytest.raises(InputError, match="cannot write"):
         Store("/proc/results").create()
+
+
+def test_a_new_folder_is_private_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    Store(str(tmp_path / "runs" / "new")).create()
+    assert (tmp_path / "runs" / "new").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
+    Store(str(tmp_path / "shared")).create()
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755

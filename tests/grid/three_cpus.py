@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grid.cluster import job_slots, let_jobs_queue  # before ray, which reads the environment it sets
+from grid.cluster import connected_cluster, let_jobs_queue  # before ray, which reads the environment it sets
 from grid.graph import JobGraph
 from grid.plan import Job, make_plan
 from grid.progress import Progress
@@ -32,8 +32,8 @@ if __name__ == "__main__":
     store.create()
     ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, namespace="salun-grid")
     resources = {"CPU": 1.0}
-    assert job_slots(resources) == 3
-    let_jobs_queue(resources)
+    assert connected_cluster().slots(resources) == 3
+    let_jobs_queue(3)
     graph = JobGraph(plan.jobs.values(), set(), lambda job: job.train_images, workers_of)
     epochs = {"original": 2, "retrain": 2, "unlearn": 1}
     with Progress(list(plan.jobs.values()), epochs, Console(file=sys.stdout, width=200)) as progress:
