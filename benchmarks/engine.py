@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks import peer
@@ -69,25 +69,44 @@ def training(repetitions: int) -> list[Result]:
             for way, (precision, compile) in WAYS.items():
                 if not compile or name == "none":  # what is compiled does not depend on the augmentation
                     config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
-                    ways[way] = our_epoch(config, part, name, Path(folder), compile)
+                    ways[way] = our_epoch(config, part, name, Path(folder), compile_model if compile else None)
             seconds = interleaved(ways, repetitions)
             results.append(Result(f"{stem} stem, {size} px, {name}", "images", num_images, seconds))
     return results
 
 
-def reference_epoch(stem: str, part: Part, name: str, folder: Path) -> Callable[[], None]:
-    model = peer.build(stem, NUM_CLASSES)
-    batches = peer.loader(peer.Images(*part, peer.transform(name, part[0].shape[1])), BATCH)
+def reference_epoch(
+    stem: str, part: Part, name: str, folder: Path, batch_size: int = BATCH, model: nn.Module | None = None
+) -> Callable[[], None]:
+    """An epoch in research style; `model` replaces its ResNet-18."""
+    model = model or peer.build(stem, NUM_CLASSES)
+    batches = peer.loader(peer.Images(*part, peer.transform(name, part[0].shape[1])), batch_size)
     return partial(peer.train_epoch, model, batches, peer.sgd(model, 0.1), folder / "peer.pt")
 
 
-def our_epoch(config: ModelConfig, part: Part, name: str, folder: Path, compile: bool) -> Callable[[], None]:
+# Makes the module that training batches go through from the model, its data and the batch size.
+MakeForward = Callable[[nn.Module, ResidentData, int], nn.Module]
+
+
+def compile_model(model: nn.Module, data: ResidentData, batch_size: int) -> nn.Module:
+    return compiled(model, data, batch_size)[0]
+
+
+def our_epoch(
+    config: ModelConfig,
+    part: Part,
+    name: str,
+    folder: Path,
+    make_forward: MakeForward | None = None,
+    batch_size: int = BATCH,
+) -> Callable[[], None]:
     """An epoch of `train`, its state saved as a job saves it, at most so often."""
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
-    protocol = Protocol(training=TrainingConfig(epochs=1, batch_size=BATCH))
+    protocol = Protocol(training=TrainingConfig(epochs=1, batch_size=batch_size))
     augmenter = Augmenter(name, protocol.augmentation, 0)
-    forward = compiled(model, data, BATCH)[0] if compile else None
+    with reproducible():  # a CUDA graph keeps the kernels that were chosen at its capture
+        forward = make_forward(model, data, batch_size) if make_forward else None
     checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=CHECKPOINT_SECONDS)
     indices = torch.arange(len(part[1]))
     seeds = Seeds.all(0)

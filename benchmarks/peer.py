@@ -114,18 +114,36 @@ def masked_step(model: nn.Module, optimizer: torch.optim.SGD, mask: dict[str, Te
 
 
 def unlearn(model: nn.Module, forget: Images, retain: Dataset, num_classes: int, epochs: int, batch_size: int) -> None:
-    mask = list(masks(gradients(model, loader(forget, batch_size))))[4]
-    optimizer, labels = sgd(model, 0.013), forget.labels
+    mask = find_mask(model, forget, batch_size)
+    optimizer = sgd(model, 0.013)
     for _ in range(epochs):
-        random = Images(forget.images, np.random.default_rng().integers(0, num_classes, len(labels)), forget.transform)
-        model.train()
-        for part in (random, retain):
-            for images, targets in loader(part, batch_size):
-                loss = nn.functional.cross_entropy(model(images.to(DEVICE)), targets.to(DEVICE))
-                optimizer.zero_grad()
-                loss.backward()
-                masked_step(model, optimizer, mask)
-                loss.item()
+        unlearning_epoch(model, optimizer, mask, forget, retain, num_classes, batch_size)
+
+
+def find_mask(model: nn.Module, forget: Images, batch_size: int) -> dict[str, Tensor]:
+    """The mask of the fifth of ten thresholds, 0.5; as SalUn's code does, all ten are computed."""
+    return list(masks(gradients(model, loader(forget, batch_size))))[4]
+
+
+def unlearning_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.SGD,
+    mask: dict[str, Tensor],
+    forget: Images,
+    retain: Dataset,
+    num_classes: int,
+    batch_size: int,
+) -> None:
+    """Random labels on the forget set, then the retain set as it is."""
+    labels = np.random.default_rng().integers(0, num_classes, len(forget))
+    model.train()
+    for part in (Images(forget.images, labels, forget.transform), retain):
+        for images, targets in loader(part, batch_size):
+            loss = nn.functional.cross_entropy(model(images.to(DEVICE)), targets.to(DEVICE))
+            optimizer.zero_grad()
+            loss.backward()
+            masked_step(model, optimizer, mask)
+            loss.item()
 
 
 def probabilities(model: nn.Module, batches: DataLoader) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks import engine, reading, salun, sharing, whole
-from benchmarks.measure import DEVICE, Result, hardware, table
+from benchmarks.measure import DEVICE, Result, hardware, number, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]  # Okabe and Ito's, for colour-blind readers too
@@ -95,11 +95,6 @@ def figures(result: Result, way: str) -> list[str]:
     median, slowest, quickest = result.rates(way)
     rate = f"{number(median)} {result.unit} ({number(slowest)}–{number(quickest)})"
     return [rate, number(statistics.median(result.seconds[way])), f"{result.ratio(way):.2f}"]
-
-
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 # --- the picture ----------------------------------------------------------------------------------------------

@@ -116,13 +116,19 @@ def steps(repetitions: int) -> Result:
 
 def attack(repetitions: int) -> Result:
     """The membership attack alone, 2,000 members and as many non-members."""
+    ways = attack_ways({"train": 2_500, "val": 2_000, "test": 2_000}, num_forgotten=500)
+    return Result("membership attack, 4,000 images", "attacks", 1, interleaved(ways, repetitions))
+
+
+def attack_ways(counts: dict[str, int], num_forgotten: int) -> dict[str, Callable[[], object]]:
+    """The membership attack on random logits of so many images in each split, the first train images forgotten."""
     random = np.random.default_rng(0)
-    counts = {"train": 2_500, "val": 2_000, "test": 2_000}
     logits = {split: random.normal(0, 3, (count, NUM_CLASSES)).astype(np.float32) for split, count in counts.items()}
     labels = {split: random.integers(0, NUM_CLASSES, count) for split, count in counts.items()}
-    predictions = Predictions(logits, labels, np.arange(counts["train"]) < 500)
+    predictions = Predictions(logits, labels, np.arange(counts["train"]) < num_forgotten)
     probability = {split: np.asarray(torch.softmax(torch.from_numpy(part), 1)) for split, part in logits.items()}
-    sets = {"forget": ("train", slice(500)), "retain": ("train", slice(500, None)), "test": ("test", slice(None))}
+    forget, retain = slice(num_forgotten), slice(num_forgotten, None)
+    sets = {"forget": ("train", forget), "retain": ("train", retain), "test": ("test", slice(None))}
 
     def five() -> None:
         scores = {
@@ -130,5 +136,4 @@ def attack(repetitions: int) -> Result:
         }
         peer.attacks(scores)
 
-    ways = {"an SVC for each of 5 features": five, "ours, one": lambda: evaluate(predictions, Attack())}
-    return Result("membership attack, 4,000 images", "attacks", 1, interleaved(ways, repetitions))
+    return {"an SVC for each of 5 features": five, "ours, one": lambda: evaluate(predictions, Attack())}

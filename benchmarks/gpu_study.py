@@ -1,0 +1,222 @@
+"""One cell of the protocol `paper` on real images, in slices of any length: original, SalUn, retrain, and their rows.
+
+FOLDER/NAME.checkpoint   the state of an unfinished training
+FOLDER/NAME.safetensors  a finished model's weights
+FOLDER/NAME.json         its seconds and metrics; last, so that it makes the model count as finished
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from analysis.gaps import gaps
+from analysis.metrics import Attack, Predictions, evaluate
+from benchmarks.gpu_variants import TimeLeft
+from benchmarks.measure import DEVICE
+from grid.store import write_whole
+from trainables.checkpoint import Checkpoints
+from trainables.compiled import compiled
+from trainables.data import Dataset, describe, load
+from trainables.forget import retain_set, uniform_forget_set
+from trainables.methods import Unlearning, unlearn
+from trainables.model import build_model
+from trainables.precision import on_device, precision_on
+from trainables.prediction import predict
+from trainables.protocol import Protocol
+from trainables.seeds import Seeds
+from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
+
+# SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
+NAMES = ("original", "salun", "retrain")
+# A stopped training loses at most the epochs of this time.
+SECONDS_BETWEEN_STATES = 5.0
+
+
+class OutOfTime(Exception):
+    """The slice is over. What is done is in the folder."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell is; `protocol.model.precision` as asked for."""
+
+    images: str
+    protocol: Protocol
+    forget_rate: float
+    augmentation: str
+    seed: int
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """A cell, the folder of its state and the time that is left."""
+
+    cell: Cell
+    folder: Path
+    time_left: TimeLeft
+    seconds_between_states: float = SECONDS_BETWEEN_STATES
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return load(describe(self.cell.images, self.cell.protocol.image_size))
+
+    @cached_property
+    def data(self) -> ResidentData:
+        return ResidentData.of(self.dataset, DEVICE)
+
+    @cached_property
+    def forget_and_retain(self) -> tuple[Tensor, Tensor]:
+        num_train = self.dataset.info.num_images["train"]
+        forget = uniform_forget_set(self.cell.forget_rate, num_train, self.cell.seed)
+        return torch.from_numpy(forget), torch.from_numpy(retain_set(forget, num_train))
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol with the precision that this device gives it."""
+        return replace(self.cell.protocol, model=on_device(self.cell.protocol.model, DEVICE))
+
+    @property
+    def augmenter(self) -> Augmenter:
+        return Augmenter(self.cell.augmentation, self.protocol.augmentation, self.cell.seed)
+
+    def path(self, name: str, ending: str) -> Path:
+        return self.folder / f"{name}.{ending}"
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        path = self.path(name, "json")
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def slice_of_study(work: Work) -> dict[str, Any]:
+    """Go on with the cell until it is complete or no time is left; returns its rows so far."""
+    warm_up(DEVICE)
+    epochs_done: dict[str, int] = {}
+    try:
+        for name in NAMES:
+            if work.finished(name) is None:
+                finish(name, work, epochs_done)
+    except OutOfTime:
+        pass
+    precision = precision_on(DEVICE, work.cell.protocol.model.precision)
+    return {
+        "dataset": work.dataset.info.name,
+        "num_images": work.dataset.info.num_images,
+        "image_size": work.dataset.info.image_size,
+        "forget_rate": work.cell.forget_rate,
+        "augmentation": work.cell.augmentation,
+        "seed": work.cell.seed,
+        "precision": precision.name,
+        "precision_reason": precision.reason,
+        "compiled": work.cell.compile,
+        "epochs": work.protocol.training.epochs,
+        "unfinished": epochs_done,
+        "rows": rows(work),
+        "complete": all(work.finished(name) for name in NAMES),
+    }
+
+
+def finish(name: str, work: Work, epochs_done: dict[str, int]) -> None:
+    """Make one model, or raise OutOfTime with the epochs trained so far in `epochs_done`."""
+    if work.time_left() <= 0:
+        raise OutOfTime
+    epochs: list[Epoch] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        epochs_done[name] = len(epochs)
+
+    make = unlearn_model if name == "salun" else train_model
+    model, seconds = make(name, work, on_epoch)
+    measured = seconds | {"epochs": len(epochs), "images_per_second": rate(epochs)} | metrics(model, work)
+    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    write_whole(work.path(name, "safetensors"), save(weights))
+    write_whole(work.path(name, "json"), json.dumps(measured).encode())
+    work.path(name, "checkpoint").unlink(missing_ok=True)
+    del epochs_done[name]
+
+
+def train_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
+    """The original or the retrain. It stops after saving its state, when the next save would come too late."""
+    protocol, seeds, state = work.protocol, Seeds.all(work.cell.seed), work.path(name, "checkpoint")
+    indices = work.forget_and_retain[1] if name == "retrain" else torch.arange(len(work.data.labels["train"]))
+    model = build_model(protocol.model, work.data.num_classes, seeds.initialisation).to(DEVICE)
+    forward, seconds_compile = model, 0.0
+    if work.cell.compile:
+        forward, seconds_compile = compiled(model, work.data, protocol.training.batch_size)  # type: ignore[assignment]
+    epochs: list[Epoch] = []
+
+    def record(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        on_epoch(epoch)
+
+    def save_state(content: bytes) -> None:
+        write_whole(state, content)
+        if work.time_left() <= work.seconds_between_states and len(epochs) < protocol.training.epochs:
+            raise OutOfTime
+
+    checkpoints = Checkpoints(
+        lambda: state.read_bytes() if state.exists() else None, save_state, work.seconds_between_states
+    )
+    train(
+        model,
+        work.data,
+        indices,
+        protocol.training,
+        work.augmenter,
+        seeds,
+        record,
+        checkpoints=checkpoints,
+        forward=forward,
+    )
+    return model, {"seconds": sum(epoch.seconds for epoch in epochs), "seconds_compile": seconds_compile}
+
+
+def unlearn_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
+    """SalUn from the original, in one go: it starts only where the time suffices by the original's epochs."""
+    original = work.finished("original") or {}
+    if work.time_left() < work.protocol.unlearning.epochs * original["seconds"] / original["epochs"]:
+        raise OutOfTime
+    model = build_model(work.protocol.model, work.data.num_classes, work.cell.seed).to(DEVICE)
+    model.load_state_dict(load_file(work.path("original", "safetensors")))
+    sets, seeds = work.forget_and_retain, Seeds.all(work.cell.seed)
+    job = Unlearning(model, model, work.data, *sets, work.protocol, work.augmenter, seeds, on_epoch)
+    seconds = unlearn("salun", job)
+    return model, {"seconds": seconds.mask + seconds.train, "seconds_compile": 0.0}
+
+
+def rate(epochs: list[Epoch]) -> float:
+    return sum(epoch.num_images for epoch in epochs) / sum(epoch.seconds for epoch in epochs)
+
+
+def metrics(model: torch.nn.Module, work: Work) -> dict[str, float]:
+    """UA, RA, TA and MIA in percent, as the protocol's evaluation has them."""
+    evaluation = work.protocol.evaluation
+    attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, work.cell.seed)
+    forgotten = np.zeros(len(work.dataset.labels["train"]), dtype=bool)
+    forgotten[work.forget_and_retain[0]] = True
+    return evaluate(Predictions(predict(model, work.data), work.dataset.labels, forgotten), attack)
+
+
+def rows(work: Work) -> list[dict[str, Any]]:
+    """One row for each finished model; `ag` and `ag3` are None until the retrain is finished."""
+    retrain, found = work.finished("retrain"), []
+    for name in NAMES:
+        if (own := work.finished(name)) is None:
+            continue
+        values = {metric: own[metric] for metric in ("ua", "ra", "ta", "mia")}
+        gap = gaps(own, retrain) if retrain else {}
+        # The original unlearns nothing, so it takes no time; its training is not an unlearning.
+        minutes = 0.0 if name == "original" else own["seconds"] / 60
+        averages = {average: gap.get(average) for average in ("ag", "ag3")}
+        timing = {"rte_minutes": minutes, "seconds": own["seconds"], "images_per_second": own["images_per_second"]}
+        found.append({"method": name} | values | averages | timing)
+    return found
