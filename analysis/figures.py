@@ -116,7 +116,7 @@ def caption(summaries: list[Summary]) -> str:
     return f"{num_seeds(summaries)}; bars: mean, whiskers: ± standard deviation, dots: seeds."
 
 
-def num_seeds(summaries: list[Summary]) -> str:
+def num_seeds(summaries: Sequence[Summary]) -> str:
     """n of what is drawn beside a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
     counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
     return f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"

@@ -25,6 +25,7 @@ METHOD_ORDER = {"retrain": 0, "retrain-again": 1, "original": 2}
 # What a method is measured against: doing nothing, and what two retrainings differ by.
 NOTHING, NOISE = "original", "retrain-again"
 FLOORS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
+CONTROLS = {"retrain", *FLOORS}
 
 
 class Group(NamedTuple):
@@ -140,8 +141,8 @@ def summarise(runs: list[Run], told_apart: Collection[str] = (), by: Differing |
 
 def in_order(runs: list[Run]) -> list[Run]:
     """The rows as the tables list them, by seed within a method; files come in the order of their keys."""
-    group_of = grouping(runs)
-    return sorted(runs, key=lambda run: (_place(group_of(run), run["method"]), run["method_params"], run["seed"]))
+    label = labelling(runs)
+    return sorted(runs, key=lambda run: (_place(*label(run)), run["seed"]))
 
 
 def _place(group: Group, method: str) -> tuple:
@@ -156,8 +157,14 @@ def _place(group: Group, method: str) -> tuple:
         group.augmentation,
         group.forget_rate,
         METHOD_ORDER.get(method, len(METHOD_ORDER)),
-        method,
+        natural_order(method),
     )
+
+
+def natural_order(text: str) -> list[tuple[bool, float, str]]:
+    """A sort key that orders numbers within names by value: `epochs=9` before `epochs=10`."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text)
+    return [(False, float(part), "") if i % 2 else (True, 0.0, part) for i, part in enumerate(parts)]
 
 
 def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:
@@ -205,7 +212,9 @@ def labelling(
     """
     group_of = grouping(runs, told_apart)
     settings = differing_settings(runs) if by is None else by
-    return lambda run: (group_of(run), variant_name(run["method"], run["method_params"], settings))
+    pairs = {(run["method"], run["method_params"]) for run in runs}
+    names = {pair: variant_name(*pair, settings) for pair in pairs}
+    return lambda run: (group_of(run), names[run["method"], run["method_params"]])
 
 
 def differing_settings(runs: list[Run]) -> dict[str, list[str]]:

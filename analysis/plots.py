@@ -22,6 +22,9 @@ from analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 SHORTEST_MINUTES = 1e-3  # what takes no time has no place on a logarithmic axis
 
 
+Point = tuple[float, float, Summary]  # RTE in minutes, AG in percentage points
+
+
 def new_figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """An empty figure in inches, and its axes (rows, columns) without the upper and right spine."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -62,14 +65,14 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
             for x, ag, summary in points:
                 hue = hues[summary.group.augmentation]
                 axis.plot(x, ag, styles[summary.method], color=hue, markeredgecolor="black", markersize=8 if few else 5)
-            for x, ag, summary in [] if few else front(points):
-                axis.annotate(label(summary.method), (x, ag), (4, 4), textcoords="offset points", fontsize=6)
             for summary in cell:
                 if summary.method == NOTHING:
                     hue = hues[summary.group.augmentation]
                     axis.axhline(summary.gaps["ag"].mean, color=hue, linestyle="--", linewidth=1.2)
             _minutes_axis(axis, [x for x, _, _ in points])
             axis.set_ylim(bottom=0)
+            if not few:
+                _name_points(axis, front(points))
             if cell:
                 title = f"{place_title(cell[0].group)}, forgetting {percent(rate)}"
                 axis.set_title(title, fontsize=9, wrap=True)
@@ -84,7 +87,13 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
     return figure
 
 
-Point = tuple[float, float, Summary]
+def _name_points(axis: Axes, points: Sequence[Point]) -> None:
+    """The methods' names below their points, towards the middle of the panel."""
+    middle = np.sqrt(np.prod(axis.get_xlim()))
+    for x, ag, summary in points:
+        left = x < middle
+        place: dict[str, Any] = {"xytext": (5 if left else -5, -3), "ha": "left" if left else "right", "va": "top"}
+        axis.annotate(label(summary.method), (x, ag), textcoords="offset points", fontsize=6, **place)
 
 
 def _points(summary: Summary) -> list[Point]:

@@ -159,8 +159,8 @@ def _pictures(recogniser: Recogniser, images: Sequence[Path], shown: Sequence[st
         if pixels is None:
             parts += [page.paragraph(f"{'; '.join(captions)}. The pixels are not at hand: give the file by --images.")]
         else:
-            shown = [page.picture_html(pixels[w.index], caption) for w, caption in zip(worst, captions, strict=True)]
-            parts += [f'<div class="pictures">{"".join(shown)}</div>']
+            pictures = [page.picture_html(pixels[w.index], text) for w, text in zip(worst, captions, strict=True)]
+            parts += [f'<div class="pictures">{"".join(pictures)}</div>']
     return parts
 
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from analysis import curves, figures, page, plots
 from analysis.errors import ResultsError
-from analysis.gaps import FLOORS, Summary
-from analysis.strips import MARKERS, average_gap_pages, pages_of
-
-CONTROLS = {"retrain", *FLOORS}
+from analysis.gaps import CONTROLS, Summary
+from analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
 
 
 def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
@@ -18,9 +16,10 @@ def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
         average = average_gap_pages(summaries)
     except ResultsError as error:
         return [page.paragraph(f"No figures of gaps: {error}")]
-    n, bars = f"{figures.num_seeds(summaries)}.", figures.caption(summaries)
+    n = f"{figures.num_seeds(summaries)}."
+    marks = figures.caption(summaries) if fits_panels(summaries) else strip_caption(summaries)
     parts = ["<h2>Figure 2: AG by augmentation</h2>"]
-    parts += page.figures_html(average, "AG by augmentation", bars)
+    parts += page.figures_html(average, "AG by augmentation", marks)
     trade = (
         "Lower left is better: close to the retrain, and cheap. A dashed line is AG of the no-op, at no cost. Of more "
         f"than {len(MARKERS)} methods those are named that no other beats in both. {n}"

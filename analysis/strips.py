@@ -1,5 +1,6 @@
 """Figure 2 for many variants: ranked by AG, one line each, on as many pages as that takes."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,16 +15,16 @@ from analysis.figures import (
     MOST_METHODS,
     MOST_PLACES,
     average_gap_figure,
-    caption,
     in_order,
     label,
     legend_above,
+    num_seeds,
     place_of,
     place_title,
     ranked,
     with_gaps,
 )
-from analysis.gaps import FLOORS, NOISE, NOTHING, Summary, percent
+from analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary, percent
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES_PER_PAGE = 50
@@ -36,16 +37,21 @@ def pages_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[i : i + size] for i in range(0, len(items), size))
 
 
+def fits_panels(summaries: Sequence[Summary]) -> bool:
+    """Whether panels of bars can show these summaries."""
+    methods, places = {s.method for s in summaries} - CONTROLS, {place_of(s.group) for s in summaries}
+    return len(methods) <= MOST_METHODS and len(places) <= MOST_PLACES
+
+
 def average_gap_pages(summaries: list[Summary], provenance: str = "") -> list[Figure]:
     """Figure 2: panels of bars where these can be read, else ranked strips, dataset by dataset.
 
     Raises ResultsError when no row has a retrain to compare with.
     """
     shown = with_gaps(summaries)
-    places = list(dict.fromkeys(place_of(s.group) for s in shown))
-    if len({s.method for s in shown} - FLOORS.keys()) <= MOST_METHODS and len(places) <= MOST_PLACES:
+    if fits_panels(shown):
         return [average_gap_figure(shown, provenance)]
-    by_place: dict[tuple, list[Summary]] = {place: [] for place in places}
+    by_place: dict[tuple, list[Summary]] = defaultdict(list)
     for summary in shown:
         by_place[place_of(summary.group)].append(summary)
     return [page for own in by_place.values() for page in _strips(own, provenance)]
@@ -70,7 +76,6 @@ def _page(
     width = 0.5 + 0.07 * max(map(len, names)) + 3.0 * len(rates)
     figure = Figure(figsize=(width, 2.0 + 0.19 * len(methods)), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=10)
     axes = figure.subplots(1, len(rates), squeeze=False, sharey=True)[0]
     for axis, rate in zip(axes, rates, strict=True):
         own = [s for s in summaries if s.group.forget_rate == rate]
@@ -92,10 +97,15 @@ def _page(
         for floor, dash in FLOOR_LINES.items()
         if floor in found
     ]
-    legend_above(figure, handles, fontsize=8)
+    legend_above(figure, handles, title=title, fontsize=8)
     if provenance:
-        figure.supxlabel(f"{caption(summaries)}\n{provenance}", fontsize=6, wrap=True)
+        figure.supxlabel(f"{strip_caption(summaries)}\n{provenance}", fontsize=6, wrap=True)
     return figure
+
+
+def strip_caption(summaries: Sequence[Summary]) -> str:
+    """What the marks of a ranked strip are, and n."""
+    return f"{num_seeds(summaries)}; markers: mean, whiskers: ± standard deviation, ticks: seeds."
 
 
 def _look(i: int) -> dict[str, Any]:

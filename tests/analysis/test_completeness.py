@@ -14,7 +14,8 @@ from tests.analysis.folders import make_grid, make_run, write_folder
 
 
 def test_a_whole_grid_misses_nothing() -> None:
-    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"))) == ""
+    sound = {"num_forget": 500, "num_retain": 500, "ta": 90.0}
+    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), **sound)) == ""
 
 
 def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
@@ -33,7 +34,7 @@ def test_variants_and_data_sets_of_one_name_do_not_hide_what_the_other_lacks() -
     retrains = [make_run(seed=s, method="retrain") for s in range(3)]
     variants = [make_run(seed=s, method_params=f'{{"epochs": {e}}}') for e, n in ((5, 3), (9, 1)) for s in range(n)]
     cell = "bloodmnist 64px, none, forgetting 10%"
-    assert missing_cells(retrains + variants) == [f'salun {{"epochs": 9}}, {cell}: seeds 1, 2']
+    assert missing_cells(retrains + variants) == [f"salun epochs=9, {cell}: seeds 1, 2"]
     one, other = make_grid(dataset_fingerprint="md5:a"), make_grid(dataset_fingerprint="md5:b")
     (missing,) = missing_cells(one + other[:-1])
     assert missing.startswith("salun, bloodmnist #") and missing.endswith(": seed 2")
