@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from analysis.text import printable
+
 FEWER_JOBS = "a larger --cpus-per-job runs fewer jobs at once"
 
 PROCESS_ENDED_PATTERN = r"[Aa]ctor (died|is dead)"
@@ -67,5 +69,5 @@ def kernel_out_of_memory_kills() -> int:
 def exception_line(traceback: str) -> str:
     """What stands below the last frame of a traceback: the exception and its message, cut after MAX_CHARACTERS."""
     frames = re.split(r'^  File ".*\n(?:    .*\n)*', traceback, flags=re.MULTILINE)
-    text = " ".join(frames[-1].split())
+    text = printable(" ".join(frames[-1].split()))
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} …"
