@@ -128,7 +128,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_program_silently(folder: Path, w
 def test_warnings_of_libraries_are_not_for_users_unless_they_ask() -> None:
     code = (
         "import logging, warnings, analysis.cli as cli\n"
-        "cli.main(['metrics', '--list'], standalone_mode=False)\n"
+        "cli.main(['--version'], standalone_mode=False)\n"
         "warnings.warn('of a library'); logging.getLogger('a.library').warning('also of a library')"
     )
     quiet = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
