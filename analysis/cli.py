@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from analysis.errors import ResultsError, naming
+from analysis.command_line import Commands
+from analysis.errors import naming
 
 FOLDER = click.argument("folder", metavar="DIR")
 MARGIN = click.option(
@@ -15,7 +16,7 @@ MARGIN = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Percentage points within which a gap to the retrain counts as none.",
+    help="Equivalence margin, in percentage points.",
 )
 NON_MEMBERS = click.option(
     "--non-members",
@@ -29,22 +30,10 @@ FORMAT = click.option("--format", "form", type=click.Choice(FORMATS), default="t
 TEXT_FILE = click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 
 
-class Commands(click.Group):
-    """Turns a user's mistake into one sentence and exit status 2."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except ResultsError as error:
-            raise click.UsageError(str(error)) from None
-        except OSError as error:
-            raise click.UsageError(f"cannot write {error.filename}: {error.strerror}.") from None
-
-
 @click.group(cls=Commands)
 @click.version_option(package_name="salun-grid")
 def main() -> None:
-    """Evidence from the Parquet that a run left in DIR. Needs neither a GPU, nor Ray, nor torch."""
+    """Analyse the Parquet that a run wrote to DIR. Needs neither a GPU, nor Ray, nor torch."""
 
 
 def _deliver(text: str, out: Path | None) -> None:
@@ -74,26 +63,31 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
 @FORMAT
 @TEXT_FILE
 def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
-    """What the numbers allow to say of each method: equal to retraining, better than nothing, too few seeds."""
+    """What the results support for each method: equal to retraining, better than a no-op, too few seeds."""
     from analysis.commands import verdicts_text
 
     _deliver(verdicts_text(folder, form, margin), out)
 
 
 @main.command("metrics")
-@FOLDER
+@click.argument("folder", metavar="DIR", required=False)
 @click.option("--metric", "names", multiple=True, metavar="NAME", help="One of `--list`; repeat it for several.")
 @click.option("--list", "listing", is_flag=True, help="Name every metric with its unit, meaning and paper.")
 @NON_MEMBERS
 @FORMAT
 @TEXT_FILE
 def metrics_command(
-    folder: str, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
+    folder: str | None, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
 ) -> None:
-    """Attacks, divergences, calibration and more, computed from the predictions."""
+    """Attacks, divergences, calibration and more, computed from the predictions. `--list` needs no DIR."""
     from analysis.commands import metrics_list, metrics_text
 
-    _deliver(metrics_list() if listing else metrics_text(folder, names, non_members, form), out)
+    if listing:
+        _deliver(metrics_list(), out)
+    elif folder is None:
+        raise click.UsageError("Missing argument 'DIR'.")
+    else:
+        _deliver(metrics_text(folder, names, non_members, form), out)
 
 
 @main.command("compare")

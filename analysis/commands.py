@@ -9,12 +9,13 @@ from analysis.errors import ResultsError, naming
 from analysis.gaps import in_order, summarise
 from analysis.results import Run, has_landed, read_runs
 from analysis.storage import pictures_path
+from analysis.text import printable_row
 from analysis.verdicts import MARGIN_POINTS, judge
 
 
 def load_runs(folder: str) -> list[Run]:
     """Every row of `runs`, each job once, as tables list them. Raises ResultsError for what cannot be trusted."""
-    return in_order(checked(read_runs(folder)))
+    return in_order(checked([printable_row(run) for run in read_runs(folder)]))
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:
@@ -24,9 +25,9 @@ def tables_text(folder: str, form: str = "terminal") -> str:
 
 
 def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_POINTS) -> str:
-    """What each method's numbers allow to say, in one of the formats of `tables.FORMATS`."""
+    """What the results support for each method, in one of the formats of `tables.FORMATS`."""
     runs = load_runs(folder)
-    table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs))
+    table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs, margin))
     if not table.rows:
         raise ResultsError(f"{folder} holds retrains only; run `original` and a method too.")
     return tables.FORMATS[form]([table])
@@ -40,7 +41,7 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
     for name in names:
         if name not in METRICS:
-            raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics DIR --list` names them.")
+            raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics --list` names them.")
         if METRICS[name].per_class:
             raise ResultsError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
     chosen = names or HEADLINE
@@ -75,12 +76,12 @@ def export_text(folder: str, non_members: str, with_predictions: bool = True) ->
 
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
-    """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG."""
-    from analysis import figures  # matplotlib costs seconds, and tables do without
+    """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG, of each page where there are several."""
+    from analysis import figures, strips  # matplotlib costs seconds, and tables do without
 
     runs = load_runs(folder)
-    figure = figures.average_gap_figure(summarise(runs), tables.provenance_of(runs))
-    return figures.save(figure, out or pictures_path(folder, "figures"), "average_gap")
+    pages = strips.average_gap_pages(summarise(runs), tables.provenance_of(runs))
+    return figures.save_pages(pages, out or pictures_path(folder, "figures"), "average_gap")
 
 
 def write_report(

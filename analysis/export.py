@@ -9,16 +9,18 @@ from analysis.catalogue import METRICS as FROM_PREDICTIONS
 from analysis.evidence import Measured
 from analysis.gaps import AVERAGES, METRICS, gaps, paired
 from analysis.results import Run
+from analysis.text import spreadsheet_cell
 
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget_rate", "seed")
-CELL += ("method", "method_params", "job_key", "retrain_key")
+CELL += ("method", "method_params", "job_key", "retrain_key", "device_name", "num_workers")
 COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason")
 SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_compile", "seconds_load")
 
 
 def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
-    """`value` is empty where there is none, and `reason` says why; `element` is the class of a metric that has one
-    value for each. AG and AG3 are absolute and have no retrain's value.
+    """`value` is empty where there is none, and `reason` says why; `element` is the class of a per-class metric.
+
+    AG and AG3 are absolute and have no retrain's value. An apostrophe precedes text that a spreadsheet would execute.
     """
     values = [*_from_runs(runs), *measured]
     by_key = {(one.run["job_key"], one.metric, one.element): one.value for one in values}
@@ -31,7 +33,7 @@ def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
             retrain = by_key.get((one.run["retrain_key"], one.metric, one.element), math.nan)
         numbers = [_number(value) for value in (one.value, retrain, one.value - retrain)]
         element = "" if one.element is None else one.element
-        cell = [one.run[column] for column in CELL]
+        cell = [spreadsheet_cell(str(one.run[column])) for column in CELL]
         writer.writerow([*cell, one.metric, _unit(one.metric), element, *numbers, one.reason])
     return buffer.getvalue()
 

@@ -1,14 +1,16 @@
-"""A metric of your own from the logits that a run left: python examples/own_metric.py runs/demo
+"""A metric of your own from the logits of a run: python examples/own_metric.py runs/demo
 
 Here: the mean probability that each model gives the true class of the forgotten images.
 """
 
-import sys
+import argparse
 
 import numpy as np
 import pyarrow.dataset as ds
 
-out = sys.argv[1]
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("out", help="the --out folder of a run")
+out = parser.parse_args().out
 names = ["dataset", "augmentation", "forget_rate", "seed", "method"]
 runs = ds.dataset(f"{out}/results/runs").to_table(["job_key", *names]).sort_by([(name, "ascending") for name in names])
 predictions = ds.dataset(f"{out}/results/predictions")

@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.gaps import percent
 from analysis.results import Run, read_runs
 from analysis.storage import is_remote
+from analysis.text import printable
 from grid.store import MANIFEST_FILE, WEIGHTS_FILE, Store
 from trainables.errors import InputError
 
@@ -26,7 +27,7 @@ def list_models(out: str) -> str:
         models.setdefault(run["original_key"], described(run, "original"))
     published = store.published_models()
     lines = sorted((text, key) for key, text in models.items() if key in published)
-    return "\n".join(f"{key}  {text}" for text, key in lines)
+    return "\n".join(printable(f"{key}  {text}") for text, key in lines)
 
 
 def described(run: Run, method: str) -> str:

@@ -2,6 +2,8 @@
 
 import re
 
+from analysis.text import printable
+
 # What Ray says of a process that is no more, and what that means; the first that fits counts.
 DEATHS = {
     r"running low on memory": "its machine ran low on memory and Ray killed its process; more --cpus-per-job run fewer "
@@ -25,5 +27,5 @@ def in_one_line(reason: str) -> str:
 def exception_line(traceback: str) -> str:
     """What stands below the last frame of a traceback: the exception and its message, cut after MAX_CHARACTERS."""
     frames = re.split(r'^  File ".*\n(?:    .*\n)*', traceback, flags=re.MULTILINE)
-    text = " ".join(frames[-1].split())
+    text = printable(" ".join(frames[-1].split()))
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} …"

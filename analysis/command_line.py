@@ -1,0 +1,42 @@
+"""What both command lines share: errors as one sentence, output that survives any encoding, no library warnings."""
+
+import io
+import logging
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from analysis.errors import ResultsError
+from analysis.text import printable
+
+
+class Commands(click.Group):
+    """Turns a user's mistake into one sentence and exit status 2; a closed pipe ends the program silently."""
+
+    mistakes: tuple[type[Exception], ...] = (ResultsError,)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        prepare_output()
+        return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except self.mistakes as error:
+            raise click.UsageError(printable(str(error))) from None
+        except BrokenPipeError:
+            raise  # click exits with its usual status, 1
+        except OSError as error:
+            raise click.UsageError(printable(f"cannot write {error.filename}: {error.strerror}.")) from None
+
+
+def prepare_output() -> None:
+    """Let no character end the program and no library warn its user; `-W` and PYTHONWARNINGS still apply."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    warnings.simplefilter("ignore", append=True)  # last, so that any other filter takes precedence
+    if logging.lastResort:
+        logging.lastResort.setLevel(logging.ERROR)

@@ -1,0 +1,39 @@
+"""Text that comes from a file or a user, made safe for a terminal, a page, a figure or a spreadsheet."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and lone surrogates: they move
+# the cursor, forge a line, reverse what follows, or cannot be encoded.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# The columns of `runs` and `epochs` that are shown to a person. JSON columns are parsed, not shown.
+_SHOWN = frozenset(
+    {"study", "dataset", "augmentation", "method", "protocol", "model", "device_name", "precision", "command"}
+    | {"code_version", "torch_version", "ray_version"}
+)
+
+# What a formula begins with; `printable` has already made a leading tab or line break harmless.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+# A number, alone or followed by its spread, interval or gap in brackets, as the tables write them.
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?( [±\[(][-+±\d.,; \[\]()]*)?")
+
+
+def printable(text: str) -> str:
+    r"""`text` with each control character as its escape, such as `\x1b` or `\n`; other text is unchanged."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def printable_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `runs` or `epochs` whose shown columns are `printable`."""
+    shown = {name: printable(row[name]) for name in _SHOWN if isinstance(row.get(name), str)}
+    return {**row, **shown}
+
+
+def spreadsheet_cell(text: str) -> str:
+    """A `printable` CSV cell that no spreadsheet executes: an apostrophe precedes text that would begin a formula.
+
+    Numbers, alone or with their spread, stay as they are.
+    """
+    text = printable(text)
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
