@@ -5,21 +5,33 @@ from collections.abc import Callable
 
 import click
 
+from analysis.command_line import Commands
 from analysis.errors import ResultsError
 from trainables.errors import InputError
 
+# What the extra `grid` installs and the base install, the analysis alone, lacks.
+GRID_PACKAGES = {"medmnist", "psutil", "ray", "safetensors", "torch", "torchvision"}
 
-class Commands(click.Group):
-    """Turns a user's mistake into one sentence and exit status 2."""
+
+class GridCommands(Commands):
+    """The same, for the errors of the grid, and for an install without its packages."""
+
+    mistakes = (InputError, ResultsError)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (InputError, ResultsError) as error:
-            raise click.UsageError(str(error)) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in GRID_PACKAGES:
+                raise
+            raise click.UsageError(
+                f"this command needs {package}, which the extra `grid` installs: pip install '.[grid]' in a checkout "
+                "of salun-grid."
+            ) from None
 
 
-@click.group(cls=Commands)
+@click.group(cls=GridCommands)
 @click.version_option(package_name="salun-grid")
 def main() -> None:
     """An experiment grid for machine unlearning on medical images."""
@@ -123,8 +135,8 @@ def run(
 @main.command()
 @click.option("--out", required=True, help="Folder or bucket of the results.")
 def status(out: str) -> None:
-    """Say what has landed in a folder, and whether a run works there. Works on another machine too."""
-    from grid.commands import describe_status
+    """Show the progress of the studies in a folder, and whether a run is active there, on this or any machine."""
+    from grid.status import describe_status
 
     click.echo(describe_status(out))
 

@@ -5,10 +5,10 @@ from math import inf
 from typing import Any
 
 import click
-from rich.console import Console
 
 from analysis.commands import draw_figure, tables_text
 from analysis.errors import ResultsError
+from analysis.text import printable
 from grid import cost
 from grid.execution import Execution
 from grid.fit import Kind, Measurement
@@ -59,7 +59,7 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     ]
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
@@ -102,30 +102,10 @@ def run_study(study: Study, out: str, execution: Execution) -> int:
 
 
 def print_results(out: str) -> None:
-    """The folder's tables, the path of its figure, and what to type next."""
-    Console(soft_wrap=True).print(tables_text(out), markup=False, highlight=False)
+    """The folder's tables, the paths of its figure, and what to type next."""
+    click.echo(tables_text(out))
     try:
-        click.echo(f"figure   {draw_figure(out)[0]}")
+        click.echo(f"figure   {', '.join(str(path) for path in draw_figure(out) if path.suffix == '.png')}")
     except (ResultsError, OSError) as error:
-        click.echo(f"figure   none: {error}")
+        click.echo(printable(f"figure   none: {error}"))
     click.echo(f"report   salun-analysis report {shlex.quote(out)}")
-
-
-def describe_status(out: str) -> str:
-    """A line for each study that was started in the folder `out`, and whether a run works there."""
-    store = Store(out)
-    store.check()
-    studies = store.read_studies()
-    if not studies:
-        raise InputError(f"no study was started in {out}; give the --out folder of a run.")
-    models, rows = store.published_models(), store.published_rows()
-    lines = [DriverLock(store).describe()]
-    for study in studies:
-        originals, others = set(study["originals"]), set(study["evaluated"])
-        done = len(originals & models) + len(others & rows)
-        total = len(originals) + len(others)
-        lines.append(
-            f"{study['study']}: {done}/{total} jobs done: {len(originals & models)}/{len(originals)} originals, "
-            f"{len(others & rows)}/{len(others)} rows (started {study['started_at']}: {study['command']})"
-        )
-    return "\n".join(lines)

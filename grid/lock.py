@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import psutil
-
 from grid.store import Store
 from trainables.errors import InputError
 
@@ -64,8 +62,8 @@ class DriverLock:
                 self.store.drop(LOCK_FILE)
 
     def _alive(self, other: dict[str, Any]) -> bool:
-        """On this machine its process tells; elsewhere, its last sign."""
-        if other["host"] == self.me["host"]:
+        """By its process on this machine; by its last heartbeat elsewhere, and where psutil is not installed."""
+        if other["host"] == self.me["host"] and self.me["process_started"] is not None:
             return process_started(other["pid"]) == other["process_started"]
         return time.time() - other["alive_at"] < STALE_SECONDS
 
@@ -81,7 +79,11 @@ def held(lock: DriverLock) -> Iterator[DriverLock]:
 
 
 def process_started(pid: int) -> float | None:
-    """When a process of this machine started, in seconds since 1970; None where there is none such."""
+    """Start of a process of this machine, in seconds since 1970; None if there is none, or psutil is not installed."""
+    try:
+        import psutil  # of the extra `grid`; `status` does without
+    except ModuleNotFoundError:
+        return None
     try:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:

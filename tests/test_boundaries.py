@@ -10,8 +10,10 @@ FORBIDDEN = {
     "trainables.data, trainables.methods, trainables.prediction, trainables.randaugment": {"ray"},
     "analysis": {"torch", "ray"},
     "analysis.commands, analysis.figures, analysis.report, analysis.cli": {"torch", "ray", "medmnist"},
+    "analysis.command_line, analysis.text": {"torch", "ray", "numpy", "pyarrow", "matplotlib"},
     "analysis.compare, analysis.export, analysis.metric_table, analysis.worst": {"torch", "ray", "medmnist"},
     "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
+    "grid.status, grid.export": {"torch", "ray", "psutil", "medmnist", "safetensors"},
     "grid.study": {"ray"},
 }
 
