@@ -1,17 +1,19 @@
 """Two studies side by side, cell by cell; differences are second minus first, paired by seed."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from analysis.completeness import remarks
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, Group, Summary, labelling, percent, summarise
+from analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, percent, summarise
 from analysis.results import Run
+from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.statistics import Spread, spread
 from analysis.tables import Table, count, plus_minus, provenance_of, with_interval
+from analysis.text import printable
+from analysis.variants import Differing, differing
 
 COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
 COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
@@ -23,32 +25,36 @@ def compare(first: list[Run], second: list[Run]) -> Table:
 
     Raises ResultsError where a study holds one cell under two protocols or models.
     """
-    told_apart = _several(first) | _several(second)
-    left, right = _by_place(first, "the first", told_apart), _by_place(second, "the second", told_apart)
+    told_apart, by = _several_datasets(first) | _several_datasets(second), _settings(first, second)
+    left, right = _by_place(first, "the first", told_apart, by), _by_place(second, "the second", told_apart, by)
     places = list(dict.fromkeys([*left, *right]))
-    rows = [_row(place, left.get(place), right.get(place)) for place in places]
+    signs = device_signs([*left.values(), *right.values()])
+    rows = [_row(place, left.get(place), right.get(place), signs) for place in places]
     shared = sum(place in left and place in right for place in places)
     note = (
         "Percent and minutes, mean ± sample standard deviation over n seeds, first | second. AG difference: second "
         "minus first over the seeds that both have, with its 95 % Student interval. "
-        f"{shared} of {len(places)} rows are in both. {_differences(first, second)}"
+        f"{devices_note(signs)} {shared} of {len(places)} rows are in both. {_differences(first, second)}"
         f"First: {provenance_of(first)} {remarks(first)} Second: {provenance_of(second)} {remarks(second)}"
     ).strip()
     return Table("Two studies", rows, note, COLUMNS)
 
 
-def _several(runs: list[Run]) -> set[str]:
-    """Names of datasets and methods that stand for several here: with other images, or with other parameters."""
-    label, found = labelling(runs), set()
-    for run in runs:
-        group, method = label(run)
-        found |= {run[column] for column, own in (("dataset", group.dataset), ("method", method)) if run[column] != own}
-    return found
+def _several_datasets(runs: list[Run]) -> set[str]:
+    """Names of datasets that stand for several sets of images here."""
+    group_of = grouping(runs)
+    return {run["dataset"] for run in runs if group_of(run).dataset != run["dataset"]}
 
 
-def _by_place(runs: list[Run], which: str, told_apart: set[str]) -> dict[Place, Summary]:
+def _settings(first: list[Run], second: list[Run]) -> Differing:
+    """The settings that name the variants of both folders, so that equal variants have equal names."""
+    several = differing_settings(first).keys() | differing_settings(second).keys()
+    return differing(("", r["method"], r["method_params"]) for r in (*first, *second) if r["method"] in several)
+
+
+def _by_place(runs: list[Run], which: str, told_apart: set[str], by: Differing) -> dict[Place, Summary]:
     found: dict[Place, Summary] = {}
-    for summary in summarise(runs, told_apart):
+    for summary in summarise(runs, told_apart, by):
         group = summary.group
         place = (group._replace(protocol="", model=""), summary.method)
         if place in found:
@@ -61,18 +67,18 @@ def _by_place(runs: list[Run], which: str, told_apart: set[str]) -> dict[Place, 
     return found
 
 
-def _row(place: Place, left: Summary | None, right: Summary | None) -> list[str]:
+def _row(place: Place, left: Summary | None, right: Summary | None, signs: Signs) -> list[str]:
     (group, method), sides = place, (left, right)
     values = [_both([s.values[metric] if s else None for s in sides]) for metric in METRICS]
     averages = [with_interval(s.gaps["ag"]) if s and s.gaps and method != "retrain" else "–" for s in sides]
-    minutes = _both([_minutes(s.seconds_total) if s else None for s in sides], digits=3)
+    rte = " | ".join(rte_cell(s, signs) if s else "–" for s in sides)
     n = " | ".join(count(s) if s else "–" for s in sides)
     name = f"{group.dataset} {group.image_size}px"
     difference = ag_difference(left, right)
     changed = with_interval(difference, sign="+") if difference else "–"
     if difference and any(difference.n < len(s.seeds) for s in sides if s):
         n += f", {difference.n} shared"
-    return [name, group.augmentation, method, percent(group.forget_rate), *values, *averages, changed, minutes, n]
+    return [name, group.augmentation, method, percent(group.forget_rate), *values, *averages, changed, rte, n]
 
 
 def ag_difference(left: Summary | None, right: Summary | None) -> Spread | None:
@@ -83,12 +89,8 @@ def ag_difference(left: Summary | None, right: Summary | None) -> Spread | None:
     return spread(shared) if shared else None
 
 
-def _both(values: list[Spread | None], digits: int = 2) -> str:
-    return " | ".join(plus_minus(value, digits) if value else "–" for value in values)
-
-
-def _minutes(seconds: Spread) -> Spread:
-    return Spread(seconds.mean / 60, seconds.sd / 60 if not math.isnan(seconds.sd) else math.nan, seconds.n)
+def _both(values: list[Spread | None]) -> str:
+    return " | ".join(plus_minus(value) if value else "–" for value in values)
 
 
 def _differences(first: list[Run], second: list[Run]) -> str:
@@ -123,4 +125,4 @@ def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield printable(f"{prefix}{name}"), value

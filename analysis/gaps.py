@@ -13,6 +13,7 @@ import numpy as np
 from analysis.errors import ResultsError
 from analysis.results import Run
 from analysis.statistics import Spread, spread
+from analysis.variants import Differing, differing, variant_name
 
 METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
@@ -24,6 +25,7 @@ METHOD_ORDER = {"retrain": 0, "retrain-again": 1, "original": 2}
 # What a method is measured against: doing nothing, and what two retrainings differ by.
 NOTHING, NOISE = "original", "retrain-again"
 FLOORS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
+CONTROLS = {"retrain", *FLOORS}
 
 
 class Group(NamedTuple):
@@ -105,30 +107,32 @@ def _basis(protocol_json: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One method in one group, over its seeds: each metric, each gap (empty without retrains), seconds.
+    """One method in one group, over its seeds: each metric, each gap (empty without retrains), RTE.
 
-    `gaps` are absolute and hold the averages too, `signed` are method minus retrain; `…_by_seed` hold the seeds
-    whose retrain is there, ascending.
+    `method` is the name of its variant, `base` that of the method alone. `gaps` are absolute and hold the averages too,
+    `signed` are method minus retrain; `…_by_seed` hold the seeds whose retrain exists, ascending. `seconds_on` is RTE
+    in seconds on each device: seconds of different devices are never averaged.
     """
 
     group: Group
     method: str
+    base: str
     values: dict[str, Spread]
     gaps: dict[str, Spread]
     signed: dict[str, Spread]
-    seconds_total: Spread
+    seconds_on: dict[str, Spread]
     seeds: tuple[int, ...]
     ag_by_seed: dict[int, float]
     signed_by_seed: dict[int, dict[str, float]]
 
 
-def summarise(runs: list[Run], told_apart: Collection[str] = ()) -> list[Summary]:
-    """One Summary for each group and method, retrain first, then the noise floor and the no-op `original`.
+def summarise(runs: list[Run], told_apart: Collection[str] = (), by: Differing | None = None) -> list[Summary]:
+    """One Summary for each group and variant, retrain first, then the noise floor and the no-op `original`.
 
-    Datasets and methods of `told_apart` are labelled as if another had their name.
+    Datasets and variants are named as `labelling` names them.
     """
     members: dict[tuple[Group, str], list[tuple[Run, Run | None]]] = defaultdict(list)
-    label = labelling(runs, told_apart)
+    label = labelling(runs, told_apart, by)
     for run, retrain in paired(runs):
         members[label(run)].append((run, retrain))
     keys = sorted(members, key=lambda key: _place(*key))
@@ -137,8 +141,8 @@ def summarise(runs: list[Run], told_apart: Collection[str] = ()) -> list[Summary
 
 def in_order(runs: list[Run]) -> list[Run]:
     """The rows as the tables list them, by seed within a method; files come in the order of their keys."""
-    group_of = grouping(runs)
-    return sorted(runs, key=lambda run: (_place(group_of(run), run["method"]), run["method_params"], run["seed"]))
+    label = labelling(runs)
+    return sorted(runs, key=lambda run: (_place(*label(run)), run["seed"]))
 
 
 def _place(group: Group, method: str) -> tuple:
@@ -153,8 +157,14 @@ def _place(group: Group, method: str) -> tuple:
         group.augmentation,
         group.forget_rate,
         METHOD_ORDER.get(method, len(METHOD_ORDER)),
-        method,
+        natural_order(method),
     )
+
+
+def natural_order(text: str) -> list[tuple[bool, float, str]]:
+    """A sort key that orders numbers within names by value: `epochs=9` before `epochs=10`."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text)
+    return [(False, float(part), "") if i % 2 else (True, 0.0, part) for i, part in enumerate(parts)]
 
 
 def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:
@@ -172,34 +182,47 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     return Summary(
         group=group,
         method=method,
+        base=runs[0]["method"],
         values={metric: spread(run[metric] for run in runs) for metric in METRICS},
         gaps={name: spread(gap[name] for gap in per_seed.values()) for name in names} if per_seed else {},
         signed={name: spread(gap[name] for gap in signed.values()) for name in METRICS} if signed else {},
-        seconds_total=spread(run["seconds_total"] for run in runs),
+        seconds_on={name: spread(run["seconds_total"] for run in own) for name, own in _by_device(runs).items()},
         seeds=tuple(sorted(run["seed"] for run in runs)),
         ag_by_seed={seed: gap["ag"] for seed, gap in per_seed.items()},
         signed_by_seed=signed,
     )
 
 
-def labelling(runs: list[Run], told_apart: Collection[str] = ()) -> Callable[[Run], tuple[Group, str]]:
-    """A function that gives a run's Group, as `grouping` does, and what its method is called there.
+def _by_device(runs: list[Run]) -> dict[str, list[Run]]:
+    """The rows of each device, by name; several workers on one kind of device are another device."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        workers = f", {run['num_workers']} workers" if run["num_workers"] > 1 else ""
+        found[f"{run['device_name']}{workers}"].append(run)
+    return dict(sorted(found.items()))
 
-    That is its name, with its parameters where one group holds the method with several, or it is `told_apart`.
+
+def labelling(
+    runs: list[Run], told_apart: Collection[str] = (), by: Differing | None = None
+) -> Callable[[Run], tuple[Group, str]]:
+    """A function that gives a run's Group, as `grouping` does, and the name of its variant.
+
+    That is the method, followed by the settings that differ where one group holds the method with several sets of
+    them. `by` names these settings, by default those that differ among `runs`.
     """
     group_of = grouping(runs, told_apart)
-    variants: dict[tuple[Group, str], set[str]] = defaultdict(set)
-    for run in runs:
-        variants[group_of(run), run["method"]].add(run["method_params"])
-
-    def label(run: Run) -> tuple[Group, str]:
-        group = group_of(run)
-        several = run["method"] in told_apart or len(variants[group, run["method"]]) > 1
-        return group, f"{run['method']} {run['method_params']}" if several else run["method"]
-
-    return label
+    settings = differing_settings(runs) if by is None else by
+    pairs = {(run["method"], run["method_params"]) for run in runs}
+    names = {pair: variant_name(*pair, settings) for pair in pairs}
+    return lambda run: (group_of(run), names[run["method"], run["method_params"]])
 
 
-def plain(label: str) -> str:
-    """The name in a label of a dataset, protocol or method, without what tells it apart from others of that name."""
-    return re.split(r" [#{]", label)[0]
+def differing_settings(runs: list[Run]) -> dict[str, list[str]]:
+    """For each method that some group holds in several variants, the settings in which they differ."""
+    group_of = grouping(runs)
+    return differing((group_of(run), run["method"], run["method_params"]) for run in runs)
+
+
+def without_hash(label: str) -> str:
+    """The name in a label of a dataset or protocol, without the hash that disambiguates it."""
+    return re.sub(r" #[0-9a-f]{4}$", "", label)

@@ -6,7 +6,8 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 
 from dataclasses import dataclass
 
-from analysis.gaps import METRICS, Summary, percent, plain
+from analysis.gaps import METRICS, Summary, percent, without_hash
+from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.tables import Table, count, plus_minus
 
 AUGMENTATION, IMAGE_SIZE = "default", 64
@@ -49,26 +50,25 @@ COLUMNS = ("Table", "Dataset", "Forget", "Method", "UA", "RA", "TA", "MIA", "AG"
 
 def paper_table(summaries: list[Summary]) -> Table:
     """Each printed row as `paper | ours`, a dash where we have no such cell."""
-    rows = []
-    for row in PAPER:
-        ours = [_row(row, summary) for summary in summaries if _same_cell(row, summary)]
-        rows += ours or [_row(row, None)]
-    none_here = "" if any(_same_cell(row, s) for row in PAPER for s in summaries) else " None of its datasets is here."
+    found = [[summary for summary in summaries if _same_cell(row, summary)] for row in PAPER]
+    signs = device_signs(summary for ours in found for summary in ours)
+    rows = [_row(row, own, signs) for row, ours in zip(PAPER, found, strict=True) for own in ours or (None,)]
+    rest = f" Ours: {devices_note(signs)}" if signs else " None of its datasets is here."
     note = (
         "Paper | ours, in percent. The paper prints one value a cell, without seeds or spread, at 64 px with random "
         "crop and flip; ours: mean ± sample standard deviation over n seeds, at the size and protocol named. AG "
-        f"is the mean of four gaps in Table 1 and of three, without RA, in Table 2, as printed.{none_here}"
+        f"is the mean of four gaps in Table 1 and of three, without RA, in Table 2, as printed.{rest}"
     )
     return Table("Tables 1 and 2 of the paper, and ours", rows, note, COLUMNS)
 
 
 def _same_cell(row: PaperRow, summary: Summary) -> bool:
     group = summary.group
-    cell = (plain(group.dataset), group.forget_rate, group.augmentation, plain(summary.method))
+    cell = (without_hash(group.dataset), group.forget_rate, group.augmentation, summary.base)
     return cell == (row.dataset, row.forget_rate, AUGMENTATION, row.method)
 
 
-def _row(row: PaperRow, ours: Summary | None) -> list[str]:
+def _row(row: PaperRow, ours: Summary | None, signs: Signs) -> list[str]:
     place = [str(row.table), row.dataset, percent(row.forget_rate), row.method]
     printed = [f"{getattr(row, metric):.2f}" for metric in METRICS] + [f"{row.ag:.2f}", f"{row.rte_minutes:g}"]
     if ours is None:
@@ -76,6 +76,6 @@ def _row(row: PaperRow, ours: Summary | None) -> list[str]:
     place[1], place[3] = f"{ours.group.dataset} {ours.group.image_size}px, {ours.group.protocol}", ours.method
     gap = ours.gaps.get(AVERAGE_OF_TABLE[row.table])
     found = [plus_minus(ours.values[metric]) for metric in METRICS]
-    found += [plus_minus(gap) if gap else "–", f"{ours.seconds_total.mean / 60:.2f}"]
+    found += [plus_minus(gap) if gap else "–", rte_cell(ours, signs, digits=2)]
     cells = [f"{value} | {own}" for value, own in zip(printed, found, strict=True)]
     return [*place, *cells, f"1 | {count(ours)}"]

@@ -5,8 +5,10 @@ import io
 import math
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,7 +16,9 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from analysis.gaps import AVERAGES, FLOORS, METRICS, Summary, percent
+from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.statistics import Spread
+from analysis.text import spreadsheet_cell
 from analysis.verdicts import Verdict, rules
 
 TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict")
@@ -35,17 +39,20 @@ class Table:
 
 def make_tables(summaries: list[Summary], provenance: str, remarks: str = "") -> list[Table]:
     """One table for each protocol and forget rate, numbered from 1. `remarks` name what is missing."""
-    sections = sorted({(s.group.protocol, s.group.forget_rate) for s in summaries})
+    sections: dict[tuple[str, float], list[Summary]] = defaultdict(list)
+    for summary in summaries:
+        sections[summary.group.protocol, summary.group.forget_rate].append(summary)
     tables = []
-    for number, (protocol, rate) in enumerate(sections, start=1):
-        chosen = [s for s in summaries if (s.group.protocol, s.group.forget_rate) == (protocol, rate)]
+    for number, ((protocol, rate), chosen) in enumerate(sorted(sections.items(), key=itemgetter(0)), start=1):
         title = f"Table {number}. Forget rate {percent(rate)}, protocol {protocol}"
-        tables.append(Table(title, [_row(summary) for summary in chosen], _note(chosen, provenance, remarks)))
+        signs = device_signs(chosen)
+        rows = [_row(summary, signs) for summary in chosen]
+        tables.append(Table(title, rows, _note(chosen, signs, provenance, remarks)))
     return tables
 
 
 def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -> Table:
-    """What each method's numbers allow to say, with the gaps and the p values behind it."""
+    """What the results support for each method, with the gaps and the p values behind it."""
     margin = verdicts[0].margin if verdicts else 0
     note = (
         "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
@@ -74,11 +81,11 @@ def _p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _note(summaries: list[Summary], provenance: str, remarks: str) -> str:
+def _note(summaries: list[Summary], signs: Signs, provenance: str, remarks: str) -> str:
     return (
         "Percent; mean ± sample standard deviation over n seeds; in brackets the gap to the retrain of the same seed, "
         "mean signed; mean absolute. AG averages the absolute gaps of UA RA TA MIA, AG3 those of UA TA MIA, each with "
-        "its 95 % Student interval. RTE: mask + training or unlearning. "
+        f"its 95 % Student interval. RTE: mask + training or unlearning. {devices_note(signs)} "
         f"{_without_floors(summaries)}{provenance} {remarks}"
     ).strip()
 
@@ -89,16 +96,14 @@ def _without_floors(summaries: list[Summary]) -> str:
     return "".join(f"No row of {name} is here. " for method, name in FLOORS.items() if method not in found)
 
 
-def _row(summary: Summary) -> list[str]:
+def _row(summary: Summary, signs: Signs) -> list[str]:
     group = summary.group
     size = f"{group.dataset} {group.image_size}px"
     gaps, signed = ({}, {}) if summary.method == "retrain" else (summary.gaps, summary.signed)
     values = [with_gap(summary.values[metric], signed.get(metric), gaps.get(metric)) for metric in METRICS]
     without = "–" if summary.method == "retrain" else "no retrain"
     averages = [with_interval(gaps[name]) if gaps else without for name in AVERAGES]
-    rte = summary.seconds_total
-    minutes = plus_minus(Spread(rte.mean / 60, rte.sd / 60, rte.n), digits=3)
-    return [size, group.augmentation, summary.method, *values, *averages, minutes, count(summary)]
+    return [size, group.augmentation, summary.method, *values, *averages, rte_cell(summary, signs), count(summary)]
 
 
 def count(summary: Summary) -> str:
@@ -210,11 +215,11 @@ def _markdown(text: str) -> str:
 
 
 def to_csv(tables: list[Table]) -> str:
-    """All tables below one header; they must have the same columns."""
+    """All tables below one header; they must have the same columns. Text that a spreadsheet would execute is quoted."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["Table", *tables[0].columns])
-    writer.writerows([table.title, *row] for table in tables for row in table.rows)
+    writer.writerows(map(spreadsheet_cell, [table.title, *row]) for table in tables for row in table.rows)
     return buffer.getvalue()
 
 

@@ -61,8 +61,8 @@ def test_variants_of_a_method_meet_their_like() -> None:
     retrains = [make_run(seed=s, method="retrain") for s in range(3)]
     second = retrains + variants[:3]
     rows = rows_of(retrains + variants, second)
-    assert rows['salun {"epochs": 5}', "10%"]["n"] == "3 | 3"
-    assert rows['salun {"epochs": 9}', "10%"]["n"] == "3 | –"
+    assert rows["salun epochs=5", "10%"]["n"] == "3 | 3"
+    assert rows["salun epochs=9", "10%"]["n"] == "3 | –"
     assert rows_of(second, retrains + variants[3:])["salun", "10%"]["n"] == "3 | 3"
 
 

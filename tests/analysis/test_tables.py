@@ -9,6 +9,7 @@ import pytest
 
 from analysis.gaps import summarise
 from analysis.tables import COLUMNS, FORMATS, Table, make_tables, provenance_of
+from analysis.text import printable
 from tests.analysis.folders import Run, make_grid, make_run, protocol_text
 
 PROVENANCE = "6 rows on Some_GPU & another; 100% of salun-grid #1."
@@ -186,7 +187,7 @@ def test_csv_has_the_same_columns_in_every_row_and_gives_the_cells_back() -> Non
     header, *rows = csv.reader(io.StringIO(FORMATS["csv"](tables)))
     assert header[-len(COLUMNS) :] == COLUMNS
     assert {len(row) for row in rows} == {len(header)}
-    expected = [[table.title, *row] for table in tables for row in table.rows]
+    expected = [[printable(table.title), *map(printable, row)] for table in tables for row in table.rows]
     assert [[*map(squeezed, row)] for row in rows] == [[*map(squeezed, row)] for row in expected]
 
 
