@@ -1,4 +1,4 @@
-"""What is missing, doubled or not a number in a folder's rows: named, never averaged away."""
+"""What limits the conclusions from a folder's rows: missing, doubled or NaN values, few images, models at chance."""
 
 import json
 import math
@@ -10,8 +10,12 @@ from analysis import storage
 from analysis.errors import ResultsError
 from analysis.gaps import METRICS, labelling, percent
 from analysis.results import Run
+from analysis.text import printable
+from analysis.verdicts import MARGIN_POINTS
 
 MOST_NAMED = 40
+# Always predicting the most frequent class of an unbalanced test split is no better than chance, and gets this far.
+CHANCE_PART = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,13 @@ def name_of(run: Run) -> str:
     return f"{run['method']}, {place}, {run['augmentation']}, forgetting {percent(run['forget_rate'])}"
 
 
+def labelled(runs: list[Run]) -> list[Run]:
+    """The rows with the dataset, protocol and method that the tables name."""
+    label = labelling(runs)
+    labels = ((run, *label(run)) for run in runs)
+    return [run | {"dataset": g.dataset, "protocol": g.protocol, "method": method} for run, g, method in labels]
+
+
 def missing_cells(runs: list[Run]) -> list[str]:
     """Combinations of what the folder holds that no row has, seeds gathered: `salun, …: seeds 1, 2`.
 
@@ -51,11 +62,8 @@ def missing_cells(runs: list[Run]) -> list[str]:
     another; what no row mentions is not known.
     """
     places: dict[tuple, list[Run]] = defaultdict(list)
-    label = labelling(runs)
-    for run in runs:
-        group, method = label(run)
-        place = {"dataset": group.dataset, "protocol": group.protocol, "method": method}
-        places[group.dataset, group.image_size, group.model, group.protocol].append(run | place)
+    for run in labelled(runs):
+        places[run["dataset"], run["image_size"], run["model"], run["protocol"]].append(run)
     columns = ("method", "augmentation", "forget_rate", "seed")
     absent: dict[str, list[int]] = defaultdict(list)
     for rows in places.values():
@@ -76,15 +84,41 @@ def nan_metrics(runs: list[Run]) -> list[str]:
     columns = (*METRICS, "seconds_total")
     return [
         f"{column} of {name_of(run)}, seed {run['seed']}"
-        for run in runs
+        for run in labelled(runs)
         for column in columns
         if not math.isfinite(run[column])
     ]
 
 
-def remarks(runs: list[Run]) -> str:
-    """One sentence for each kind of flaw, empty where there is none."""
-    flaws = {"Missing": missing_cells(runs), "Not a number": nan_metrics(runs)}
+def coarse_metrics(runs: list[Run], margin: float) -> list[str]:
+    """Each cell in which one image moves a metric by more than the margin: `UA and MIA by 16.7 (6 images), …`."""
+    found: dict[str, None] = {}
+    for run in labelled(runs):
+        for metrics, images in (("UA and MIA", run["num_forget"]), ("RA", run["num_retain"])):
+            if images and 100 / images > margin:
+                place = f"{run['dataset']} {run['image_size']}px, forgetting {percent(run['forget_rate'])}"
+                found[f"{metrics} by {100 / images:.1f} ({images} images), {place}"] = None
+    return list(found)
+
+
+def at_chance(runs: list[Run]) -> list[str]:
+    """Each cell with models whose TA is near that of guessing, seeds gathered: `salun, …: seeds 0, 1`."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for run in labelled(runs):
+        chance = 100 / run["num_classes"]
+        if run["ta"] < chance + CHANCE_PART * (100 - chance):
+            found[name_of(run)].append(run["seed"])
+    return [f"{name}: {_seeds(seeds)}" for name, seeds in found.items()]
+
+
+def remarks(runs: list[Run], margin: float = MARGIN_POINTS) -> str:
+    """One sentence for each kind of flaw, empty where there is none. `margin` in percentage points."""
+    flaws = {
+        "Missing": missing_cells(runs),
+        "Not a number": nan_metrics(runs),
+        f"A single image moves a metric by more than the margin of ±{margin:g}": coarse_metrics(runs, margin),
+        f"At chance (TA less than {CHANCE_PART:.0%} of the way from 1 / classes to 100 %)": at_chance(runs),
+    }
     return " ".join(f"{word}: {_first(found)}." for word, found in flaws.items() if found)
 
 
@@ -97,13 +131,14 @@ def progress(folder: str, runs: list[Run]) -> list[Progress]:
     """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
     landed = {run["job_key"] for run in runs}
     place, found = storage.find(folder), []
-    for name in place.whole(".json", "studies"):
-        path = place.inside("studies", name)
+    for file_name in place.whole(".json", "studies"):
+        path = place.inside("studies", file_name)
         try:
             with place.files.open_input_file(path) as file:
                 study = json.loads(file.read())
             jobs = set(study["evaluated"])
-            found.append(Progress(str(study["study"]), len(jobs & landed), len(jobs), str(study["command"])))
+            name, command = printable(str(study["study"])), printable(str(study["command"]))
+            found.append(Progress(name, len(jobs & landed), len(jobs), command))
         except (ValueError, KeyError, TypeError, OSError):
             raise ResultsError(f"{path} cannot be read; copy the folder again, or leave out studies/.") from None
     return found

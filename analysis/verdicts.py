@@ -1,9 +1,10 @@
-"""What the numbers allow to say about each method. The rules, all of them, are RULES and `verdict_of`.
+"""What the results support for each method. The rules, all of them, are RULES and `verdict_of`.
 
 A method is compared with the retrain of the same seed, so n counts pairs. Nothing is claimed below MIN_SEEDS.
 """
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -154,11 +155,13 @@ def overall(verdicts: Sequence[Verdict]) -> list[str]:
 
     A last line says how often a second retraining passes the same test: where it does not, a method can hardly.
     """
+    texts: dict[str, Counter[str]] = defaultdict(Counter)
+    for verdict in verdicts:
+        if verdict.summary.method not in FLOORS:
+            texts[verdict.summary.method][verdict.text] += 1
     lines = []
-    for method in dict.fromkeys(v.summary.method for v in verdicts if v.summary.method not in FLOORS):
-        texts = [v.text for v in verdicts if v.summary.method == method]
-        counts = sorted(((texts.count(text), text) for text in dict.fromkeys(texts)), key=lambda pair: -pair[0])
-        parts = [f"in {count} of {len(texts)} cells {text}" for count, text in counts]
+    for method, counts in texts.items():
+        parts = [f"in {count} of {counts.total()} cells {text}" for text, count in counts.most_common()]
         lines.append(f"{method}: {'; '.join(parts)}.")
     noise = [v for v in verdicts if v.summary.method == NOISE and not math.isnan(v.equivalence_p)]
     if lines and noise:

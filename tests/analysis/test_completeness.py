@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from analysis.commands import load_runs, tables_text, verdicts_text
-from analysis.completeness import missing_cells, nan_metrics, progress, remarks
+from analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
 from analysis.errors import ResultsError
 from tests.analysis.folders import make_grid, make_run, write_folder
 
 
 def test_a_whole_grid_misses_nothing() -> None:
-    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"))) == ""
+    sound = {"num_forget": 500, "num_retain": 500, "ta": 90.0}
+    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), **sound)) == ""
 
 
 def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
@@ -33,7 +34,7 @@ def test_variants_and_data_sets_of_one_name_do_not_hide_what_the_other_lacks() -
     retrains = [make_run(seed=s, method="retrain") for s in range(3)]
     variants = [make_run(seed=s, method_params=f'{{"epochs": {e}}}') for e, n in ((5, 3), (9, 1)) for s in range(n)]
     cell = "bloodmnist 64px, none, forgetting 10%"
-    assert missing_cells(retrains + variants) == [f'salun {{"epochs": 9}}, {cell}: seeds 1, 2']
+    assert missing_cells(retrains + variants) == [f"salun epochs=9, {cell}: seeds 1, 2"]
     one, other = make_grid(dataset_fingerprint="md5:a"), make_grid(dataset_fingerprint="md5:b")
     (missing,) = missing_cells(one + other[:-1])
     assert missing.startswith("salun, bloodmnist #") and missing.endswith(": seed 2")
@@ -59,6 +60,36 @@ def test_missing_and_nan_stand_under_the_tables(tmp_path: Path) -> None:
     for text in (tables_text(folder, "markdown"), verdicts_text(folder, "markdown")):
         assert "Missing: salun, bloodmnist 64px, none, forgetting 10%: seed 2." in text
         assert "Not a number: mia of salun, bloodmnist 64px, none, forgetting 10%, seed 0." in text
+
+
+def test_a_metric_of_few_images_is_named_with_its_step() -> None:
+    runs = make_grid(num_forget=6, num_retain=54, rates=(0.1, 0.5))
+    assert coarse_metrics(runs, margin=1.0) == [
+        f"{metrics}, bloodmnist 64px, forgetting {rate}"
+        for rate in ("10%", "50%")
+        for metrics in ("UA and MIA by 16.7 (6 images)", "RA by 1.9 (54 images)")
+    ]
+    assert [name[:2] for name in coarse_metrics(runs, margin=10.0)] == ["UA", "UA"]
+    assert coarse_metrics(runs, margin=17.0) == coarse_metrics(make_grid(num_forget=100, num_retain=900), 1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "ta", "guesses"), [(8, 12.5, True), (8, 30.0, False), (2, 52.0, True), (2, 60, False)]
+)
+def test_models_no_better_than_guessing_are_named(classes: int, ta: float, guesses: bool) -> None:
+    runs = make_grid(seeds=(0, 1), num_classes=classes, ta=90.0)
+    spoilt = [run | {"ta": float(ta)} if run["method"] == "salun" else run for run in runs]
+    cell = "salun, bloodmnist 64px, none, forgetting 10%: seeds 0, 1"
+    assert at_chance(spoilt) == ([cell] if guesses else [])
+    assert at_chance([run | {"ta": math.nan} for run in runs]) == []
+
+
+def test_few_images_and_chance_stand_under_tables_and_verdicts(tmp_path: Path) -> None:
+    folder = str(write_folder(tmp_path, make_grid(ta=10.0)))
+    for text in (tables_text(folder, "latex"), verdicts_text(folder, "latex")):
+        assert "by more than the margin of $\\pm$1: UA and MIA by 33.3 (3 images)" in text
+        assert "At chance" in text and "salun, bloodmnist 64px, none, forgetting 10\\%: seeds 0, 1, 2" in text
+    assert "more than the margin" not in verdicts_text(folder, "latex", 40.0)
 
 
 def test_a_row_that_is_there_twice_is_named(tmp_path: Path) -> None:
