@@ -1,20 +1,82 @@
 """Figure 2: AG by augmentation, dataset and forget rate, mean and spread over seeds."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis.errors import ResultsError, naming
-from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Summary, percent
+from analysis.fonts import draw
+from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary, percent
 
-# Okabe and Ito's palette, told apart by colour-blind readers; the hatches work in grey.
+# Okabe and Ito's palette, distinguishable to colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
+MOST_METHODS, MOST_PLACES = 6, 6  # that panels of bars can show; with more, analysis/strips.py ranks them
+MOST_CHARACTERS = 44  # of a name in a figure; the tables have it whole
+
+Place = tuple[str, int, str, str]
+
+
+def place_of(group: Group) -> Place:
+    """What the cells of one dataset in a figure share: dataset, image size, protocol, model."""
+    return group.dataset, group.image_size, group.protocol, group.model
+
+
+def place_name(group: Group) -> str:
+    """What a panel of one dataset is called."""
+    return f"{group.dataset} {group.image_size} px, {group.protocol}"
+
+
+def place_title(group: Group) -> str:
+    """`place_name` as a figure shows it."""
+    return f"{label(group.dataset)} {group.image_size} px, {label(group.protocol)}"
+
+
+def with_gaps(summaries: Sequence[Summary]) -> list[Summary]:
+    """The summaries that have an AG, retrains left out. Raises ResultsError where there is none."""
+    found = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
+    if not found:
+        raise ResultsError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
+    return found
+
+
+def in_order(augmentations: set[str]) -> list[str]:
+    """Augmentations in the paper's order, others after them."""
+    return sorted(augmentations, key=lambda a: (AUGMENTATION_ORDER.get(a, len(AUGMENTATION_ORDER)), a))
+
+
+def ranked(summaries: Sequence[Summary]) -> list[str]:
+    """The variants by their mean AG over all cells of `summaries`, the lowest first; those without a number last."""
+    values: dict[str, list[float]] = {}
+    for summary in summaries:
+        values.setdefault(summary.method, []).append(summary.gaps["ag"].mean)
+    means = {method: float(np.mean(own)) for method, own in values.items()}
+    return sorted(means, key=lambda method: (np.isnan(means[method]), means[method], method))
+
+
+def label(text: str) -> str:
+    """A name as figures show it: long ones lose their middle, and no dollar sign begins a formula."""
+    cut = max(0, len(text) - MOST_CHARACTERS)
+    middle = (len(text) - cut) // 2
+    short = f"{text[:middle]}…{text[len(text) - middle :]}" if cut else text
+    return re.sub(r"\$", r"\\$", short)
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
+    """A legend above all axes, in as many columns as the figure is wide enough for."""
+    if not handles:
+        return
+    widest = 0.6 + 0.085 * max(len(str(handle.get_label())) for handle in handles)  # inches
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, **options)
 
 
 def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure:
@@ -24,27 +86,26 @@ def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure
 
     Raises ResultsError when no row has a retrain to compare with.
     """
-    summaries = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
-    if not summaries:
-        raise ResultsError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
+    summaries = with_gaps(summaries)
     methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))
     rates = sorted({s.group.forget_rate for s in summaries})
-    found = {s.group.augmentation for s in summaries}
-    augmentations = [a for a in AUGMENTATION_ORDER if a in found] + sorted(found - set(AUGMENTATION_ORDER))
+    augmentations = in_order({s.group.augmentation for s in summaries})
+    cells: dict[tuple[str, float], list[Summary]] = {}
+    for summary in summaries:
+        cells.setdefault((summary.method, summary.group.forget_rate), []).append(summary)
     size = (1.2 + 3.6 * len(rates), 1.2 + 2.7 * len(methods))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(methods), len(rates), squeeze=False, sharey=True)
     for row, method in zip(axes, methods, strict=True):
         for axis, rate in zip(row, rates, strict=True):
-            chosen = [s for s in summaries if s.method == method and s.group.forget_rate == rate]
-            _panel(axis, chosen, augmentations)
-            axis.set_title(f"{FLOORS.get(method, method)}, forgetting {percent(rate)}", fontsize=10)
+            _panel(axis, cells.get((method, rate), []), augmentations)
+            axis.set_title(f"{label(FLOORS.get(method, method))}, forgetting {percent(rate)}", fontsize=10, wrap=True)
         row[0].set_ylabel("AG (percentage points)")
     # Only now: a limit set on one shared axis stops all of them from growing with their data.
     axes[0][0].set_ylim(bottom=0)
-    handles = [Patch(label=name, **_look(i)) for i, name in enumerate(augmentations)]
-    figure.legend(handles=handles, title="augmentation", loc="outside upper center", ncols=len(handles), frameon=False)
+    handles = [Patch(label=label(name), **_look(i)) for i, name in enumerate(augmentations)]
+    legend_above(figure, handles, title="augmentation")
     if provenance:
         figure.supxlabel(f"{caption(summaries)}\n{provenance}", fontsize=6, wrap=True)
     return figure
@@ -55,7 +116,7 @@ def caption(summaries: list[Summary]) -> str:
     return f"{num_seeds(summaries)}; bars: mean, whiskers: ± standard deviation, dots: seeds."
 
 
-def num_seeds(summaries: list[Summary]) -> str:
+def num_seeds(summaries: Sequence[Summary]) -> str:
     """n of what is drawn beside a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
     counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
     return f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
@@ -66,17 +127,13 @@ def _look(i: int) -> dict[str, Any]:
 
 
 def _panel(axis: Axes, summaries: list[Summary], augmentations: list[str]) -> None:
-    places = sorted({(s.group.dataset, s.group.image_size, s.group.protocol, s.group.model) for s in summaries})
+    places = sorted({place_of(s.group) for s in summaries})
     width = 0.8 / len(augmentations)
     for i, augmentation in enumerate(augmentations):
         bars = [s for s in summaries if s.group.augmentation == augmentation]
         if not bars:
             continue
-        x = [
-            places.index((s.group.dataset, s.group.image_size, s.group.protocol, s.group.model))
-            + (i - (len(augmentations) - 1) / 2) * width
-            for s in bars
-        ]
+        x = [places.index(place_of(s.group)) + (i - (len(augmentations) - 1) / 2) * width for s in bars]
         sd = [0.0 if np.isnan(s.gaps["ag"].sd) else s.gaps["ag"].sd for s in bars]
         axis.bar(
             x,
@@ -91,9 +148,9 @@ def _panel(axis: Axes, summaries: list[Summary], augmentations: list[str]) -> No
             dots = list(summary.ag_by_seed.values())
             axis.plot([centre] * len(dots), dots, "o", color="black", markersize=3, alpha=0.6)
     several = len({place[0] for place in places}) < len(places)
-    names = [f"{d}\n{size} px{f', {protocol}' if several else ''}" for d, size, protocol, _ in places]
+    names = [f"{label(d)}\n{size} px{f', {label(protocol)}' if several else ''}" for d, size, protocol, _ in places]
     axis.set_xlim(-0.5, max(len(places), 1) - 0.5)
-    axis.set_xticks(range(len(places)), names, parse_math=False)
+    axis.set_xticks(range(len(places)), names)
     if not places:
         axis.text(0.5, 0.5, "no rows", transform=axis.transAxes, ha="center")
     axis.spines[["top", "right"]].set_visible(False)
@@ -107,5 +164,17 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     for path in paths:
         with naming(path):
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+            draw(figure, path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths
+
+
+def save_pages(pages: Sequence[Figure], folder: Path, name: str) -> list[Path]:
+    """Each page as `save` does, from the second on as `name_2` and so on; pages of an earlier drawing are removed."""
+    paths = [
+        path for i, page in enumerate(pages, start=1) for path in save(page, folder, name if i == 1 else f"{name}_{i}")
+    ]
+    for old in folder.glob(f"{name}_*"):
+        if re.fullmatch(rf"{re.escape(name)}_\d+\.(png|svg)", old.name) and old not in paths:
+            with naming(old):
+                old.unlink()
     return paths

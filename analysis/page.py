@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from analysis.fonts import draw
 from analysis.tables import TEXT_COLUMNS, Table
+from analysis.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 25%, transparent);
@@ -95,7 +97,7 @@ def document(title: str, parts: Sequence[str]) -> str:
 
 
 def paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{html.escape(printable(text))}</p>"
 
 
 def table_html(table: Table, floors: Sequence[str] = ()) -> str:
@@ -130,6 +132,13 @@ def _kind(name: str) -> str:
     return f' class="text{f" {name}" * wrapping}"' if name in (*TEXT_COLUMNS, "Command", "Device", "Versions") else ""
 
 
+def figures_html(figures: Sequence[Figure], name: str, caption: str) -> list[str]:
+    """Each of the figures; the caption stands below the last."""
+    names = [f"{name}, page {i}" if i > 1 else name for i in range(1, len(figures) + 1)]
+    captions = [*[""] * (len(figures) - 1), caption]
+    return [figure_html(*each) for each in zip(figures, names, captions, strict=True)]
+
+
 def figure_html(figure: Figure, name: str, caption: str) -> str:
     """The figure as inline SVG in the page's own ink, so that it reads in light and dark."""
     return (
@@ -142,7 +151,7 @@ def _svg(figure: Figure, name: str) -> str:
     buffer = io.StringIO()
     # A salt of its own keeps the ids of two figures on one page apart, and the same from run to run.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        draw(figure, buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace("#000000", "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

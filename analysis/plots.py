@@ -1,31 +1,28 @@
-"""The page's figures beside Figure 2: trade-off, gaps with their margin, training curves, ROC curves.
+"""The page's figures of gaps besides Figure 2: AG against RTE, and signed gaps with their margin.
 
-Colours and hatches come from figures.py; a method is told by its marker too, so that no figure needs colour.
+Colours come from figures.py; a method has a marker of its own too, so that no figure needs colour.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
-from analysis.figures import COLOURS
-from analysis.gaps import AUGMENTATION_ORDER, FLOORS, METRICS, NOTHING, Group, Summary, percent
-from analysis.results import Run, read_table
+from analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
+from analysis.gaps import FLOORS, METRICS, NOTHING, Summary, percent
+from analysis.statistics import Spread
+from analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 
-MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-DASHES: list[Any] = ["-", "--", ":", "-."]
-AGGREGATES = {"mean": "mean", "min": "low", "max": "high"}
 SHORTEST_MINUTES = 1e-3  # what takes no time has no place on a logarithmic axis
-FPR_GRID = np.geomspace(1e-3, 1.0, 121)
 
-Curve = tuple[np.ndarray, np.ndarray]
+
+Point = tuple[float, float, Summary]  # RTE in minutes, AG in percentage points
 
 
 def new_figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
@@ -45,47 +42,73 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(dict.fromkeys(methods))}
 
 
-def place_name(group: Group) -> str:
-    """What a panel of one dataset is called."""
-    return f"{group.dataset} {group.image_size} px, {group.protocol}"
-
-
 def trade_off(summaries: Sequence[Summary]) -> Figure:
-    """AG against RTE, a panel for each dataset and forget rate; a line marks AG of doing nothing.
+    """AG against RTE, a panel for each dataset and forget rate; a line marks AG of the no-op.
 
-    Marker: method; its fill: augmentation. `summaries` must have gaps.
+    Marker: method, where there are few; its fill: augmentation. Of many methods those are named that no other beats in
+    both, and all have one marker. A method that was timed on several devices has a point for each. `summaries` must
+    have gaps.
     """
     shown = [s for s in summaries if s.gaps and s.method != "retrain"]
-    places = list(dict.fromkeys((s.group.dataset, s.group.image_size, s.group.protocol, s.group.model) for s in shown))
+    places = list(dict.fromkeys(place_of(s.group) for s in shown))
     rates = sorted({s.group.forget_rate for s in shown})
-    styles = method_styles([s.method for s in shown if s.method != NOTHING])
+    methods = list(dict.fromkeys(s.method for s in shown if s.method != NOTHING))
+    few = len(methods) <= len(MARKERS)
+    styles = {m: marker if few else "o" for m, (_, marker) in method_styles(methods).items()}
     augmentations = in_order({s.group.augmentation for s in shown})
     hues = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(augmentations)}
     figure, axes = new_figure(1 + 3.4 * len(rates), 1.1 + 2.6 * len(places), len(places), len(rates))
     for row, place in zip(axes, places, strict=True):
         for axis, rate in zip(row, rates, strict=True):
-            cell = [s for s in shown if _in_panel(s.group, place, rate)]
+            cell = [s for s in shown if (*place_of(s.group), s.group.forget_rate) == (*place, rate)]
+            points = [point for s in cell if s.method != NOTHING for point in _points(s)]
+            for x, ag, summary in points:
+                hue = hues[summary.group.augmentation]
+                axis.plot(x, ag, styles[summary.method], color=hue, markeredgecolor="black", markersize=8 if few else 5)
             for summary in cell:
-                hue, ag = hues[summary.group.augmentation], summary.gaps["ag"].mean
                 if summary.method == NOTHING:
-                    axis.axhline(ag, color=hue, linestyle="--", linewidth=1.2)
-                    continue
-                x = max(summary.seconds_total.mean / 60, SHORTEST_MINUTES)
-                axis.plot(x, ag, styles[summary.method][1], color=hue, markersize=8, markeredgecolor="black")
-            _minutes_axis(axis, [max(s.seconds_total.mean / 60, SHORTEST_MINUTES) for s in cell if s.method != NOTHING])
+                    hue = hues[summary.group.augmentation]
+                    axis.axhline(summary.gaps["ag"].mean, color=hue, linestyle="--", linewidth=1.2)
+            _minutes_axis(axis, [x for x, _, _ in points])
             axis.set_ylim(bottom=0)
+            if not few:
+                _name_points(axis, front(points))
             if cell:
-                axis.set_title(f"{place_name(cell[0].group)}, forgetting {percent(rate)}", fontsize=9)
+                title = f"{place_title(cell[0].group)}, forgetting {percent(rate)}"
+                axis.set_title(title, fontsize=9, wrap=True)
             axis.set_xlabel("RTE (minutes)")
         row[0].set_ylabel("AG (percentage points)")
-    handles = [
-        Line2D([], [], linestyle="", marker=marker, color="0.5", markeredgecolor="black", label=FLOORS.get(m, m))
-        for m, (_, marker) in styles.items()
-    ]
+    look: dict[str, Any] = {"linestyle": "", "color": "0.5", "markeredgecolor": "black"}
+    named = styles if few else {}
+    handles = [Line2D([], [], marker=m, label=label(FLOORS.get(name, name)), **look) for name, m in named.items()]
     handles += [Line2D([], [], color="0.5", linestyle="--", label=FLOORS[NOTHING])]
-    handles += [Line2D([], [], linestyle="", marker="s", color=hue, label=a) for a, hue in hues.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    handles += [Line2D([], [], linestyle="", marker="s", color=hue, label=label(a)) for a, hue in hues.items()]
+    legend_above(figure, handles, fontsize=8)
     return figure
+
+
+def _name_points(axis: Axes, points: Sequence[Point]) -> None:
+    """The methods' names below their points, towards the middle of the panel."""
+    middle = np.sqrt(np.prod(axis.get_xlim()))
+    for x, ag, summary in points:
+        left = x < middle
+        place: dict[str, Any] = {"xytext": (5 if left else -5, -3), "ha": "left" if left else "right", "va": "top"}
+        axis.annotate(label(summary.method), (x, ag), textcoords="offset points", fontsize=6, **place)
+
+
+def _points(summary: Summary) -> list[Point]:
+    """RTE in minutes and AG of a summary, for each device that it was timed on."""
+    ag = summary.gaps["ag"].mean
+    return [(max(s.mean / 60, SHORTEST_MINUTES), ag, summary) for s in summary.seconds_on.values()]
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in both RTE and AG, the quickest first."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda point: point[:2]):
+        if np.isfinite(point[1]) and (not found or point[1] < found[-1][1]):
+            found.append(point)
+    return found
 
 
 def _minutes_axis(axis: Axes, minutes: list[float]) -> None:
@@ -98,12 +121,8 @@ def _minutes_axis(axis: Axes, minutes: list[float]) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _in_panel(group: Group, place: tuple, rate: float) -> bool:
-    return (group.dataset, group.image_size, group.protocol, group.model, group.forget_rate) == (*place, rate)
-
-
-def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str, Figure]:
-    """Each metric's signed gap with its 95 % interval by augmentation and rate, a figure for each dataset.
+def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str, list[Figure]]:
+    """Each metric's signed gap with its 95 % interval by augmentation and rate, pages for each dataset.
 
     The band is ±`margin`. An interval within it is more than one TOST asks for, which is a 90 % interval there, and
     nothing about Holm's correction.
@@ -113,122 +132,41 @@ def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str,
     by_place: dict[str, list[Summary]] = defaultdict(list)
     for summary in shown:
         by_place[place_name(summary.group)].append(summary)
-    return {place: _forest(rows, styles, margin) for place, rows in by_place.items()}
+    return {
+        place: [_forest(page, styles, margin) for page in pages_of(rows, LINES_PER_PAGE)]
+        for place, rows in by_place.items()
+    }
 
 
-def _forest(rows: list[Summary], styles: dict[str, tuple[str, str]], margin: float) -> Figure:
-    figure, axes = new_figure(8.4, 1.4 + 0.24 * len(rows), 1, len(METRICS))
-    names = [f"{s.group.augmentation}, {percent(s.group.forget_rate)}, {s.method}" for s in rows]
+def _forest(rows: Sequence[Summary], styles: dict[str, tuple[str, str]], margin: float) -> Figure:
+    names = [f"{label(s.group.augmentation)}, {percent(s.group.forget_rate)}, {label(s.method)}" for s in rows]
+    width = 6.4 + 0.08 * max(map(len, names))
+    figure, axes = new_figure(width, 1.4 + 0.24 * len(rows), 1, len(METRICS))
+    heights = np.arange(len(rows))
+    colours = [styles[summary.method][0] for summary in rows]
     for axis, metric in zip(axes[0], METRICS, strict=True):
+        values = [summary.signed[metric] for summary in rows]
         axis.axvspan(-margin, margin, color="0.5", alpha=0.25, linewidth=0)
         axis.axvline(0, color="0.5", linewidth=1)
-        for y, summary in enumerate(rows):
-            colour, marker = styles[summary.method]
-            value = summary.signed[metric]
-            low, high = value.interval
-            axis.plot([low, high], [y, y], color=colour, linewidth=2)
-            axis.plot(value.mean, y, marker, color=colour, markersize=5)
+        low, high = np.array([value.interval for value in values]).T
+        axis.hlines(heights, low, high, colors=colours, linewidth=2)
+        for method in dict.fromkeys(summary.method for summary in rows):
+            colour, marker = styles[method]
+            own = [y for y, summary in enumerate(rows) if summary.method == method]
+            axis.plot([values[y].mean for y in own], own, marker, color=colour, markersize=5)
         axis.set_title(f"{metric.upper()} gap", fontsize=9)
         axis.set_ylim(len(rows) - 0.4, -0.6)
-        _limit(axis, rows, metric, margin)
-        axis.set_yticks(range(len(rows)), names if metric == METRICS[0] else [], fontsize=8, parse_math=False)
+        _limit(axis, values, margin)
+        axis.set_yticks(heights, names if metric == METRICS[0] else [], fontsize=8)
     figure.supxlabel("method − retrain (percentage points)", fontsize=9)
     return figure
 
 
-def _limit(axis: Axes, rows: list[Summary], metric: str, margin: float) -> None:
+def _limit(axis: Axes, values: Sequence[Spread], margin: float) -> None:
     """Wide enough for every mean and the margin; an interval that leaves the picture ends in an arrow."""
-    means = [abs(s.signed[metric].mean) for s in rows if np.isfinite(s.signed[metric].mean)]
+    means = [abs(value.mean) for value in values if np.isfinite(value.mean)]
     half = 1.6 * max([margin, *means])
     axis.set_xlim(-half, half)
-    for y, summary in enumerate(rows):
-        for end in summary.signed[metric].interval:
-            if abs(end) > half:
-                axis.plot(np.copysign(half, end), y, ">" if end > 0 else "<", color="0.3", markersize=4, clip_on=False)
-
-
-def training_rows(folder: str) -> list[Run]:
-    """`mean`, `low` and `high` train accuracy (percent) over all seeds, rates and models, for each epoch of each kind.
-
-    Rows are told apart by dataset, image_size, method, augmentation and epoch. An unlearning's pass over D_f, whose
-    labels are wrong on purpose, is left out.
-    """
-    keys = ["dataset", "image_size", "method", "augmentation", "epoch"]
-    table = read_table(folder, "epochs", [*keys, "phase", "accuracy"])
-    passes = table.filter(pc.not_equal(table["phase"], "forget"))
-    spread = passes.group_by(keys).aggregate([("accuracy", kind) for kind in ("mean", "min", "max")])
-    return spread.rename_columns({f"accuracy_{kind}": name for kind, name in AGGREGATES.items()}).to_pylist()
-
-
-def training_curves(rows: Sequence[Run]) -> Figure:
-    """Accuracy in training by epoch: a panel for each dataset and kind of training, a line for each augmentation.
-
-    `rows` as from `training_rows`; lines are means, bands reach from the smallest to the largest.
-    """
-    lines: dict[tuple, list[Run]] = defaultdict(list)
-    for row in rows:
-        lines[row["dataset"], row["image_size"], row["method"], row["augmentation"]].append(row)
-    places = sorted({key[:2] for key in lines})
-    methods = sorted({key[2] for key in lines}, key=lambda m: (m != NOTHING, m))
-    augmentations = in_order({key[3] for key in lines})
-    figure, axes = new_figure(0.8 + 2.5 * len(methods), 0.9 + 2.2 * len(places), len(places), len(methods))
-    for row_of_axes, place in zip(axes, places, strict=True):
-        for axis, method in zip(row_of_axes, methods, strict=True):
-            for i, augmentation in enumerate(augmentations):
-                found = sorted(lines.get((*place, method, augmentation), []), key=lambda row: row["epoch"])
-                x, colour = [row["epoch"] for row in found], COLOURS[i % len(COLOURS)]
-                look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
-                axis.plot(x, [row["mean"] for row in found], marker="o" if len(x) == 1 else None, **look)
-                low, high = [row["low"] for row in found], [row["high"] for row in found]
-                axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            axis.set_title(f"{place[0]} {place[1]} px, {method}", fontsize=9)
-            axis.set_xlabel("epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-        row_of_axes[0].set_ylabel("train accuracy (%)")
-    handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], linestyle=DASHES[i % len(DASHES)], label=a)
-        for i, a in enumerate(augmentations)
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-    return figure
-
-
-def in_order(augmentations: set[str]) -> list[str]:
-    """Augmentations in the paper's order, others after them."""
-    return sorted(augmentations, key=lambda a: (AUGMENTATION_ORDER.get(a, len(AUGMENTATION_ORDER)), a))
-
-
-def roc_figure(curves: Mapping[tuple[str, str, str], Sequence[Curve]], methods: Sequence[str]) -> Figure:
-    """Mean TPR over seeds at each FPR, both logarithmic; a row for each cell, a column for each attack.
-
-    `curves[cell, attack, method]` holds the false and true positive rates of each seed.
-    """
-    cells = list(dict.fromkeys(cell for cell, _, _ in curves))
-    attacks = list(dict.fromkeys(attack for _, attack, _ in curves))
-    styles = method_styles(methods)
-    figure, axes = new_figure(0.8 + 3.2 * len(attacks), 0.9 + 2.5 * len(cells), len(cells), len(attacks))
-    for row, cell in zip(axes, cells, strict=True):
-        for axis, attack in zip(row, attacks, strict=True):
-            axis.plot(FPR_GRID, FPR_GRID, color="0.5", linewidth=1, linestyle=":")
-            for i, (method, (colour, marker)) in enumerate(styles.items()):
-                found = curves.get((cell, attack, method), [])
-                if found:
-                    x, y = mean_curve(found)
-                    look = {"color": colour, "marker": marker, "markersize": 4, "markevery": (2 * i, 24)}
-                    axis.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=method, **look)
-            axis.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1), xlabel="FPR")
-            axis.set_title(f"{cell}: {attack}", fontsize=9)
-        row[0].set_ylabel("TPR")
-    # One line of each method, from whichever panel has it.
-    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines() if line.get_label() in styles}
-    shown = [lines[method] for method in styles if method in lines]
-    figure.legend(handles=shown, loc="outside upper center", ncols=max(1, len(shown)), frameon=False)
-    return figure
-
-
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Mean TPR of several ROC curves at the rates of FPR_GRID that all of them resolve; step functions, unsmoothed."""
-    finest = max(float(fpr[fpr > 0].min()) for fpr, _ in curves)
-    x = FPR_GRID[finest - 1e-12 <= FPR_GRID]
-    tpr = [tpr[np.searchsorted(fpr, x + 1e-12, side="right") - 1] for fpr, tpr in curves]
-    return x, np.mean(tpr, axis=0)
+    low, high = np.array([value.interval for value in values]).T
+    for beyond, x, arrow in ((high > half, half, ">"), (low < -half, -half, "<")):
+        axis.plot(np.full(beyond.sum(), x), np.flatnonzero(beyond), arrow, color="0.3", markersize=4, clip_on=False)

@@ -5,19 +5,25 @@ import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from analysis import figures, page, plots
+import numpy as np
+
+from analysis import figures, page
 from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
 from analysis.completeness import Progress, progress, remarks
-from analysis.errors import ResultsError, UndefinedError
+from analysis.curves import Curve, roc_figure
+from analysis.errors import UndefinedError
 from analysis.evidence import Measured, cases, measured
 from analysis.gaps import FLOORS, Summary, labelling, percent, summarise
 from analysis.metric_table import metric_table
 from analysis.paper import paper_table
 from analysis.results import Run, has_landed
 from analysis.roc import roc_curve
+from analysis.sections import closest, gap_sections, limited, training_section
 from analysis.tables import Table, make_tables, provenance_of, verdict_table
+from analysis.text import printable
 from analysis.verdicts import MARGIN_POINTS, judge, overall
 from analysis.worst import Recogniser, train_images
 
@@ -31,7 +37,7 @@ class Evidence:
     """What one pass over the predictions gathers."""
 
     values: list[Measured] = field(default_factory=list)
-    curves: dict[str, dict[tuple[str, str, str], list[plots.Curve]]] = field(default_factory=dict)
+    curves: dict[str, dict[tuple[str, str, str], list[Curve]]] = field(default_factory=dict)
     recogniser: Recogniser = field(default_factory=Recogniser)
 
 
@@ -46,9 +52,9 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
     title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs} or {p.study for p in states}))}"
     parts = [f"<h1>{html.escape(title)}</h1>", *_partial(folder, states)]
     if not runs:
-        return page.document(title, [*parts, page.paragraph("There is no verdict yet."), *_training(folder)])
+        return page.document(title, [*parts, page.paragraph("There is no verdict yet."), *training_section(folder)])
     summaries = summarise(runs)
-    flaws, provenance = remarks(runs), provenance_of(runs)
+    flaws, provenance = remarks(runs, margin), provenance_of(runs)
     verdicts = judge(summaries, margin)
     lines = overall(verdicts) or ["No method beside retraining and the floors is here: nothing to judge."]
     parts += [
@@ -60,8 +66,8 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
         parts += [f"<h2>{html.escape(table.title)}</h2>", page.table_html(table, tuple(FLOORS))]
     ours = paper_table(summaries)
     parts += [f"<h2>{html.escape(ours.title)}</h2>", page.table_html(ours)]
-    parts += _figures(summaries, margin)
-    parts += _training(folder)
+    parts += gap_sections(summaries, margin)
+    parts += training_section(folder, summaries)
     parts += _privacy(folder, runs, summaries, provenance, images)
     every = _every_row(runs)
     parts += ["<h2>Every row</h2><details><summary>Command, hardware and versions of each row</summary>"]
@@ -73,47 +79,12 @@ def _partial(folder: str, states: list[Progress]) -> list[str]:
     """A sentence for each study of the folder that is not finished."""
     return [
         page.paragraph(
-            f"Partial: {p.done} of {p.total} evaluated models of {p.study} have landed. What follows describes these "
-            f"alone; `{p.command} --out {shlex.quote(folder)}` goes on with the rest."
+            f"Partial: {p.done} of {p.total} evaluated models of {p.study} are done. This page describes these "
+            f"alone; `{p.command} --out {shlex.quote(printable(folder))}` resumes it."
         )
         for p in states
         if p.done < p.total
     ]
-
-
-def _figures(summaries: list[Summary], margin: float) -> list[str]:
-    """Figure 2, the trade-off and the signed gaps; a sentence where no row has its retrain."""
-    try:
-        average = figures.average_gap_figure(summaries)
-    except ResultsError as error:
-        return [page.paragraph(f"No figures of gaps: {error}")]
-    n, bars = f"{figures.num_seeds(summaries)}.", figures.caption(summaries)
-    trade = "Lower left is better: close to the retrain, and cheap. A dashed line is AG of doing nothing, at no cost."
-    parts = [
-        "<h2>Figure 2: AG by augmentation</h2>",
-        page.figure_html(average, "AG by augmentation", bars),
-    ]
-    parts += ["<h2>AG against RTE</h2>", page.figure_html(plots.trade_off(summaries), "AG against RTE", f"{trade} {n}")]
-    parts += ["<h2>Sensitivity to augmentation and forget rate</h2>"]
-    band = (
-        "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
-        f"±{margin:g} points. Rows are cells. {n}"
-    )
-    for place, figure in plots.signed_gap_figures(summaries, margin).items():
-        parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(figure, f"signed gaps, {place}", band)]
-    return parts
-
-
-def _training(folder: str) -> list[str]:
-    try:
-        rows = plots.training_rows(folder)
-    except ResultsError as error:
-        return [page.paragraph(f"No training curves: {error}")]
-    caption = (
-        "In train mode, augmented; means over all seeds, rates, protocols and parameters of a method, bands from the "
-        "smallest to the largest."
-    )
-    return ["<h2>Training curves</h2>", page.figure_html(plots.training_curves(rows), "training curves", caption)]
 
 
 def _privacy(
@@ -125,16 +96,16 @@ def _privacy(
     evidence = gather(folder, runs)
     table = metric_table(evidence.values, runs, summaries, HEADLINE, provenance)
     parts = ["<h2>Metrics from predictions</h2>", page.table_html(table, tuple(FLOORS)), "<h2>ROC curves</h2>"]
-    methods = [summary.method for summary in summaries]
+    methods = closest(summaries)
     caption = (
         f"Attacks on the forgotten images against the {NON_MEMBERS} split; mean TPR over the seeds that the attack can "
-        "score, down to the smallest FPR that the non-members resolve. The target is the retrain's curve, dotted is a "
-        "coin."
+        "score, down to the smallest FPR that the non-members resolve. The target is the retrain's curve; dotted: "
+        f"chance. {limited(summaries)}"
     )
-    for place, curves in evidence.curves.items():
-        drawing = plots.roc_figure(curves, methods)
+    for place, own in evidence.curves.items():
+        drawing = roc_figure(own, methods)
         parts += [f"<h3>{html.escape(place)}</h3>", page.figure_html(drawing, f"ROC curves, {place}", caption)]
-    return parts + _pictures(evidence.recogniser, images)
+    return parts + _pictures(evidence.recogniser, images, methods)
 
 
 def gather(folder: str, runs: list[Run]) -> Evidence:
@@ -147,26 +118,26 @@ def gather(folder: str, runs: list[Run]) -> Evidence:
             continue
         group, method = label(run)
         found.recogniser.add(run, case, group.protocol, method)
-        curves = found.curves.setdefault(plots.place_name(group), defaultdict(list))
+        own = found.curves.setdefault(figures.place_name(group), defaultdict(list))
         for attack, curve in _curves(case).items():
             cell = f"{group.augmentation}, {percent(group.forget_rate)}"
-            curves[cell, attack, method].append(curve)
+            own[cell, attack, method].append(curve)
     return found
 
 
-def _curves(case: Case) -> dict[str, plots.Curve]:
+def _curves(case: Case) -> dict[str, Curve]:
     """ROC curves of the attacks that this case allows."""
-    curves = {}
+    found = {}
     for attack in ROC_ATTACKS:
         try:
-            curves[attack] = roc_curve(*case.scores(attack))
+            found[attack] = roc_curve(*case.scores(attack))
         except UndefinedError:
             continue
-    return curves
+    return found
 
 
-def _pictures(recogniser: Recogniser, images: Sequence[Path]) -> list[str]:
-    """The forgotten images of which each method stays surest, compared with the retrain."""
+def _pictures(recogniser: Recogniser, images: Sequence[Path], shown: Sequence[str]) -> list[str]:
+    """The forgotten images of which each method in `shown` stays surest, compared with the retrain."""
     parts = ["<h2>Forgotten images that stay most recognisable</h2>"]
     parts += [
         page.paragraph(
@@ -174,15 +145,22 @@ def _pictures(recogniser: Recogniser, images: Sequence[Path]) -> list[str]:
             "mean over the n models that were to forget the image. What retrain-again shows is chance."
         )
     ]
+
+    @cache  # the file may hold gigabytes; it is the same for all methods
+    def pixels_of(fingerprint: str, dataset: str, image_size: int) -> np.ndarray | None:
+        return train_images(fingerprint, dataset, image_size, images)
+
     for (fingerprint, dataset, size, protocol, method), worst in recogniser.worst(NUM_PICTURES).items():
-        pixels = train_images(fingerprint, dataset, size, images)
+        if method not in shown:
+            continue
+        pixels = pixels_of(fingerprint, dataset, size)
         parts += [f"<h3>{html.escape(f'{dataset} {size} px, {protocol}, {method}')}</h3>"]
         captions = [f"{w.excess:+.1f}, train {w.index}, class {w.label}, n = {w.n}" for w in worst]
         if pixels is None:
             parts += [page.paragraph(f"{'; '.join(captions)}. The pixels are not at hand: give the file by --images.")]
         else:
-            shown = [page.picture_html(pixels[w.index], caption) for w, caption in zip(worst, captions, strict=True)]
-            parts += [f'<div class="pictures">{"".join(shown)}</div>']
+            pictures = [page.picture_html(pixels[w.index], text) for w, text in zip(worst, captions, strict=True)]
+            parts += [f'<div class="pictures">{"".join(pictures)}</div>']
     return parts
 
 

@@ -87,6 +87,11 @@ def test_metrics_are_listed_by_name(folder: Path) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(METRICS)
 
 
+def test_the_list_of_metrics_needs_no_folder_and_anything_else_does() -> None:
+    assert call("metrics", "--list").stdout == call("metrics", "somewhere", "--list").stdout
+    check_mistake(call("metrics"), "Missing argument 'DIR'")
+
+
 def test_an_unknown_metric_is_one_sentence(folder: Path) -> None:
     check_mistake(call("metrics", folder, "--metric", "auc_luck"), "auc_luck", "--list")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from analysis.commands import write_report
+from analysis.completeness import remarks
 from analysis.errors import ResultsError
-from analysis.gaps import summarise
+from analysis.gaps import in_order, summarise
 from analysis.paper import PAPER, paper_table
 from analysis.tables import Table, make_tables, provenance_of, verdict_table
 from analysis.verdicts import judge
@@ -84,10 +85,10 @@ def shown(table: Table) -> list[list[str]]:
 
 def test_the_verdict_comes_first_then_its_table_then_the_others(page: tuple[str, Page], runs: list[Run]) -> None:
     text, parsed = page
-    summaries, provenance = summarise(runs), provenance_of(runs)
+    summaries, provenance, flaws = summarise(runs), provenance_of(runs), remarks(in_order(runs))
     assert parsed.texts["p"][0] == "salun: in 4 of 4 cells too few seeds to say (n = 2; 3 are needed)."
     assert parsed.table("Verdicts") == shown(verdict_table(judge(summaries), provenance))
-    for table in make_tables(summaries, provenance):
+    for table in make_tables(summaries, provenance, flaws):
         assert parsed.table(table.title) == shown(table)
         assert table.note in parsed.texts["small"]
     places = [text.index(f"<h2>{heading}") for heading in ("Verdicts", "Table 1.", "Table 2.", "Figure 2")]
@@ -114,8 +115,8 @@ def test_each_variant_of_a_method_stands_beside_the_papers_row() -> None:
     variants = [make_run(seed=0, method_params=f'{{"epochs": {e}}}', ua=float(e), **cell) for e in (5, 9)]
     rows = paper_table(summarise([make_run(seed=0, method="retrain", **cell), *variants])).rows
     found = {row[3]: row[4] for row in rows if row[1].startswith("bloodmnist 64px") and row[2] == "10%"}
-    assert found['salun {"epochs": 5}'] == "0.00 | 5.00"
-    assert found['salun {"epochs": 9}'] == "0.00 | 9.00"
+    assert found["salun epochs=5"] == "0.00 | 5.00"
+    assert found["salun epochs=9"] == "0.00 | 9.00"
 
 
 def test_the_papers_numbers_are_those_of_its_tables() -> None:
@@ -191,8 +192,8 @@ def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[R
     study = {"study": "big", "command": "salun-grid run big", "evaluated": [run["job_key"] for run in runs]}
     (tmp_path / "studies" / "ab.json").write_text(json.dumps(study))
     _, parsed = page_of(tmp_path, landed)
-    assert parsed.texts["p"][0].startswith("Partial: 5 of 32 evaluated models of big have landed.")
-    assert f"`salun-grid run big --out {tmp_path}` goes on" in parsed.texts["p"][0]
+    assert parsed.texts["p"][0].startswith("Partial: 5 of 32 evaluated models of big are done.")
+    assert f"`salun-grid run big --out {tmp_path}` resumes it" in parsed.texts["p"][0]
     assert any(text.startswith("Missing: ") for text in parsed.texts["p"])
     _, parsed = page_of(tmp_path, runs)
     assert not any(text.startswith("Partial") for text in parsed.texts["p"])
@@ -208,7 +209,7 @@ def test_page_of_a_study_of_which_no_model_is_evaluated_yet(tmp_path: Path, runs
     (tmp_path / "studies" / "ab.json").write_text(json.dumps(study))
     parsed = Page(write_report(str(tmp_path)).read_text(encoding="utf-8"))
     assert parsed.texts["h1"] == ["Unlearning results: big"]
-    assert parsed.texts["p"][0].startswith("Partial: 0 of 32 evaluated models of big have landed.")
+    assert parsed.texts["p"][0].startswith("Partial: 0 of 32 evaluated models of big are done.")
     assert parsed.texts["h2"] == ["Training curves"]
 
 

@@ -1,0 +1,83 @@
+"""The page's sections of figures: which variants they show, and on how many pages."""
+
+import html
+from collections import defaultdict
+from collections.abc import Sequence
+
+from analysis import curves, figures, page, plots
+from analysis.errors import ResultsError
+from analysis.gaps import CONTROLS, Summary
+from analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
+
+
+def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
+    """Figure 2, the trade-off and the signed gaps; a sentence where no row has its retrain."""
+    try:
+        average = average_gap_pages(summaries)
+    except ResultsError as error:
+        return [page.paragraph(f"No figures of gaps: {error}")]
+    n = f"{figures.num_seeds(summaries)}."
+    marks = figures.caption(summaries) if fits_panels(summaries) else strip_caption(summaries)
+    parts = ["<h2>Figure 2: AG by augmentation</h2>"]
+    parts += page.figures_html(average, "AG by augmentation", marks)
+    trade = (
+        "Lower left is better: close to the retrain, and cheap. A dashed line is AG of the no-op, at no cost. Of more "
+        f"than {len(MARKERS)} methods those are named that no other beats in both. {n}"
+    )
+    trades = [plots.trade_off(own) for own in _some_datasets(summaries)]
+    parts += ["<h2>AG against RTE</h2>", *page.figures_html(trades, "AG against RTE", trade)]
+    parts += ["<h2>Sensitivity to augmentation and forget rate</h2>"]
+    shown = closest(summaries)
+    band = (
+        "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
+        f"±{margin:g} points. Rows are cells. {limited(summaries)}{n}"
+    )
+    chosen = [summary for summary in summaries if summary.method in shown]
+    for place, pages in plots.signed_gap_figures(chosen, margin).items():
+        parts += [f"<h3>{html.escape(place)}</h3>", *page.figures_html(pages, f"signed gaps, {place}", band)]
+    return parts
+
+
+def _some_datasets(summaries: list[Summary]) -> list[list[Summary]]:
+    """The summaries with gaps, a few datasets at a time."""
+    by_place: dict[tuple, list[Summary]] = defaultdict(list)
+    for summary in summaries:
+        if summary.gaps:
+            by_place[figures.place_of(summary.group)].append(summary)
+    return [[s for own in some for s in own] for some in pages_of(list(by_place.values()), figures.MOST_PLACES)]
+
+
+def closest(summaries: Sequence[Summary]) -> list[str]:
+    """The retrain, the floors, and the few variants with the lowest AG: what one figure of curves can show."""
+    others = [s for s in summaries if s.method not in CONTROLS]
+    best = figures.ranked([s for s in others if s.gaps]) or list(dict.fromkeys(s.method for s in others))
+    shown = CONTROLS.union(best[: figures.MOST_METHODS])
+    return [method for method in dict.fromkeys(s.method for s in summaries) if method in shown]
+
+
+def limited(summaries: Sequence[Summary]) -> str:
+    """A sentence where `closest` leaves variants out."""
+    num = len({s.method for s in summaries} - CONTROLS)
+    most = figures.MOST_METHODS
+    return f"Of {num} methods the {most} with the lowest AG are shown. " if num > most else ""
+
+
+def training_section(folder: str, summaries: Sequence[Summary] = ()) -> list[str]:
+    """Training curves of the methods that `closest` names; of all where no row exists yet."""
+    try:
+        rows = curves.training_rows(folder)
+    except ResultsError as error:
+        return [page.paragraph(f"No training curves: {error}")]
+    closest_here = closest(summaries)
+    shown = CONTROLS.union(s.base for s in summaries if s.method in closest_here)
+    rows = [row for row in rows if not summaries or row["method"] in shown]
+    caption = (
+        "In train mode, augmented; means over all seeds, rates, protocols and parameters of a method, bands from the "
+        f"smallest to the largest. {limited(summaries)}"
+    )
+    places = sorted({(row["dataset"], row["image_size"]) for row in rows})
+    drawn = [
+        curves.training_curves([row for row in rows if (row["dataset"], row["image_size"]) in own])
+        for own in pages_of(places, figures.MOST_PLACES)
+    ]
+    return ["<h2>Training curves</h2>", *page.figures_html(drawn, "training curves", caption)]
