@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.text import printable
 from grid.plan import Job
 
 PLAIN_LINE_SECONDS = 15.0
@@ -146,7 +147,7 @@ class Progress:
             self.last_line = time.monotonic()
             elapsed = duration(self.last_line - self.started)
             self.console.print(
-                f"[{elapsed}] {self.summary()}{' · ' if event else ''}{event}",
+                f"[{elapsed}] {self.summary()}{' · ' if event else ''}{printable(event)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
@@ -159,7 +160,7 @@ class Progress:
         for job, result in self.running.values():
             epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"
             speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
-            table.add_row(f"  {job.label}", epoch, speed)
+            table.add_row(Text(f"  {printable(job.label)}"), epoch, speed)  # a str would be read as markup
         waiting = [Text(self.waiting_for)] if self.waiting_for else []
         return Group(Text(self.summary()), *waiting, bar, table)
 

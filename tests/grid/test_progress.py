@@ -1,6 +1,7 @@
 """The view of a run: live on a terminal, plain lines elsewhere."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -49,6 +50,21 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1/3 jobs done · 1 running" in text
     assert "epoch 15/30" in text
     assert "250 images/s" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_name_is_neither_markup_nor_a_control_sequence(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    odd = replace(job("a"), dataset="[red]\x1b[2Jx\ny")
+    with Progress([odd], {"retrain": 30}, console) as progress:
+        progress.start(odd)
+        progress.tick()
+        if terminal:
+            progress.live.refresh()
+        else:
+            progress.finish("a")
+    text = console.file.getvalue()
+    assert r"[red]\x1b[2Jx\ny" in text and "\x1b[2J" not in text
 
 
 def test_quiet_says_nothing_and_verbose_all() -> None:
