@@ -29,7 +29,8 @@ def facts() -> dict[str, str]:
         facts["CUDA"] = str(torch.version.cuda)
         facts["cuDNN"] = str(torch.backends.cudnn.version())
     facts["Python"] = platform.python_version()
-    facts |= {name: installed(name) for name in ("torch", "torchvision", "triton", "numpy", "scikit-learn")}
+    facts["torch"] = torch.__version__
+    facts |= {name: installed(name) for name in ("torchvision", "triton", "numpy", "scikit-learn")}
     return facts | {"source": source(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 

@@ -1,7 +1,8 @@
 """The parts of `benchmarks.on_gpu`; each runs in a process of its own, which a CUDA error or a hang may end.
 
 `python -m benchmarks.gpu_parts NAME OUT DEADLINE SETTINGS_JSON` writes OUT/parts/NAME.json once the part is done;
-DEADLINE is on the monotonic clock, which the processes of one machine share.
+DEADLINE is on the monotonic clock, which the processes of one machine share. Each part imports only what it needs:
+torchvision, scikit-learn and their like cost seconds in every process.
 """
 
 import json
@@ -14,11 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_machine import facts
-from benchmarks.gpu_memory import memory
-from benchmarks.gpu_salun import salun
-from benchmarks.gpu_study import Cell, Work, slice_of_study
-from benchmarks.gpu_tests import run_tests
-from benchmarks.gpu_training import training
 from benchmarks.gpu_variants import FULL, NO_TIME, TINY, Case, Size, TimeLeft, complete
 from grid.store import write_whole
 from trainables.protocol import PROTOCOLS, Protocol, TrainingConfig, UnlearningConfig
@@ -57,20 +53,20 @@ class Settings:
         model = replace(paper.model, width=self.size.width, precision=self.precision)
         return replace(paper, model=model, training=replace(paper.training, epochs=epochs))
 
-    @property
-    def cell(self) -> Cell:
-        return Cell(self.images, self.protocol, self.forget_rate, self.augmentation, self.seed, self.compile)
-
 
 Result = tuple[dict[str, Any], bool]  # what was measured, and whether a rerun could add nothing
 
 
 def tests_part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
+    from benchmarks.gpu_tests import run_tests
+
     return run_tests(time_left()), True
 
 
 def training_part(precision: str) -> "Part":
     def part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
+        from benchmarks.gpu_training import training
+
         with tempfile.TemporaryDirectory() as folder:
             case = training(settings.size, precision, settings.repetitions, Path(folder), time_left)
         return cases_result([case])
@@ -79,6 +75,8 @@ def training_part(precision: str) -> "Part":
 
 
 def salun_part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
+    from benchmarks.gpu_salun import salun
+
     return cases_result(salun(settings.size, settings.repetitions, time_left))
 
 
@@ -87,13 +85,17 @@ def cases_result(cases: list[Case]) -> Result:
 
 
 def memory_part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
+    from benchmarks.gpu_memory import memory
+
     found = memory(settings.size, time_left)
     return {"variants": found}, all(variant.get("failed") != NO_TIME for variant in found.values())
 
 
 def study_part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
+    from benchmarks.gpu_study import Work, slice_of_study
+
     (out / "study").mkdir(exist_ok=True)
-    result = slice_of_study(Work(settings.cell, out / "study", time_left))
+    result = slice_of_study(Work(settings, out / "study", time_left))
     return result, result["complete"]
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from analysis.gaps import gaps
 from analysis.metrics import Attack, Predictions, evaluate
+from benchmarks.gpu_parts import Settings
 from benchmarks.gpu_variants import TimeLeft
 from benchmarks.measure import DEVICE
 from grid.store import write_whole
@@ -36,6 +37,7 @@ from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
 
 # SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
 NAMES = ("original", "salun", "retrain")
+ROWS = ("retrain", "original", "salun")  # the target first, as in the tables of the analysis
 # A stopped training loses at most the epochs of this time.
 SECONDS_BETWEEN_STATES = 5.0
 
@@ -45,29 +47,17 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What one cell is; `protocol.model.precision` as asked for."""
-
-    images: str
-    protocol: Protocol
-    forget_rate: float
-    augmentation: str
-    seed: int
-    compile: bool = False
-
-
-@dataclass(frozen=True)
 class Work:
-    """A cell, the folder of its state and the time that is left."""
+    """What the cell is, the folder of its state and the time that is left."""
 
-    cell: Cell
+    settings: Settings
     folder: Path
     time_left: TimeLeft
     seconds_between_states: float = SECONDS_BETWEEN_STATES
 
     @cached_property
     def dataset(self) -> Dataset:
-        return load(describe(self.cell.images, self.cell.protocol.image_size))
+        return load(describe(self.settings.images, self.settings.protocol.image_size))
 
     @cached_property
     def data(self) -> ResidentData:
@@ -76,17 +66,17 @@ class Work:
     @cached_property
     def forget_and_retain(self) -> tuple[Tensor, Tensor]:
         num_train = self.dataset.info.num_images["train"]
-        forget = uniform_forget_set(self.cell.forget_rate, num_train, self.cell.seed)
+        forget = uniform_forget_set(self.settings.forget_rate, num_train, self.settings.seed)
         return torch.from_numpy(forget), torch.from_numpy(retain_set(forget, num_train))
 
     @cached_property
     def protocol(self) -> Protocol:
         """The protocol with the precision that this device gives it."""
-        return replace(self.cell.protocol, model=on_device(self.cell.protocol.model, DEVICE))
+        return replace(self.settings.protocol, model=on_device(self.settings.protocol.model, DEVICE))
 
     @property
     def augmenter(self) -> Augmenter:
-        return Augmenter(self.cell.augmentation, self.protocol.augmentation, self.cell.seed)
+        return Augmenter(self.settings.augmentation, self.protocol.augmentation, self.settings.seed)
 
     def path(self, name: str, ending: str) -> Path:
         return self.folder / f"{name}.{ending}"
@@ -106,17 +96,17 @@ def slice_of_study(work: Work) -> dict[str, Any]:
                 finish(name, work, epochs_done)
     except OutOfTime:
         pass
-    precision = precision_on(DEVICE, work.cell.protocol.model.precision)
+    precision = precision_on(DEVICE, work.settings.protocol.model.precision)
     return {
         "dataset": work.dataset.info.name,
         "num_images": work.dataset.info.num_images,
         "image_size": work.dataset.info.image_size,
-        "forget_rate": work.cell.forget_rate,
-        "augmentation": work.cell.augmentation,
-        "seed": work.cell.seed,
+        "forget_rate": work.settings.forget_rate,
+        "augmentation": work.settings.augmentation,
+        "seed": work.settings.seed,
         "precision": precision.name,
         "precision_reason": precision.reason,
-        "compiled": work.cell.compile,
+        "compiled": work.settings.compile,
         "epochs": work.protocol.training.epochs,
         "unfinished": epochs_done,
         "rows": rows(work),
@@ -146,11 +136,11 @@ def finish(name: str, work: Work, epochs_done: dict[str, int]) -> None:
 
 def train_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
     """The original or the retrain. It stops after saving its state, when the next save would come too late."""
-    protocol, seeds, state = work.protocol, Seeds.all(work.cell.seed), work.path(name, "checkpoint")
+    protocol, seeds, state = work.protocol, Seeds.all(work.settings.seed), work.path(name, "checkpoint")
     indices = work.forget_and_retain[1] if name == "retrain" else torch.arange(len(work.data.labels["train"]))
     model = build_model(protocol.model, work.data.num_classes, seeds.initialisation).to(DEVICE)
     forward, seconds_compile = model, 0.0
-    if work.cell.compile:
+    if work.settings.compile:
         forward, seconds_compile = compiled(model, work.data, protocol.training.batch_size)  # type: ignore[assignment]
     epochs: list[Epoch] = []
 
@@ -185,9 +175,9 @@ def unlearn_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> t
     original = work.finished("original") or {}
     if work.time_left() < work.protocol.unlearning.epochs * original["seconds"] / original["epochs"]:
         raise OutOfTime
-    model = build_model(work.protocol.model, work.data.num_classes, work.cell.seed).to(DEVICE)
+    model = build_model(work.protocol.model, work.data.num_classes, work.settings.seed).to(DEVICE)
     model.load_state_dict(load_file(work.path("original", "safetensors")))
-    sets, seeds = work.forget_and_retain, Seeds.all(work.cell.seed)
+    sets, seeds = work.forget_and_retain, Seeds.all(work.settings.seed)
     job = Unlearning(model, model, work.data, *sets, work.protocol, work.augmenter, seeds, on_epoch)
     seconds = unlearn("salun", job)
     return model, {"seconds": seconds.mask + seconds.train, "seconds_compile": 0.0}
@@ -200,7 +190,7 @@ def rate(epochs: list[Epoch]) -> float:
 def metrics(model: torch.nn.Module, work: Work) -> dict[str, float]:
     """UA, RA, TA and MIA in percent, as the protocol's evaluation has them."""
     evaluation = work.protocol.evaluation
-    attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, work.cell.seed)
+    attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, work.settings.seed)
     forgotten = np.zeros(len(work.dataset.labels["train"]), dtype=bool)
     forgotten[work.forget_and_retain[0]] = True
     return evaluate(Predictions(predict(model, work.data), work.dataset.labels, forgotten), attack)
@@ -209,7 +199,7 @@ def metrics(model: torch.nn.Module, work: Work) -> dict[str, float]:
 def rows(work: Work) -> list[dict[str, Any]]:
     """One row for each finished model; `ag` and `ag3` are None until the retrain is finished."""
     retrain, found = work.finished("retrain"), []
-    for name in NAMES:
+    for name in ROWS:
         if (own := work.finished(name)) is None:
             continue
         values = {metric: own[metric] for metric in ("ua", "ra", "ta", "mia")}

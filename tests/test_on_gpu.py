@@ -58,18 +58,32 @@ def without_ray(tmp_path: Path) -> dict[str, str]:
 
 def test_the_command_works_without_ray(tmp_path: Path, small_npz: Path, without_ray: dict[str, str]) -> None:
     out = tmp_path / "out"
-    options = ["--tiny", "--parts", "tests", "study", "--images", str(small_npz), "--out", str(out)]
+    options = ["--tiny", "--parts", "study", "--images", str(small_npz), "--out", str(out)]
     command = [sys.executable, "-m", "benchmarks.on_gpu", *options]
     done = subprocess.run(command, cwd=ROOT, env=without_ray, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((out / "on_gpu.json").read_text())
-    assert [part["complete"] for part in report["parts"].values()] == [True, True] and report["failed"] == {}
-    counts = report["parts"]["tests"]["result"]["counts"]
-    assert counts["failed"] == 0 and counts["passed" if CUDA else "skipped"] >= 15, report["parts"]["tests"]
+    assert report["failed"] == {} and report["parts"]["study"]["complete"]
     rows = {row["method"]: row for row in report["parts"]["study"]["result"]["rows"]}
     assert list(rows) == ["retrain", "original", "salun"]
     assert rows["retrain"]["ag"] == 0 and rows["salun"]["ag"] is not None
     assert rows["original"]["rte_minutes"] == 0 < rows["salun"]["rte_minutes"]
+
+
+def test_the_parts_import_without_ray(without_ray: dict[str, str]) -> None:
+    """Each part imports its own module, which the command above did for one of them."""
+    modules = sorted(path.stem for path in (ROOT / "benchmarks").glob("*gpu*.py"))
+    code = f"from benchmarks import {', '.join(modules)}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=without_ray, capture_output=True, text=True)
+    assert len(modules) >= 9 and done.returncode == 0, done.stderr
+
+
+def test_the_gpu_tests_are_found_and_run_without_ray(
+    without_ray: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", without_ray["PYTHONPATH"])
+    found = gpu_tests.run_tests(600)
+    assert found["failures"] == {} and found["counts"]["passed" if CUDA else "skipped"] >= 15
 
 
 def test_the_block_on_ray_is_a_block(without_ray: dict[str, str]) -> None:
@@ -183,7 +197,7 @@ def test_a_part_that_fails_is_reported_and_tried_again(
 def study_in(folder: Path, images: Path, time_left: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     settings = Settings(tiny=True, images=str(images), precision="fp32", epochs=3)
-    return gpu_study.slice_of_study(gpu_study.Work(settings.cell, folder, time_left, seconds_between_states=0))
+    return gpu_study.slice_of_study(gpu_study.Work(settings, folder, time_left, seconds_between_states=0))
 
 
 def test_a_study_in_slices_ends_where_one_at_a_time_does(tmp_path: Path, small_npz: Path) -> None:
