@@ -142,10 +142,17 @@ def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: P
     assert methods_landed(out) == ALL
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1"])
-def test_an_address_where_no_cluster_is(address: str, small_npz: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("nowhere", "nowhere is no address of a Ray cluster; give HOST:PORT"),
+        ("127.0.0.1", "127.0.0.1 is no address of a Ray cluster; give HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_cluster_is(address: str, problem: str, small_npz: Path, tmp_path: Path) -> None:
     words = [*map(str, small_run(small_npz, tmp_path / "out")), "--address", address]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
-    assert f"no Ray cluster answers at {address}" in " ".join(result.stderr.split())
+    assert problem in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
