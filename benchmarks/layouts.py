@@ -41,7 +41,7 @@ def variants(stem: str, side: int, batch: int) -> dict[str, Callable[[], None]]:
     def variant(layout: torch.memory_format | None) -> Callable[[], None]:
         model = build_model(ModelConfig(stem=stem), NUM_CLASSES, seed=0).to(DEVICE)
         chosen = memory_layout(model).format if layout is None else layout
-        model.memory_format = chosen  # type: ignore[assignment]
+        model.memory_format = chosen
         return partial(steps, model.to(memory_format=chosen).train(), chosen, images, labels)
 
     return {

@@ -12,14 +12,19 @@ from analysis.text import printable
 from grid import cost
 from grid.access import check_access
 from grid.execution import Execution
-from grid.fit import Kind, Measurement
+from grid.fit import Measurement
 from grid.lock import DriverLock, held
 from grid.measured import measurements
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from grid.specs import Evaluate, Train, Unlearn
 from grid.stopping import Stop
 from grid.store import Store
 from grid.study import AXES, Study, checked, find_study, narrowed
+from grid.work import Kind
 from trainables.errors import InputError
+
+# What `plan` calls each kind of job.
+KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate}
 
 
 def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
@@ -47,17 +52,18 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     plan = make_plan(study)
     jobs = list(plan.jobs.values())
     num_done = len(finished_jobs(plan, store))
-    by_kind = [f"{sum(job.kind == kind for job in jobs)} {kind}" for kind in ("original", "retrain", "unlearn")]
+    by_kind = [f"{sum(type(job) is kind for job in jobs)} {name}" for name, kind in KINDS.items()]
     axes = " × ".join(f"{len(getattr(study, axis))} {axis.replace('_', ' ')}" for axis in AXES)
     lines = [f"study          {study.name} (protocol {study.protocol.name})"]
+    lines += [f"precision      {plan.precision.name} ({plan.precision.reason})"]
     for source, info in plan.datasets.items():
         counts = " / ".join(f"{info.num_images[split]:,}" for split in info.num_images)
         lines += [f"dataset        {source}: {counts} images, {info.num_classes} classes, {info.image_size} px"]
     lines += [
         f"cells          {plan.num_cells} ({axes})",
         f"jobs           {len(jobs)} ({', '.join(by_kind)}); {num_done} already done in {out}",
-        f"shared         {plan.num_jobs_unshared - len(jobs)} trainings saved: cells share their original",
-        f"train images   {sum(job.train_images for job in jobs):,} (all epochs together)",
+        f"shared         {plan.num_jobs_unshared - len(jobs)} jobs saved: cells share originals",
+        f"train images   {sum(job.work.train_images for job in jobs):,} (all epochs together)",
     ]
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
@@ -66,7 +72,7 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
     """The rows of `folders`, or of the store where none is given, that compute with the plan's precision and stem."""
-    kind = Kind.of(plan.study.protocol.model)
+    kind = Kind.of(plan.precision.of(plan.study.protocol.model))
     own = (store.out,) if store.published_rows() else ()
     known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
     rows = [row for row in measurements(folders or own, known) if row.work.kind == kind and row.seconds > 0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from grid.plan import Job
+from grid.specs import Evaluate
 from grid.study import Study
 
 
@@ -40,11 +40,11 @@ def device_name(device: str) -> str:
     return f"{names[0] if names else platform.machine()} ({threads} thread{'s' * (threads != 1)})"
 
 
-def repeat_command(study: Study, job: Job) -> str:
+def repeat_command(study: Study, job: Evaluate) -> str:
     """The command that computes this one row again, in a new folder."""
     narrowing = {
-        "--dataset": job.dataset,
-        "--forget-rate": f"{job.forget_rate:g}",
+        "--dataset": job.data.source,
+        "--forget-rate": f"{job.forget.rule.rate!r}",
         "--augmentation": job.augmentation,
         "--seed": str(job.seed),
         "--method": job.method,

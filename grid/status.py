@@ -16,11 +16,11 @@ def describe_status(out: str) -> str:
     models, rows = store.published_models(), store.published_rows()
     lines = [DriverLock(store).describe()]
     for study in studies:
-        originals, others = set(study["originals"]), set(study["evaluated"])
-        done = len(originals & models) + len(others & rows)
-        total = len(originals) + len(others)
+        trained, evaluated = set(study["models"]), set(study["rows"])
+        done = len(trained & models) + len(evaluated & rows)
+        total = len(trained) + len(evaluated)
         lines.append(
-            f"{study['study']}: {done}/{total} jobs done: {len(originals & models)}/{len(originals)} originals, "
-            f"{len(others & rows)}/{len(others)} rows (started {study['started_at']}: {study['command']})"
+            f"{study['study']}: {done}/{total} jobs done: {len(trained & models)}/{len(trained)} models, "
+            f"{len(evaluated & rows)}/{len(evaluated)} rows (started {study['started_at']}: {study['command']})"
         )
     return "\n".join(map(printable, lines))

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from grid.specs import RETRAIN, RETRAIN_AGAIN
 from trainables.augmentation import AUGMENTATIONS
 from trainables.errors import InputError, unknown_choice
 from trainables.forget import check_forget_rate
-from trainables.methods import METHODS, RETRAINS
+from trainables.methods import METHODS
 from trainables.protocol import PROTOCOLS, Protocol, changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
-METHOD_NAMES = [*RETRAINS, *METHODS]
+METHOD_NAMES = [RETRAIN, RETRAIN_AGAIN, *METHODS]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,11 @@ class DatasetInfo:
     image_size: int
     num_channels: int
     num_images: dict[str, int]
+
+    @property
+    def identity(self) -> list[Any]:
+        """What decides the images that a job sees, for its key."""
+        return [self.fingerprint, self.image_size]
 
 
 @dataclass(frozen=True)

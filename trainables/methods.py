@@ -16,11 +16,6 @@ from trainables.seeds import Seeds, generator
 from trainables.sgd import MaskedSGD, settings_of, sgd
 from trainables.training import Augmenter, OnEpoch, ResidentData, now, one_pass
 
-# Trainings from scratch on D_r, and the seeds of each: `retrain` is the target of every gap, `retrain-again`
-# the same with other draws, so that its gap is the noise floor below which no method can be told apart.
-RETRAIN = "retrain"
-RETRAINS: dict[str, Callable[[Seeds], Seeds]] = {RETRAIN: lambda seeds: seeds, "retrain-again": Seeds.again}
-
 
 @dataclass(frozen=True)
 class Unlearning:

@@ -78,12 +78,12 @@ def test_a_study_in_a_bucket_equals_one_in_a_folder(
     assert run_without_ray(plan, Store(out)) == []
     lost = next(key for key, job in plan.jobs.items() if job.method == "salun")
     client("s3", port).delete_object(Bucket=BUCKET, Key=f"runs/out/results/runs/{lost}.parquet")
-    assert [job.key for job in missing_jobs(plan, store) if job.kind != "original"] == [lost]
+    assert [job.key for job in missing_jobs(plan, store) if job.makes == "row"] == [lost]
     run_without_ray(plan, Store(out))
     assert results(out) == results(folder)
 
     monkeypatch.chdir(tmp_path)
-    assert "small: 5/5 jobs done" in use(salun_grid, "status", "--out", out).stdout
+    assert "small: 8/8 jobs done" in use(salun_grid, "status", "--out", out).stdout
     assert "Table 1. Forget rate 10%" in use(salun_analysis, "tables", out).stdout
     assert use(salun_analysis, "figure", out).stdout.split() == ["figures/average_gap.png", "figures/average_gap.svg"]
     assert use(salun_analysis, "report", out).stdout.split() == ["report.html"]

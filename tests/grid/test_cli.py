@@ -152,7 +152,7 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
     assert salun_grid("status", "--out", tmp_path / "out").exit_code == 2
     store.create()
     store.publish_study(plan.summary())
-    assert "small: 0/5 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
+    assert "small: 0/8 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
     assert "no run works here now" in salun_grid("status", "--out", tmp_path / "out").stdout
     with held(DriverLock(store)):
         here = salun_grid("status", "--out", tmp_path / "out").stdout

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from analysis.results import read_runs
 from grid.cli import main
-from grid.plan import Job, make_plan
+from grid.plan import make_plan
+from grid.specs import Spec
 from grid.store import Store
 from grid.study import Study, find_study, narrowed
 from tests.grid.processes import wait_until
@@ -111,11 +112,11 @@ def stopped_after(num_models: int, how: signal.Signals, words: list[object], out
     return output, run.returncode
 
 
-def unfinished(npz: Path, out: Path) -> Job:
+def unfinished(npz: Path, out: Path) -> Spec:
     """A retrain-again that has not landed yet."""
-    rows = Store(str(out)).published_rows()
+    models = Store(str(out)).published_models()
     jobs = make_plan(the_same_study(npz)).jobs.values()
-    return next(job for job in jobs if job.method == "retrain-again" and job.key not in rows)
+    return next(job for job in jobs if job.method == "retrain-again" and job.key not in models)
 
 
 @pytest.fixture
