@@ -12,7 +12,7 @@ from grid.graph import JobGraph
 from grid.plan import Plan, make_plan
 from grid.specs import Spec
 from grid.study import STUDIES, Study
-from trainables.protocol import changed
+from trainables.settings import changed
 
 SLOW, FAST = 1.0, 2.0
 ALL = STUDIES["paper"].methods

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -21,12 +21,15 @@ from trainables.compiled import compiled
 from trainables.data import Dataset
 from trainables.forget import ForgetSet, retain_set
 from trainables.layout import laid_out
-from trainables.methods import Unlearning, unlearn
+from trainables.methods import METHODS, Unlearning, unlearn
 from trainables.model import ResNet18, build_model
+from trainables.passes import Epoch
 from trainables.precision import precision_on
+from trainables.prediction import BATCH_SIZE as EVAL_BATCH_SIZE
 from trainables.prediction import predict
 from trainables.protocol import AugmentationConfig, to_json
-from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
+from trainables.resident import Augmenter, ResidentData
+from trainables.training import train, warm_up
 from trainables.workers import ALONE, Worker
 
 Report = Callable[[Epoch], None]
@@ -130,13 +133,18 @@ def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
     forget, retain = forget_and_retain(job.forget, place.dataset)
     model = load_model(job.original, place)
     epochs: list[Epoch] = []
-    forward, seconds_compile = place.compiled(model, data, job.settings.batch_size)
-    protocol = replace(place.study.protocol, unlearning=job.settings)
-    protocol = replace(protocol, saliency=job.mask) if job.mask else protocol
-    augmenter = augmenter_of(job.original, job.seeds.augmentation)
-    report = recorder(epochs, place.report)
-    work = Unlearning(model, forward, data, forget, retain, protocol, augmenter, job.seeds, report)
-    seconds = asdict(unlearn(job.method, work)) | {"compile": seconds_compile}
+    forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
+    work = Unlearning(
+        model,
+        forward,
+        data,
+        *data.forget_and_retain(forget, retain),
+        job.settings,
+        augmenter_of(job.original, job.seeds.augmentation),
+        job.seeds,
+        recorder(epochs, place.report),
+    )
+    seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
     publish_model(job, place, model, epochs, seconds, num_masked=len(forget) if job.mask else 0)
 
 

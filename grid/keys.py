@@ -30,7 +30,7 @@ def hash_of(parts: dict[str, Any]) -> str:
 def without_defaults(description: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their default, as JSON values."""
     found = {}
-    for name, default in defaults_of(type(description)):
+    for name, default in defaults_of(type(description)):  # type: ignore[arg-type]
         value = getattr(description, name)
         if value != default:
             found[name] = as_json(value)
@@ -43,6 +43,7 @@ def defaults_of(kind: type) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (field.name, field.default if field.default_factory is MISSING else field.default_factory())
         for field in fields(kind)
+        if field.compare
     )
 
 

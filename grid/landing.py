@@ -15,8 +15,8 @@ from grid.provenance import code_version, repeat_command
 from grid.specs import Evaluate, Spec, Train, Unlearn
 from grid.study import Study
 from trainables.data import SPLITS
+from trainables.passes import Epoch
 from trainables.protocol import to_json
-from trainables.training import Epoch
 
 # What a manifest says of a model, for the one that nothing was done to.
 NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0}, "num_images_seen": 0}

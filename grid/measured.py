@@ -40,7 +40,7 @@ def measurement(row: Run, num_images: Counts | None) -> Measurement:
         json.loads(row["protocol_json"]),
         row["num_classes"],
         row["image_size"],
-        row["method"],
+        json.loads(row["method_params"]),
         row["augmentation"],
         row["num_train_images_seen"],
         row["num_forget"],

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from grid.specs import RETRAIN, RETRAIN_AGAIN, Evaluate, Spec, Train, Unlearn, closure
+from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Spec, Train, Unlearn, closure
 from grid.store import Store
 from grid.study import Study
 from trainables.data import DatasetInfo, describe
 from trainables.forget import ForgetSet, Random
 from trainables.methods import METHODS
+from trainables.methods.variants import Variant
 from trainables.precision import Precision, here
 
 
@@ -92,11 +93,12 @@ def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) ->
             forget,
             again=method == RETRAIN_AGAIN,
         )
-    row = METHODS[method]
-    if not row.trains:
+    if method == ORIGINAL:
         return original
-    mask = protocol.saliency if row.masked else None
-    return Unlearn(original, forget, method, protocol.unlearning, mask, original.seed)
+    variant = Variant.parse(method)
+    settings, mask = variant.resolved(protocol)
+    version = METHODS[variant.method].version
+    return Unlearn(original, forget, variant.method, settings, mask, original.seed, version, str(variant))
 
 
 def finished_jobs(plan: Plan, store: Store) -> set[str]:

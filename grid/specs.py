@@ -5,7 +5,7 @@ needs, how much work it is and its label; `grid.jobs.RUNNERS` has its runner. No
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from grid.keys import key_of
 from grid.work import Kind, Work, attack_pairs
 from trainables.data import DatasetInfo
 from trainables.forget import ForgetSet
+from trainables.methods import METHODS, Settings
 from trainables.model import count_macs
 from trainables.protocol import (
     AugmentationConfig,
@@ -20,11 +21,12 @@ from trainables.protocol import (
     ModelConfig,
     SaliencyConfig,
     TrainingConfig,
-    UnlearningConfig,
 )
 from trainables.seeds import Seeds
 
 ORIGINAL, RETRAIN, RETRAIN_AGAIN = "original", "retrain", "retrain-again"
+# What a study compares its methods with: the target, the noise floor and the no-op.
+CONTROLS = (RETRAIN, RETRAIN_AGAIN, ORIGINAL)
 
 
 class Described:
@@ -101,9 +103,11 @@ class Unlearn(Described):
     original: Train
     forget: ForgetSet
     method: str
-    settings: UnlearningConfig
+    settings: Settings
     mask: SaliencyConfig | None
     seed: int
+    version: int = 1
+    variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
 
     makes: ClassVar[str] = "model"
 
@@ -130,13 +134,15 @@ class Unlearn(Described):
 
     @property
     def num_epochs(self) -> int:
-        return self.settings.epochs
+        return getattr(self.settings, "epochs", 1)
 
     @cached_property
     def work(self) -> Work:
-        masked = self.forget.count(self.data) if self.mask else 0
-        images = self.settings.epochs * self.data.num_images["train"] + masked
-        return device_work(self, self.settings.batch_size, train_images=images)
+        num_forget = self.forget.count(self.data)
+        passes = METHODS[self.method].passes(self.settings)
+        images = passes.images(num_forget, self.data.num_images["train"] - num_forget)
+        batch_size = getattr(self.settings, "batch_size", 1)
+        return device_work(self, batch_size, train_images=images + (num_forget if self.mask else 0))
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grid.specs import RETRAIN, RETRAIN_AGAIN
+from grid.specs import CONTROLS
 from trainables.augmentation import AUGMENTATIONS
 from trainables.errors import InputError, unknown_choice
 from trainables.forget import check_forget_rate
-from trainables.methods import METHODS
-from trainables.protocol import PROTOCOLS, Protocol, changed, validated
+from trainables.methods.variants import Variant
+from trainables.protocol import PROTOCOLS, Protocol
+from trainables.settings import changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
-METHOD_NAMES = [RETRAIN, RETRAIN_AGAIN, *METHODS]
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,21 @@ def _built_in(name: str, protocol: str, **axes: Any) -> Study:
         forget_rates=(0.1, 0.5),
         augmentations=axes.get("augmentations", ("none", "default", "default+ra")),
         seeds=axes.get("seeds", (0,)),
-        methods=("retrain", "retrain-again", "original", "salun"),
+        methods=axes.get("methods", (*CONTROLS, "salun")),
         protocol=PROTOCOLS[protocol],
         words=(name,),
     )
 
 
 STUDIES: dict[str, Study] = {
-    "demo": _built_in("demo", "demo", datasets=("digits",), augmentations=("none", "default"), seeds=(0, 1)),
+    "demo": _built_in(
+        "demo",
+        "demo",
+        datasets=("digits",),
+        augmentations=("none", "default"),
+        seeds=(0, 1),
+        methods=(*CONTROLS, "salun:learning_rate=0.0065"),
+    ),
     "paper": _built_in("paper", "paper"),
     "strict": _built_in("strict", "strict", seeds=(0, 1, 2)),
 }
@@ -136,10 +143,15 @@ def checked(study: Study) -> Study:
         if augmentation not in AUGMENTATIONS:
             raise unknown_choice("augmentation", augmentation, list(AUGMENTATIONS))
     for method in study.methods:
-        if method not in METHOD_NAMES:
-            raise unknown_choice("method", method, METHOD_NAMES)
+        check_method(method, study.protocol)
     for seed in study.seeds:
         if not 0 <= seed < 2**31:
             raise InputError(f"seed must be from 0 to {2**31 - 1}, not {seed}.")
     validated(study.protocol)
     return study
+
+
+def check_method(text: str, protocol: Protocol) -> None:
+    """Raise InputError unless `text` names a control, or a method whose settings fit."""
+    if text not in CONTROLS:
+        Variant.parse(text, also=CONTROLS).resolved(protocol)

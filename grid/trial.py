@@ -28,7 +28,7 @@ from grid.store import Store
 from grid.study import Study
 from grid.training import fit, fit_together, this_worker
 from trainables.errors import Diverged
-from trainables.training import Epoch
+from trainables.passes import Epoch
 from trainables.workers import ALONE, Worker
 
 # A warm process takes its next job once the thread of the last one has ended. Tune waits 2 s for that; on a machine too

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.methods import METHODS
 from trainables.model import count_macs
 from trainables.protocol import ModelConfig
 
@@ -51,7 +50,7 @@ def row_work(
     protocol: dict[str, Any],
     num_classes: int,
     image_size: int,
-    method: str,
+    params: dict[str, Any],
     augmentation: str,
     train_images: int,
     num_forget: int,
@@ -59,17 +58,17 @@ def row_work(
 ) -> Work:
     """The work that a row of `runs` stands for, its model's and its evaluation's.
 
-    `protocol` is as in the row's JSON; `num_images` of each split, None where they are unknown.
+    `protocol` and `params`, the method's settings, are as in the row's JSON; `num_images` of each split, None where
+    they are unknown.
     """
     model = ModelConfig(**protocol["model"])
-    loop = "unlearning" if method in METHODS and METHODS[method].trains else "training"
     return Work(
         kind=Kind.of(model),
         gmac=count_macs(model, num_classes, image_size) / 1e9,
         image_size=image_size,
         width=model.width,
         augmentation=augmentation,
-        batch_size=protocol[loop]["batch_size"],
+        batch_size=params.get("batch_size") or protocol["training"]["batch_size"],
         train_images=train_images,
         eval_images=sum(num_images.values()) if num_images else 0,
         attack_pairs=attack_pairs(num_forget, num_images, protocol["evaluation"]["mia_non_members"]),

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
-from torch import nn
-
-from trainables.sgd import RowSGD, in_memory_order
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -26,24 +25,40 @@ class Checkpoints:
 NO_CHECKPOINTS = Checkpoints()
 
 
-def pack(model: nn.Module, optimizer: RowSGD, epochs: list[dict[str, Any]]) -> bytes:
-    """Weights, buffers, momenta and the epochs done. Random streams need no state: each epoch names its own."""
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[str, Any]]) -> bytes:
+    """Weights, buffers, the optimizer's state and the epochs done.
+
+    Random streams need no state: each epoch names its own. The optimizer's options are the training's to set.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
-        momentum = optimizer.state[row].get("momentum_buffer")
-        tensors |= {} if momentum is None else {f"momentum.{i}": momentum.as_strided(weight.shape, weight.stride())}
+    tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(optimizer).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save(tensors, {"epochs": json.dumps(epochs)})
 
 
-def unpack(state: bytes, model: nn.Module, optimizer: RowSGD) -> list[dict[str, Any]]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimizer keeps for each parameter, by `place.name`; `torch.optim` keeps tensors and numbers."""
+    kept = optimizer.state_dict()["state"]
+    return {
+        f"{place}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for place, state in kept.items()
+        for name, value in state.items()
+        if value is not None
+    }
+
+
+def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Put a packed state into `model` and `optimizer`; returns the epochs done."""
     tensors = load(state)
     model.load_state_dict(
         {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     )
-    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
-        if f"momentum.{i}" in tensors:
-            optimizer.state[row]["momentum_buffer"] = in_memory_order(tensors[f"momentum.{i}"].to(row.device), weight)
+    kept: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        owner, _, rest = name.partition(".")
+        if owner == "optimizer":
+            place, _, what = rest.partition(".")
+            kept.setdefault(int(place), {})[what] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": kept})
     header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
     return json.loads(header["__metadata__"]["epochs"])

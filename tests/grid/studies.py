@@ -14,8 +14,8 @@ from grid.store import Store
 from grid.study import STUDIES, Study
 from grid.work import Work
 from trainables.data import load
+from trainables.passes import Epoch
 from trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
-from trainables.training import Epoch
 from trainables.workers import ALONE, Worker
 
 

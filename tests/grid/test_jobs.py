@@ -21,7 +21,7 @@ from tests.grid.studies import PROTOCOL, run_without_ray, small_study
 from trainables import training
 from trainables.data import load
 from trainables.model import ResNet18
-from trainables.training import Epoch
+from trainables.passes import Epoch
 
 
 @pytest.fixture

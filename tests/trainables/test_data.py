@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from trainables.data import SPLITS, describe, load, read_npz
 from trainables.errors import InputError
-from trainables.training import ResidentData
+from trainables.resident import ResidentData
 
 COUNTS = {"train": 7, "val": 4, "test": 5}
 
