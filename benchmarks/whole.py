@@ -13,7 +13,8 @@ from benchmarks.measure import DEVICE, Result, interleaved
 from grid.jobs import Workplace, run_job
 from grid.plan import Plan, make_plan
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from trainables.data import load
 
 NUM_TINY = 100

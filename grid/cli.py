@@ -58,11 +58,24 @@ def study_options(command: Callable) -> Callable:
         ),
         click.option("--augmentation", "augmentations", multiple=True, help="none, default or default+ra." + several),
         click.option("--seed", "seeds", type=int, multiple=True, help="Seed of the cell." + several),
-        click.option("--method", "methods", multiple=True, help="retrain, retrain-again, original, salun." + several),
+        click.option(
+            "--method",
+            "methods",
+            multiple=True,
+            metavar="NAME[:FIELD=VALUE,…]",
+            help="A control or a method with its settings, as salun:mask.fraction=0.3; `salun-grid methods`." + several,
+        ),
         click.option("--epochs", type=int, help="Epochs of original and retrain (training.epochs)."),
         click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
-        click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any protocol field." + several),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Any setting of the protocol; `salun-grid settings`." + several,
+        ),
+        click.option("--allow-empty-classes", is_flag=True, help="Take labels that skip a number."),
         click.option("--out", help="Folder or bucket of the results  [default: runs/STUDY]"),
     ]
     for option in reversed(options):
@@ -155,6 +168,22 @@ def status(out: str) -> None:
     from grid.status import describe_status
 
     click.echo(describe_status(out))
+
+
+@main.command()
+def settings() -> None:
+    """List the settings of the protocol: default, range, unit, meaning and source."""
+    from grid.catalogue import list_settings
+
+    click.echo(list_settings())
+
+
+@main.command()
+def methods() -> None:
+    """List the unlearning methods: cost in passes, settings with range and default, paper."""
+    from grid.catalogue import list_methods
+
+    click.echo(list_methods())
 
 
 @main.command()

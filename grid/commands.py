@@ -19,7 +19,8 @@ from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
 from grid.specs import Evaluate, Train, Unlearn
 from grid.stopping import Stop
 from grid.store import Store
-from grid.study import AXES, Study, checked, find_study, narrowed
+from grid.study import AXES, Study, checked, narrowed
+from grid.study_file import find_study
 from grid.work import Kind
 from trainables.errors import InputError
 
@@ -36,7 +37,9 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     }
     given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
     axes = {axis: options[axis] for axis in AXES}
-    study = checked(narrowed(find_study(options["study"]), axes, [*given, *options["settings"]]))
+    study = checked(
+        narrowed(find_study(options["study"]), axes, [*given, *options["settings"]], options["allow_empty_classes"])
+    )
     return study, options["out"] or f"runs/{study.name}"
 
 
@@ -65,6 +68,7 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
         f"shared         {plan.num_jobs_unshared - len(jobs)} jobs saved: cells share originals",
         f"train images   {sum(job.work.train_images for job in jobs):,} (all epochs together)",
     ]
+    lines += [f"note           {note}" for note in plan.notes]
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
     return "\n".join(map(printable, lines))
@@ -86,6 +90,9 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
     store = Store(out)
     store.check()
     plan = make_plan(study)
+    if execution.detail != "quiet":
+        for note in plan.notes:
+            click.echo(f"Note: {printable(note)}")
     missing = missing_jobs(plan, store)
     lock = DriverLock(store)
     if missing:

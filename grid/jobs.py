@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -19,6 +20,7 @@ from grid.study import Study
 from trainables.checkpoint import Checkpoints
 from trainables.compiled import compiled
 from trainables.data import Dataset
+from trainables.errors import Diverged
 from trainables.forget import ForgetSet, retain_set
 from trainables.layout import laid_out
 from trainables.methods import METHODS, Unlearning, unlearn
@@ -122,6 +124,7 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
         forward,
     )
     if place.worker.rank == 0:
+        check_finite(model, "training.learning_rate", job.training.learning_rate)
         seconds = {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs), "compile": seconds_compile}
         publish_model(job, place, model, epochs, seconds, num_masked=0)
         place.store.drop_checkpoint(job.key)
@@ -145,6 +148,7 @@ def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
         recorder(epochs, place.report),
     )
     seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
+    check_finite(model, f"{job.method}'s learning_rate", getattr(job.settings, "learning_rate", "unset"))
     publish_model(job, place, model, epochs, seconds, num_masked=len(forget) if job.mask else 0)
 
 
@@ -156,6 +160,8 @@ def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
     model = load_model(job.subject, place)
     loaded = time.perf_counter()
     logits = predict(model, data)
+    if not all(np.isfinite(part).all() for part in logits.values()):
+        raise Diverged(f"the logits of {job.subject.label} are not finite numbers; try a lower learning rate.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
     forget, _ = forget_and_retain(job.forget, place.dataset)
     forgotten = torch.zeros(len(place.dataset.labels["train"]), dtype=torch.bool)
@@ -173,6 +179,12 @@ RUNNERS: dict[type, Callable[[Any, Workplace, Fit], None]] = {
     Unlearn: unlearn_model,
     Evaluate: evaluate_model,
 }
+
+
+def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:
+    """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise Diverged(f"the weights are not finite numbers; lower {setting}, now {value}.")
 
 
 def forget_and_retain(forget: ForgetSet | None, dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,7 +30,7 @@ def hash_of(parts: dict[str, Any]) -> str:
 def without_defaults(description: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their default, as JSON values."""
     found = {}
-    for name, default in defaults_of(type(description)):  # type: ignore[arg-type]
+    for name, default in defaults_of(type(description)):
         value = getattr(description, name)
         if value != default:
             found[name] = as_json(value)
@@ -38,7 +38,7 @@ def without_defaults(description: Any) -> dict[str, Any]:
 
 
 @cache
-def defaults_of(kind: type) -> tuple[tuple[str, Any], ...]:
+def defaults_of(kind: Any) -> tuple[tuple[str, Any], ...]:
     """Name and default of each field of a dataclass; MISSING where it has none."""
     return tuple(
         (field.name, field.default if field.default_factory is MISSING else field.default_factory())
@@ -57,7 +57,8 @@ def as_json(value: Any) -> Any:
         if hasattr(value, name):
             return getattr(value, name)
     if is_dataclass(value):
-        return _section(value)  # type: ignore[arg-type]
+        section: Any = value
+        return _section(section)
     raise TypeError(f"{value!r} has no canonical form")
 
 

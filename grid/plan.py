@@ -20,7 +20,8 @@ from trainables.precision import Precision, here
 class Plan:
     """`cells` are the evaluations of the study; `jobs` by key, each after what it needs; `datasets` by source.
 
-    `precision` is what the protocol's own one means on this machine, and what all jobs compute in.
+    `precision` is what the protocol's own one means on this machine, and what all jobs compute in. `notes` say what was
+    merged.
     """
 
     study: Study
@@ -28,6 +29,7 @@ class Plan:
     precision: Precision
     cells: tuple[Evaluate, ...]
     jobs: dict[str, Spec]
+    notes: tuple[str, ...] = ()
 
     @property
     def num_cells(self) -> int:
@@ -51,14 +53,33 @@ def make_plan(study: Study) -> Plan:
     Raises InputError for an unknown or broken dataset, or a rate that leaves the forget or retain set empty.
     """
     protocol = study.protocol
-    datasets = {source: describe(source, protocol.image_size) for source in study.datasets}
+    datasets = {source: describe(source, protocol.image_size, study.allow_empty_classes) for source in study.datasets}
+    rates = {source: rates_of(study, info) for source, info in datasets.items()}
     precision = here(protocol.model)
     cells = tuple(
         cell
         for source, augmentation, seed in product(study.datasets, study.augmentations, study.seeds)
-        for cell in cells_of(original_of(study, datasets[source], precision, augmentation, seed), study)
+        for cell in cells_of(
+            original_of(study, datasets[source], precision, augmentation, seed), study, tuple(rates[source])
+        )
     )
-    return Plan(study, datasets, precision, cells, closure(cells))
+    notes = [
+        f"forget rate {same:g} of {source} forgets the same images as {rate:g}, and is left out."
+        for source, kept in rates.items()
+        for rate, merged in kept.items()
+        for same in merged
+    ]
+    return Plan(study, datasets, precision, cells, closure(cells), (*study.notes, *notes))
+
+
+def rates_of(study: Study, data: DatasetInfo) -> dict[float, list[float]]:
+    """The forget rates that differ on `data`, each with those that forget as many, and so the same, images."""
+    kept: dict[int, float] = {}
+    rates: dict[float, list[float]] = {}
+    for rate in study.forget_rates:
+        first = kept.setdefault(Random(rate).count(data), rate)
+        rates.setdefault(first, []).extend([rate] if rate != first else [])
+    return rates
 
 
 def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentation: str, seed: int) -> Train:
@@ -69,12 +90,11 @@ def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentat
     return Train(data, model, protocol.training, augmentation, strengths, seed)
 
 
-def cells_of(original: Train, study: Study) -> Iterator[Evaluate]:
-    """The evaluations of one original's cells: each method at each forget rate."""
+def cells_of(original: Train, study: Study, rates: tuple[float, ...]) -> Iterator[Evaluate]:
+    """The evaluations of one original's cells: each method at each of `rates`."""
     protocol = study.protocol
-    for rate in study.forget_rates:
+    for rate in rates:
         forget = ForgetSet(Random(rate), original.seed)
-        forget.count(original.data)
         for method in study.methods:
             yield Evaluate(subject_of(method, original, forget, study), forget, protocol.evaluation)
 

@@ -131,6 +131,8 @@ def check_forget_rate(rate: float) -> float:
 def forget_count(rate: float, num_train: int) -> int:
     """|D_f| = round(rate · N), half to even. InputError where that leaves D_f or D_r empty."""
     count = round(rate * num_train)
+    if num_train < 2:
+        raise InputError(f"a forget set and a retain set need two train images or more, not {num_train}.")
     for empty, name in ((count == 0, "forget"), (count == num_train, "retain")):
         if empty:
             raise InputError(

@@ -10,9 +10,10 @@ from math import inf, isfinite
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from trainables.errors import InputError, shown, unknown_choice
+from trainables.errors import MAX_CHOICES, InputError, shown, unknown_choice
 
 Config = TypeVar("Config")
+LISTED_BY = "salun-grid settings"
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -99,9 +100,13 @@ def setting(
     return field(default=default, metadata={"range": allowed, "unit": unit, "doc": doc, "source": source})
 
 
-@cache
-def settings_of(config: type, prefix: str = "") -> tuple[Setting, ...]:
+def settings_of(config: Any) -> tuple[Setting, ...]:
     """Every setting of a dataclass, those of nested dataclasses with dotted names, in order."""
+    return _settings_of(config, "")
+
+
+@cache
+def _settings_of(config: Any, prefix: str) -> tuple[Setting, ...]:
     hints = get_type_hints(config)
     found: list[Setting] = []
     for each in fields(config):
@@ -110,7 +115,8 @@ def settings_of(config: type, prefix: str = "") -> tuple[Setting, ...]:
             (kind,) = (part for part in get_args(kind) if part is not NoneType)
             optional = True
         if is_dataclass(kind):
-            found += settings_of(kind, f"{prefix}{each.name}.")  # type: ignore[arg-type]
+            nested: Any = kind
+            found += _settings_of(nested, f"{prefix}{each.name}.")
             continue
         about: dict[str, Any] = {"range": Range(), "unit": "", "doc": "", "source": ""} | dict(each.metadata)
         found.append(Setting(f"{prefix}{each.name}", get_origin(kind) or kind, optional, each.default, **about))
@@ -121,7 +127,7 @@ def find_setting(config: type, dotted: str) -> Setting:
     """The setting of a dotted name. Raises InputError, with the nearest names, where there is none."""
     found = {each.name: each for each in settings_of(config)}
     if dotted not in found:
-        raise unknown_choice("setting", dotted, list(found))
+        raise unknown_choice("setting", dotted, list(found), LISTED_BY if len(found) > MAX_CHOICES else "")
     return found[dotted]
 
 
@@ -132,12 +138,16 @@ def value_at(config: Any, dotted: str) -> Any:
     return config
 
 
-def changed(config: Config, dotted: str, value: Any) -> Config:
-    """`config` with the setting `dotted` at `value`: text, as on a command line, or a value of its type, as in TOML.
+def changed(config: Config, dotted: str, value: Any, typed: bool = False) -> Config:
+    """`config` with the setting `dotted` at `value`: text, as on a command line, or a value of its type.
+
+    `typed`, as TOML is, text is only taken for a setting that is text.
 
     Raises InputError naming the setting, the value and what is allowed.
     """
     declared = find_setting(type(config), dotted)
+    if typed and isinstance(value, str) and declared.kind is not str:
+        raise declared.refusal(value)
     new = converted(declared, value)
     if not (new is None or (is_finite(new) and declared.range.holds(new))):
         raise declared.refusal(value)
@@ -151,7 +161,7 @@ def _replaced(config: Any, names: list[str], value: Any) -> Any:
 
 def validated(config: Config) -> Config:
     """`config` itself, once every setting has its type and lies in its range. Raises InputError otherwise."""
-    for declared in settings_of(type(config)):  # type: ignore[arg-type]
+    for declared in settings_of(type(config)):
         value = value_at(config, declared.name)
         if value is None and declared.optional:
             continue

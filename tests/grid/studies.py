@@ -9,7 +9,7 @@ import torch
 
 from grid.jobs import Workplace, run_job
 from grid.plan import Plan
-from grid.specs import Evaluate
+from grid.specs import CONTROLS, Evaluate
 from grid.store import Store
 from grid.study import STUDIES, Study
 from grid.work import Work
@@ -42,7 +42,7 @@ PROTOCOL = replace(
     name="small",
     model=ModelConfig(width=4),
     training=TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05),
-    unlearning=UnlearningConfig(epochs=1, batch_size=32),
+    unlearning=UnlearningConfig(epochs=1, batch_size=32, learning_rate=0.013),
 )
 
 # What makes `salun-grid run` as small as PROTOCOL.
@@ -52,6 +52,7 @@ SMALL_SETTINGS = ["--epochs", "2", "--unlearning-epochs", "1", "--set", "model.w
 def small_study(source: Path, **axes: tuple) -> Study:
     """One cell of each method at 10 % on the data set `source`, unless `axes` say otherwise."""
     base = {"datasets": (str(source),), "forget_rates": (0.1,), "augmentations": ("none",), "seeds": (0,)}
+    base |= {"methods": (*CONTROLS, "salun")}
     return replace(STUDIES["demo"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
 
 

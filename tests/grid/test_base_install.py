@@ -13,7 +13,8 @@ from grid.cli import GRID_PACKAGES
 from grid.lock import DriverLock, held
 from grid.plan import make_plan
 from grid.store import Store
-from grid.study import find_study, narrowed
+from grid.study import narrowed
+from grid.study_file import find_study
 from tests.grid.studies import SMALL_SETTINGS, run_without_ray
 from tests.small_data import write_small_npz
 

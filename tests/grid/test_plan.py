@@ -19,7 +19,8 @@ from grid.store import Store
 from grid.study import STUDIES, Study, narrowed
 from tests.grid.studies import small_study
 from trainables.errors import InputError
-from trainables.protocol import changed, field_names
+from trainables.protocol import Protocol
+from trainables.settings import changed, settings_of
 
 # Fields that name a protocol; they change no result.
 NAMES = {"name"}
@@ -89,7 +90,7 @@ def test_the_noise_floor_differs_in_every_seed_but_the_forget_sets(small_npz: Pa
     assert jobs["retrain"].key != jobs["retrain-again"].key
 
 
-@pytest.mark.parametrize("field", sorted(set(field_names()) - NAMES))
+@pytest.mark.parametrize("field", sorted({each.name for each in settings_of(Protocol)} - NAMES))
 def test_a_protocol_field_changes_the_keys_of_its_own_users_alone(field: str, small_npz: Path) -> None:
     study = small_study(small_npz, augmentations=("default+ra",))
     value = getattr_dotted(study.protocol, field)
@@ -97,12 +98,23 @@ def test_a_protocol_field_changes_the_keys_of_its_own_users_alone(field: str, sm
         "model.stem": "imagenet",
         "model.precision": "bf16",
         "saliency.mode": "hard",
-        "unlearning.order": "mixed",
+        "unlearning.epochs": 7,
+        "unlearning.batch_size": 7,
+        "unlearning.learning_rate": 0.5,
+        "unlearning.momentum": 0.5,
+        "unlearning.weight_decay": 0.5,
+        "model.pixel_std": 0.7,
+        "training.momentum": 0.5,
+        "training.weight_decay": 0.5,
+        "training.decay_factor": 0.5,
+        "saliency.fraction": 0.7,
+        "augmentation.crop_padding": 0.7,
+        "augmentation.flip_probability": 0.7,
         "evaluation.mia_non_members": "val",
         "evaluation.mia_members": "balanced",
         "training.milestones": "0.25",
         "image_size": 16,
-    }.get(field, type(value)(value + 1) if not isinstance(value, str | tuple) else None)
+    }.get(field) or type(value)(value + 1)
     changed_study = replace(study, protocol=changed(study.protocol, field, other))
     before, after = keys_by_label(study), keys_by_label(changed_study)
     moved = {label.partition(" · ")[0] for label in before if before[label] != after[label]}

@@ -14,7 +14,8 @@ import torch.multiprocessing as mp
 from analysis.results import open_table, read_runs
 from grid.plan import make_plan
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from tests.grid.processes import addresses_listened_at, kill_one, wait_until
 from tests.grid.studies import run_without_ray
 from trainables.workers import Worker

@@ -15,7 +15,8 @@ from grid.cli import main
 from grid.plan import make_plan
 from grid.specs import Spec
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from tests.grid.processes import wait_until
 from tests.grid.studies import SMALL_SETTINGS
 

@@ -35,7 +35,7 @@ class Variant:
         return cls.of(method.strip(), changes, also)
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> "Variant":
+    def from_table(cls, table: Mapping[str, Any], also: tuple[str, ...] = ()) -> "Variant":
         """The variant of a study file's `{ name = "salun", learning_rate = 0.01, mask = { fraction = 0.3 } }`."""
         if not isinstance(table.get("name"), str):
             raise InputError(f"a method in a study file is a name or a table with a name, not {dict(table)!r}.")
@@ -45,7 +45,7 @@ class Variant:
             changes |= {f"{name}.{inner}": text_of(each) for inner, each in nested}
             if name != "name" and not isinstance(value, dict):
                 changes[name] = text_of(value)
-        return cls.of(table["name"], changes)
+        return cls.of(table["name"], changes, also)
 
     @classmethod
     def of(cls, method: str, changes: Mapping[str, str], also: tuple[str, ...] = ()) -> "Variant":
