@@ -1,13 +1,15 @@
 """What the commands of `salun-grid` do, apart from reading the command line."""
 
 import shlex
+import warnings
+from contextlib import nullcontext, suppress
 from math import inf
 from typing import Any
 
 import click
 
 from analysis.commands import draw_figure, tables_text
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, ResultsWarning
 from analysis.text import printable
 from grid import cost
 from grid.access import check_access
@@ -79,7 +81,15 @@ def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Me
     kind = Kind.of(plan.precision.of(plan.study.protocol.model))
     own = (store.out,) if store.published_rows() else ()
     known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
-    rows = [row for row in measurements(folders or own, known) if row.work.kind == kind and row.seconds > 0]
+    try:
+        found = measurements(folders or own, known)
+    except ResultsError as error:
+        if folders:
+            raise
+        # The plan does not depend on them.
+        warnings.warn(f"the cost is not estimated from {store.out}: {error}", ResultsWarning, stacklevel=2)
+        found = []
+    rows = [row for row in found if row.work.kind == kind and row.seconds > 0]
     if folders and not rows:
         raise InputError(f"no row of {', '.join(folders)} was measured with {kind}, as this study has; name others.")
     return rows
@@ -103,8 +113,10 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         from grid.cluster import this_machine  # imports Ray
 
         this_machine().check(execution, max(map(execution.workers_of, missing)))
-    store.create()
-    store.publish_study(plan.summary())
+    # A complete folder may be read-only.
+    with nullcontext() if missing else suppress(InputError):
+        store.create()
+        store.publish_study(plan.summary())
     status = 0
     if missing:
         from grid.session import run_missing  # imports Ray

@@ -3,7 +3,11 @@
 import shlex
 import shutil
 import uuid
+from hashlib import sha256
 from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from analysis.gaps import percent
 from analysis.results import Run, read_runs
@@ -48,7 +52,8 @@ def export_model(out: str, key: str, to: str | None) -> Path:
     folder = Path(to or key)
     if folder.exists():
         raise InputError(f"{folder} exists, and nothing is overwritten; give a new folder with --to.")
-    weights, manifest = store.read("models", key, WEIGHTS_FILE), store.read("models", key, MANIFEST_FILE)
+    weights, manifest = store.read_weights(key), store.read("models", key, MANIFEST_FILE)
+    check_whole(store, key, weights)
     partial = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
@@ -60,6 +65,17 @@ def export_model(out: str, key: str, to: str | None) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def check_whole(store: Store, key: str, weights: bytes) -> None:
+    """Raise InputError where the weights or the manifest are damaged."""
+    try:
+        whole = store.read_manifest(key).get("weights_sha256", digest := sha256(weights).hexdigest()) == digest
+        load(weights)
+    except SafetensorError:
+        whole = False
+    if not whole:
+        raise store.damaged_model(key, WEIGHTS_FILE)
 
 
 def whole_key(store: Store, start: str) -> str:

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
@@ -15,7 +17,7 @@ from analysis.metrics import Predictions
 from grid import landing
 from grid.provenance import code_version, device_name
 from grid.specs import Evaluate, Spec, Train, Unlearn
-from grid.store import Store
+from grid.store import WEIGHTS_FILE, Store
 from grid.study import Study
 from trainables.checkpoint import Checkpoints
 from trainables.compiled import compiled
@@ -43,7 +45,7 @@ CHECKPOINT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where and how a job runs and what it works on. `report` is called after each epoch."""
+    """Where and how a job runs and what it works on. `report` is called after each epoch, `tell` with a line."""
 
     study: Study
     dataset: Dataset
@@ -52,6 +54,7 @@ class Workplace:
     report: Report
     worker: Worker = ALONE
     compile: bool = False
+    tell: Callable[[str], None] = lambda text: None
 
     @property
     def num_classes(self) -> int:
@@ -110,7 +113,16 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
             place.store.publish_checkpoint(job.key, state)
 
     forward, seconds_compile = place.compiled(model, data, job.training.batch_size)
-    checkpoints = Checkpoints(lambda: place.store.read_checkpoint(job.key), save, CHECKPOINT_SECONDS)
+
+    def load() -> bytes | None:
+        return place.store.read_checkpoint(job.key)
+
+    def refuse(reason: str) -> None:
+        if place.worker.rank == 0:
+            path = place.store.address("checkpoints", f"{job.key}.safetensors")
+            place.tell(f"{path} is damaged ({reason}), so {job.label} starts over")
+
+    checkpoints = Checkpoints(load, save, CHECKPOINT_SECONDS, refuse)
     train(
         model,
         data,
@@ -202,9 +214,15 @@ def augmenter_of(job: Train, seed: int) -> Augmenter:
 
 
 def load_model(job: Train | Unlearn, place: Workplace) -> ResNet18:
-    """A published model on this workplace's device."""
+    """A published model on this workplace's device. Raises InputError where its files are damaged."""
+    weights, manifest = place.store.read_weights(job.key), place.store.read_manifest(job.key)
     model = ResNet18(job.model, place.num_classes)
-    model.load_state_dict(load_safetensors(place.store.read_weights(job.key)))
+    try:
+        if manifest.get("weights_sha256", digest := sha256(weights).hexdigest()) != digest:
+            raise ValueError
+        model.load_state_dict(load_safetensors(weights))
+    except (SafetensorError, RuntimeError, ValueError):
+        raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
     return laid_out(model.to(place.device))
 
 
@@ -225,7 +243,9 @@ def publish_model(
     asked = place.study.protocol.model.precision
     precision = precision_on(place.device, job.model.precision)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = save_safetensors(weights)
     manifest = {
+        "weights_sha256": sha256(content).hexdigest(),
         "model_key": job.key,
         "job": landing.cell_columns(job, place.study) | {"kind": type(job).__name__.lower()},
         "dataset_fingerprint": job.data.fingerprint,
@@ -242,7 +262,7 @@ def publish_model(
         "torch_version": torch.__version__,
     }
     place.store.publish_table("epochs", job.key, landing.epochs_columns(job, place.study, epochs))
-    place.store.publish_model(job.key, save_safetensors(weights), manifest)
+    place.store.publish_model(job.key, content, manifest)
 
 
 def recorder(epochs: list[Epoch], report: Report) -> Report:

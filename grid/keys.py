@@ -30,7 +30,8 @@ def hash_of(parts: dict[str, Any]) -> str:
 def without_defaults(description: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their default, as JSON values."""
     found = {}
-    for name, default in defaults_of(type(description)):
+    kind: Any = type(description)
+    for name, default in defaults_of(kind):
         value = getattr(description, name)
         if value != default:
             found[name] = as_json(value)

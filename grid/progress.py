@@ -94,6 +94,10 @@ class Progress:
         self.failed += 1
         self._line(f"FAILED {job.label}")
 
+    def note(self, text: str) -> None:
+        """Print a line that a job sends, in a quiet run too."""
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
     def tick(self) -> None:
         """Redraw the view; in plain mode, a line now and then. Raises what `on_tick` raises."""
         self.on_tick()

@@ -130,7 +130,7 @@ def work_together(config: dict[str, Any]) -> None:
 
     def report(metrics: dict[str, Any]) -> None:
         """Of all epochs, GROUP_REPORTS evenly spaced ones: all workers must choose alike."""
-        done = metrics["epoch"]
+        done = metrics.get("epoch", 0)
         if done * GROUP_REPORTS // epochs > (done - 1) * GROUP_REPORTS // epochs:
             ray.train.report(metrics)
 
@@ -148,8 +148,11 @@ def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, repor
         counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
         report_metrics(counts | {"images_per_second": epoch.images_per_second})
 
+    def tell(text: str) -> None:
+        report_metrics({"note": text})
+
     dataset = ray.get(assignment.datasets[job.data.source])
     store = Store(assignment.out)
-    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile), fit)
+    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile, tell), fit)
     if 0 < assignment.resources.get("GPU", 0) < 1:
         torch.cuda.empty_cache()  # what a warm process keeps, its neighbours on the GPU lack

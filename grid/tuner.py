@@ -167,6 +167,8 @@ class GridCallback(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "epoch" in result:
             self.progress.advance(job_of(trial).key, result)
+        if "note" in result:
+            self.progress.note(result["note"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job, reason = job_of(trial), trial.last_result["failed"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 class Checkpoints:
     """Where a training keeps its state. `load` gives the last saved bytes or None, `save` puts others in their place.
 
-    A state is saved after an epoch, unless the last one is younger than `min_seconds`.
+    A state is saved after an epoch, unless the last one is younger than `min_seconds`. `refuse` is told why a damaged
+    state was not used.
     """
 
     load: Callable[[], bytes | None] = lambda: None
     save: Callable[[bytes], None] = lambda state: None
     min_seconds: float = float("inf")
+    refuse: Callable[[str], None] = lambda reason: None
 
 
 NO_CHECKPOINTS = Checkpoints()
@@ -47,18 +50,45 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def unpack(state: bytes, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Put a packed state into `model` and `optimizer`; returns the epochs done."""
-    tensors = load(state)
-    model.load_state_dict(
-        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    )
-    kept: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        owner, _, rest = name.partition(".")
-        if owner == "optimizer":
-            place, _, what = rest.partition(".")
-            kept.setdefault(int(place), {})[what] = tensor
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": kept})
-    header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
-    return json.loads(header["__metadata__"]["epochs"])
+class BadState(ValueError):
+    """A state that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class State:
+    """`weights` by name, `kept` by the optimizer of each parameter, and the epochs done, as they were packed."""
+
+    weights: dict[str, Tensor]
+    kept: dict[int, dict[str, Tensor]]
+    epochs: list[dict[str, Any]]
+
+
+def unpack(content: bytes) -> State:
+    """The state in some bytes. Raises BadState where they are damaged."""
+    state = State({}, {}, [])
+    try:
+        for name, tensor in load(content).items():
+            owner, _, rest = name.partition(".")
+            if owner == "model":
+                state.weights[rest] = tensor
+            else:
+                place, _, what = rest.partition(".")
+                state.kept.setdefault(int(place), {})[what] = tensor
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        state.epochs.extend(map(dict, json.loads(header["__metadata__"]["epochs"])))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise BadState(" ".join(str(error).split()) or type(error).__name__) from None
+    return state
+
+
+def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a state into `model` and `optimizer`. Raises BadState, and changes nothing, for one of another model."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
+        raise BadState("its weights are those of another model")
+    sizes = [weight.shape for group in optimizer.param_groups for weight in group["params"]]
+    for place, kept in state.kept.items():
+        if place >= len(sizes) or any(tensor.dim() and tensor.shape != sizes[place] for tensor in kept.values()):
+            raise BadState("the state of its optimizer is that of another model")
+    model.load_state_dict(state.weights)
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state.kept})

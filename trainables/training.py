@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from trainables.checkpoint import NO_CHECKPOINTS, Checkpoints, pack, unpack
+from trainables.checkpoint import NO_CHECKPOINTS, BadState, Checkpoints, pack, restore, unpack
 from trainables.layout import laid_out
 from trainables.optimizers import sgd
 from trainables.passes import Epoch, OnEpoch, Passes, now
@@ -37,8 +37,7 @@ def train(
     `forward` is what batches go through where it is not `model` itself: the same compiled.
     """
     optimizer = sgd(model, config.learning_rate, config.momentum, config.weight_decay)
-    state = checkpoints.load()
-    epochs = [Epoch(**done | {"resumed": True}) for done in unpack(state, model, optimizer)] if state else []
+    epochs = epochs_done(checkpoints, model, optimizer)
     for done in epochs:
         on_epoch(done)
     subset, saved_at = data.subset("train", indices), time.monotonic()
@@ -50,6 +49,21 @@ def train(
         if worker.rank == 0 and time.monotonic() - saved_at >= checkpoints.min_seconds:
             checkpoints.save(pack(model, optimizer, [asdict(done) for done in epochs]))
             saved_at = time.monotonic()
+
+
+def epochs_done(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
+    """The epochs of the saved state, which `model` and `optimizer` are brought to; none where there is no good one."""
+    state = checkpoints.load()
+    if state is None:
+        return []
+    try:
+        saved = unpack(state)
+        epochs = [Epoch(**done | {"resumed": True}) for done in saved.epochs]
+        restore(saved, model, optimizer)
+        return epochs
+    except (BadState, TypeError) as error:
+        checkpoints.refuse(str(error))
+        return []
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
