@@ -7,6 +7,7 @@ import click
 
 from analysis.command_line import Commands
 from analysis.errors import ResultsError
+from analysis.text import printable
 from grid.stopping import stoppable
 from trainables.errors import InputError
 
@@ -168,6 +169,20 @@ def status(out: str) -> None:
     from grid.status import describe_status
 
     click.echo(describe_status(out))
+
+
+@main.command()
+def doctor() -> None:
+    """Print what a bug report needs, and what will not work on this machine; exit status 1 if something will not."""
+    from grid.doctor import findings
+
+    problems = []
+    for found in findings():
+        click.echo(printable(f"{found.name:<10} {found.text}"))
+        problems += [found.problem] if found.problem else []
+    for problem in dict.fromkeys(problems):
+        click.echo(printable(f"Problem: {problem}"), err=True)
+    sys.exit(1 if problems else 0)
 
 
 @main.command()

@@ -15,7 +15,8 @@ from safetensors.torch import save as save_safetensors
 
 from analysis.metrics import Predictions
 from grid import landing
-from grid.provenance import code_version, device_name
+from grid.provenance import device_name
+from grid.release import code_version
 from grid.specs import Evaluate, Spec, Train, Unlearn
 from grid.store import WEIGHTS_FILE, Store
 from grid.study import Study

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from analysis.metrics import Attack, Predictions, evaluate
 from analysis.schemas import SCHEMAS
-from grid.provenance import code_version, repeat_command
+from grid.provenance import repeat_command
+from grid.release import code_version
 from grid.specs import Evaluate, Spec, Train, Unlearn
 from grid.study import Study
 from trainables.data import SPLITS

@@ -2,30 +2,13 @@
 
 import platform
 import shlex
-import subprocess
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from grid.specs import Evaluate
 from grid.study import Study
-
-
-@cache
-def code_version() -> str:
-    """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
-    root = Path(__file__).parent.parent
-    release = version("salun-grid")
-    if not (root / ".git").exists():
-        return release
-    try:
-        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
-        commit = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return release
-    return f"{release}+g{commit}"
 
 
 @cache
