@@ -81,6 +81,8 @@ class Place:
 def find(address: str | Path) -> Place:
     """The place that an address names. Raises ResultsError where it names none; looks at no local folder."""
     address = str(address)
+    if not address.strip() or not address.isprintable():
+        raise ResultsError(f"{address!r} names no folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if not is_remote(address):
         return Place(address, fs.LocalFileSystem(), str(Path(address)))
     parts = urlsplit(address)

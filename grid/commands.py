@@ -42,7 +42,8 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     study = checked(
         narrowed(find_study(options["study"]), axes, [*given, *options["settings"]], options["allow_empty_classes"])
     )
-    return study, options["out"] or f"runs/{study.name}"
+    out = options["out"]
+    return study, f"runs/{study.name}" if out is None else out
 
 
 def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:

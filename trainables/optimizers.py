@@ -38,11 +38,13 @@ def mask_gradients(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]
 
 
 def keep_in_place(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], kept: Mask) -> None:
-    starts = [weight.detach().clone() for weight in weights]
+    factors = [part.to(weight.dtype) for part, weight in zip(kept, weights, strict=True)]
+    # −0, and not 0, changes no number when it is added; torch.where takes twice as long.
+    starts = [torch.where(part, -0.0, weight.detach()) for part, weight in zip(kept, weights, strict=True)]
 
     @torch.no_grad()
     def after_step(*_: object) -> None:
-        for weight, part, start in zip(weights, kept, starts, strict=True):
-            torch.where(part, weight, start, out=weight.data)
+        for weight, factor, start in zip(weights, factors, starts, strict=True):
+            torch.addcmul(start, weight, factor, out=weight.data)
 
     optimizer.register_step_post_hook(after_step)

@@ -18,10 +18,9 @@ from grid.jobs import Workplace, run_job
 from grid.plan import Plan, make_plan, missing_jobs
 from grid.store import Store
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from trainables import training
 from trainables.data import load
 from trainables.model import ResNet18
-from trainables.passes import Epoch
+from trainables.passes import Epoch, Passes
 
 
 @pytest.fixture
@@ -92,14 +91,14 @@ def test_a_training_whose_state_cannot_be_saved_goes_on(
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The epochs that are trained from now on."""
     epochs: list[int] = []
-    one_pass = training.one_pass
+    over = Passes.over
 
-    def counted(*arguments: Any, **options: Any) -> Epoch:
-        epoch = one_pass(*arguments, **options)
+    def counted(passes: Passes, *arguments: Any, **options: Any) -> Epoch:
+        epoch = over(passes, *arguments, **options)
         epochs.append(epoch.epoch)
         return epoch
 
-    monkeypatch.setattr(training, "one_pass", counted)
+    monkeypatch.setattr(Passes, "over", counted)
     return epochs
 
 

@@ -67,7 +67,7 @@ def test_a_killed_process_is_started_again(
 
     assert run.returncode == 0, output
     assert "its process died, starting again: retrain 10%" in output
-    assert "1 jobs done" in output
+    assert "2 jobs done" in output
     assert "(raylet)" not in output
     (row,), (wanted,) = read_runs(out), read_runs(undisturbed)
     assert (row["job_key"], row["num_workers"]) == (wanted["job_key"], workers)

@@ -32,7 +32,7 @@ def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def small_run(npz: Path, out: Path) -> list[object]:
-    """Ten jobs: an original and the four methods' rows, at one rate without augmentation, for two seeds."""
+    """16 jobs, four models and their evaluations for two seeds, at one rate without augmentation."""
     axes = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", "--seed", "1"]
     return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--epochs", 40, "--out", out]
 
@@ -97,7 +97,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 
     again = salun_grid(*words)
     assert again.returncode == 0
-    assert "Nothing to do: all 10 jobs of demo are done" in again.stdout
+    assert "Nothing to do: all 16 jobs of demo are done" in again.stdout
     assert "Table 1. Forget rate 10%" in again.stdout
     assert finished == times_of(out)
     for earlier in (after_stop, after_kill):
@@ -114,10 +114,10 @@ def stopped_after(num_models: int, how: signal.Signals, words: list[object], out
 
 
 def unfinished(npz: Path, out: Path) -> Spec:
-    """A retrain-again that has not landed yet."""
-    models = Store(str(out)).published_models()
-    jobs = make_plan(the_same_study(npz)).jobs.values()
-    return next(job for job in jobs if job.method == "retrain-again" and job.key not in models)
+    """The evaluation of a retrain-again that has no row yet."""
+    rows = Store(str(out)).published_rows()
+    cells = make_plan(the_same_study(npz)).cells
+    return next(job for job in cells if job.method == "retrain-again" and job.key not in rows)
 
 
 @pytest.fixture

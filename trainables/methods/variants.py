@@ -30,7 +30,9 @@ class Variant:
         for part in filter(None, rest.split(",")):
             name, equals, value = part.partition("=")
             if not equals:
-                raise InputError(f"a variant looks like salun:learning_rate=0.01,mask.fraction=0.3, not {text!r}.")
+                raise InputError(
+                    f"a method with settings looks like salun:learning_rate=0.01,mask.fraction=0.3, not {text!r}."
+                )
             changes[name.strip()] = value.strip()
         return cls.of(method.strip(), changes, also)
 
@@ -61,6 +63,12 @@ class Variant:
 
     def resolved(self, protocol: Protocol) -> tuple[Settings, SaliencyConfig | None]:
         """The method's settings and its mask under `protocol`, whose `unlearning` changes each method's defaults."""
+        try:
+            return self._resolved(protocol)
+        except InputError as error:
+            raise InputError(f"method {self.method}: {error}") from None
+
+    def _resolved(self, protocol: Protocol) -> tuple[Settings, SaliencyConfig | None]:
         method = METHODS[self.method]
         settings, mask = with_overrides(method, protocol), protocol.saliency if method.masked else None
         for name, value in self.changes:
