@@ -55,10 +55,10 @@ class Reader:
             return
         if empty:
             why = f"{empty[0]} is null for some images"
-        elif table["logits"].combine_chunks().flatten().null_count or lengths != [run["num_classes"]]:
-            why = f"its logits are not {run['num_classes']} numbers for each image"
-        elif not 0 <= labels["min"] <= labels["max"] < run["num_classes"]:
-            why = f"its labels are not among {run['num_classes']} classes"
+        elif table["logits"].combine_chunks().flatten().null_count or len(lengths) != 1:
+            why = "its images differ in the number of their logits"
+        elif not 0 <= labels["min"] <= labels["max"] < lengths[0]:
+            why = f"its labels are not among {lengths[0]} classes"
         else:
             return
         raise ResultsError(f"the predictions of job {run['job_key']} are damaged: {why}; copy the folder again.")

@@ -24,9 +24,9 @@ class StartedStudy:
         """The study in a file, or None where it is damaged; `originals` and `evaluated` are its older names."""
         try:
             found: dict[str, Any] = json.loads(content)
-            models: Any = found.get("models", found.get("originals"))
+            models: Any = found.get("models", found.get("originals", []))
             rows: Any = found.get("rows", found.get("evaluated"))
-            name, command, started_at = found["study"], found["command"], found["started_at"]
+            name, command, started_at = found["study"], found["command"], found.get("started_at", "")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         lists = isinstance(models, list) and isinstance(rows, list)
