@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, ResultsWarning
 from analysis.text import printable
 
 
@@ -38,5 +38,15 @@ def prepare_output() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     warnings.simplefilter("ignore", append=True)  # last, so that any other filter takes precedence
+    warnings.filterwarnings("always", category=ResultsWarning)
+    warnings.showwarning = show_warning
     if logging.lastResort:
         logging.lastResort.setLevel(logging.ERROR)
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """One line on standard error, without the place in the code that a ResultsWarning has nothing to do with."""
+    text = str(message) if category is ResultsWarning else warnings.formatwarning(message, category, filename, lineno)
+    click.echo(printable(f"Warning: {text}".strip()), err=True)

@@ -1,15 +1,16 @@
 """What limits the conclusions from a folder's rows: missing, doubled or NaN values, few images, models at chance."""
 
-import json
 import math
+import warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
 
 from analysis import storage
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, ResultsWarning
 from analysis.gaps import METRICS, labelling, percent
 from analysis.results import Run
+from analysis.studies import read_studies
 from analysis.text import printable
 from analysis.verdicts import MARGIN_POINTS
 
@@ -130,15 +131,10 @@ def _first(names: list[str]) -> str:
 def progress(folder: str, runs: list[Run]) -> list[Progress]:
     """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
     landed = {run["job_key"] for run in runs}
-    place, found = storage.find(folder), []
-    for file_name in place.whole(".json", "studies"):
-        path = place.inside("studies", file_name)
-        try:
-            with place.files.open_input_file(path) as file:
-                study = json.loads(file.read())
-            jobs = set(study["evaluated"])
-            name, command = printable(str(study["study"])), printable(str(study["command"]))
-            found.append(Progress(name, len(jobs & landed), len(jobs), command))
-        except (ValueError, KeyError, TypeError, OSError):
-            raise ResultsError(f"{path} cannot be read; copy the folder again, or leave out studies/.") from None
-    return found
+    studies, damaged = read_studies(storage.find(folder))
+    for path in damaged:
+        warnings.warn(f"{path} is damaged, so its study is left out", ResultsWarning, stacklevel=2)
+    return [
+        Progress(printable(study.name), len(study.rows & landed), len(study.rows), printable(study.command))
+        for study in studies
+    ]

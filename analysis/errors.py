@@ -9,6 +9,10 @@ class ResultsError(ValueError):
     """The results cannot be read or do not answer the question; the message says why and what to do."""
 
 
+class ResultsWarning(UserWarning):
+    """Something in the results is damaged and left out; the message names it."""
+
+
 class UndefinedError(ValueError):
     """A metric has no value for these predictions; the message says why. Stands in the place of a number."""
 

@@ -36,6 +36,7 @@ class Reader:
         """Every image's logits under the model of `run`, in the order of their index."""
         key = run["job_key"]
         table = self._rows(key)
+        self._check_values(run, table)
         splits = {split: _images(table, split) for split in SPLITS}
         for split, images in splits.items():
             self._check(run, split, images["index"].to_numpy())
@@ -44,6 +45,23 @@ class Reader:
             labels={split: images["label"].to_numpy().astype(np.int64) for split, images in splits.items()},
             forgotten=splits["train"]["forgotten"].to_numpy(),
         )
+
+    def _check_values(self, run: Run, table: pa.Table) -> None:
+        """No null, labels among the classes, and a logit for each class: what the metrics index by."""
+        empty = [name for name in table.column_names if table[name].null_count]
+        lengths = pc.unique(pc.list_value_length(table["logits"])).to_pylist()
+        labels = pc.min_max(table["label"]).as_py()
+        if not len(table):
+            return
+        if empty:
+            why = f"{empty[0]} is null for some images"
+        elif table["logits"].combine_chunks().flatten().null_count or len(lengths) != 1:
+            why = "its images differ in the number of their logits"
+        elif not 0 <= labels["min"] <= labels["max"] < lengths[0]:
+            why = f"its labels are not among {lengths[0]} classes"
+        else:
+            return
+        raise ResultsError(f"the predictions of job {run['job_key']} are damaged: {why}; copy the folder again.")
 
     def _check(self, run: Run, split: str, index: np.ndarray) -> None:
         """Each image once: as many of train as the row counts, of another split up to the last, and one at least."""

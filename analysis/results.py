@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from analysis import storage
 from analysis.errors import ResultsError
+from analysis.rows import Run, sound
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 
-Run = dict[str, Any]
 Made = TypeVar("Made")
 
 # The versions that are read, each with the columns that it does not have; they read as null.
@@ -66,13 +66,18 @@ def _files(place: storage.Place, table: str) -> Files:
 
 
 def read_runs(folder: str | Path) -> list[Run]:
-    """Every row of `runs`, as dictionaries by column name."""
-    return read_table(folder, "runs").to_pylist()
+    """Every sound row of `runs`, as dictionaries by column name; a ResultsWarning names each other row."""
+    files = find_files(folder, "runs")
+    absent = frozenset().union(*READABLE.values())
+    return sound(_read_files(files, None).to_pylist(), absent)
 
 
 def read_table(folder: str | Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A whole table, or some columns of it. Raises ResultsError as `find_files` and `read_file` do."""
-    files = find_files(folder, table)
+    return _read_files(find_files(folder, table), columns)
+
+
+def _read_files(files: Files, columns: Sequence[str] | None) -> pa.Table:
     groups = [files.paths[i : i + FILES_AT_ONCE] for i in range(0, len(files.paths), FILES_AT_ONCE)]
 
     def read(group: list[str]) -> pa.Table:
@@ -132,7 +137,11 @@ def _absent(table: str, path: str, found: pa.Schema) -> frozenset[str]:
 
     Raises ResultsError for a version that is not read, and for a file without a column that its version has.
     """
-    version = (found.metadata or {}).get(b"schema_version", b"unknown").decode()
+    version = (found.metadata or {}).get(b"schema_version", b"").decode(errors="replace")
+    if not version:
+        raise ResultsError(
+            f"{path} has lost its schema metadata, as where pandas, polars or DuckDB wrote it anew; copy the original."
+        )
     if version not in READABLE:
         known = " and ".join(READABLE)
         raise ResultsError(f"{path} has schema version {version}; this program reads version {known}.")

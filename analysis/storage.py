@@ -81,11 +81,15 @@ class Place:
 def find(address: str | Path) -> Place:
     """The place that an address names. Raises ResultsError where it names none; looks at no local folder."""
     address = str(address)
+    if not address.strip() or not address.isprintable():
+        raise ResultsError(f"{address!r} names no folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if not is_remote(address):
         return Place(address, fs.LocalFileSystem(), str(Path(address)))
     parts = urlsplit(address)
     if parts.scheme not in SCHEMES or not parts.netloc:
         raise ResultsError(f"cannot use {address}; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+    if parts.fragment or "#" in address:
+        raise ResultsError(f"{address} holds a #, which begins no part of a bucket's address; leave it out.")
     if parts.password:
         hidden = address.replace(f"{parts.username}:{parts.password}@", "…@")
         raise ResultsError(f"{hidden} holds a secret, which would be printed; give it through the environment.")

@@ -39,7 +39,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
     """When each trial finished, by the clock and in CPU seconds of the driver, and what Tune's snapshots took."""
     plan = make_plan(study_of(num_trials))
     jobs = list(plan.jobs.values())[:num_trials]
-    graph = JobGraph(jobs, set(), lambda job: job.train_images)
+    graph = JobGraph(jobs, set(), lambda job: job.work.train_images)
     finished_at: list[float] = []
     cpu_at: list[float] = []
     started_as: list[int] = []
@@ -71,7 +71,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
     tuner.trial, tuner.GridCallback = nothing, Watch  # type: ignore[misc]
     TuneController.save_to_dir = timed(TuneController.save_to_dir, snapshots)
     with tempfile.TemporaryDirectory() as out, Path(out, "lines.txt").open("w") as lines:
-        progress = Progress(jobs, {}, Console(file=lines))
+        progress = Progress(jobs, Console(file=lines))
         with cluster.connected(None, Path(out, "ray.txt")), progress:
             cluster.let_jobs_queue(cluster.connected_cluster().slots(RESOURCES))
             started = time.monotonic()

@@ -23,8 +23,9 @@ from trainables.compiled import compiled
 from trainables.model import build_model
 from trainables.precision import on_device
 from trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, ResidentData, train
+from trainables.training import train
 
 GPU = DEVICE.type == "cuda"
 NUM_CLASSES = 8

@@ -1,7 +1,7 @@
 """SalUn on a GPU in parts: the mask, an epoch, the prediction of every image and the membership attack."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -14,14 +14,15 @@ from benchmarks.gpu_training import AUGMENTATION, RESEARCH, research_model
 from benchmarks.gpu_variants import Case, MakeVariant, Size, TimeLeft, measured
 from benchmarks.measure import DEVICE
 from benchmarks.salun import attack_ways
-from trainables.methods import Unlearning, random_label
+from trainables.methods import Unlearning
+from trainables.methods.random_label import RandomLabel, random_label
 from trainables.model import build_model
+from trainables.optimizers import Mask
 from trainables.prediction import predict
-from trainables.protocol import ModelConfig, Protocol, UnlearningConfig
+from trainables.protocol import AugmentationConfig, ModelConfig, SaliencyConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.saliency import saliency, top_fraction
 from trainables.seeds import Seeds
-from trainables.sgd import Mask, MaskedSGD, settings_of
-from trainables.training import Augmenter, ResidentData
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -94,7 +95,7 @@ def research_epoch(work: Work) -> Callable[[], object]:
     model = research_model(work.size)
     mask = {name: (torch.rand_like(weight) < 0.5).float() for name, weight in model.named_parameters()}
     sets = work.forgotten_and_retained(AUGMENTATION)
-    optimizer = peer.sgd(model, UnlearningConfig().learning_rate)
+    optimizer = peer.sgd(model, RandomLabel().learning_rate)
     return partial(peer.unlearning_epoch, model, optimizer, mask, *sets, NUM_CLASSES, work.size.batch_size)
 
 
@@ -108,15 +109,14 @@ def research_prediction(work: Work) -> Callable[[], object]:
 # --- ours -----------------------------------------------------------------------------------------------------
 
 
-def job_of(work: Work, precision: str) -> Unlearning:
+def job_of(work: Work, precision: str) -> Unlearning[RandomLabel]:
     """One epoch of unlearning on a fresh model, with the hard mask."""
     config = ModelConfig(width=work.size.width, precision=precision)
-    unlearning = UnlearningConfig(epochs=1, batch_size=work.size.batch_size)
-    protocol = replace(Protocol(), model=config, unlearning=unlearning)
+    settings = RandomLabel(epochs=1, batch_size=work.size.batch_size)
     model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
-    augmenter = Augmenter(AUGMENTATION, protocol.augmentation, 0)
-    sets = work.forget_and_retain
-    return Unlearning(model, model, work.data, *sets, protocol, augmenter, Seeds.all(0), lambda epoch: None)
+    augmenter = Augmenter(AUGMENTATION, AugmentationConfig(), 0)
+    subsets = work.data.forget_and_retain(*work.forget_and_retain)
+    return Unlearning(model, model, work.data, *subsets, settings, augmenter, Seeds.all(0))
 
 
 def our_mask(work: Work, precision: str) -> Callable[[], object]:
@@ -125,19 +125,18 @@ def our_mask(work: Work, precision: str) -> Callable[[], object]:
     def act() -> Mask:
         with reproducible():
             scores = saliency(job.model, job.data, job.forget, job.augmenter, work.size.batch_size)
-            return top_fraction(scores, job.protocol.saliency.fraction)
+            return top_fraction(scores, SaliencyConfig().fraction)
 
     return act
 
 
 def our_epoch(work: Work, precision: str) -> Callable[[], object]:
     job = job_of(work, precision)
-    mask = [torch.rand_like(weight) < 0.5 for weight in job.model.parameters()]
-    optimizer = MaskedSGD(job.model.parameters(), mask, "hard", **settings_of(job.protocol.unlearning))
+    job.mask, job.mask_mode = [torch.rand_like(weight) < 0.5 for weight in job.model.parameters()], "hard"
 
     def act() -> None:
         with reproducible():
-            random_label(job, lambda: optimizer)
+            random_label(job)
 
     return act
 

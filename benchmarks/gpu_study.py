@@ -27,13 +27,16 @@ from trainables.checkpoint import Checkpoints
 from trainables.compiled import compiled
 from trainables.data import Dataset, describe, load
 from trainables.forget import retain_set, uniform_forget_set
-from trainables.methods import Unlearning, unlearn
+from trainables.methods import METHODS, Unlearning, unlearn
+from trainables.methods.variants import Variant
 from trainables.model import build_model
+from trainables.passes import Epoch
 from trainables.precision import on_device, precision_on
 from trainables.prediction import predict
 from trainables.protocol import Protocol
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData, train, warm_up
+from trainables.training import train, warm_up
 
 # SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
 NAMES = ("original", "salun", "retrain")
@@ -173,13 +176,23 @@ def train_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tup
 def unlearn_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
     """SalUn from the original, in one go: it starts only where the time suffices by the original's epochs."""
     original = work.finished("original") or {}
-    if work.time_left() < work.protocol.unlearning.epochs * original["seconds"] / original["epochs"]:
+    settings, mask = Variant("salun").resolved(work.protocol)
+    epochs = METHODS["salun"].passes(settings).retain
+    if work.time_left() < epochs * original["seconds"] / original["epochs"]:
         raise OutOfTime
     model = build_model(work.protocol.model, work.data.num_classes, work.settings.seed).to(DEVICE)
     model.load_state_dict(load_file(work.path("original", "safetensors")))
-    sets, seeds = work.forget_and_retain, Seeds.all(work.settings.seed)
-    job = Unlearning(model, model, work.data, *sets, work.protocol, work.augmenter, seeds, on_epoch)
-    seconds = unlearn("salun", job)
+    job = Unlearning(
+        model,
+        model,
+        work.data,
+        *work.data.forget_and_retain(*work.forget_and_retain),
+        settings,
+        work.augmenter,
+        Seeds.all(work.settings.seed),
+        on_epoch,
+    )
+    seconds = unlearn(METHODS["salun"], job, mask)
     return model, {"seconds": seconds.mask + seconds.train, "seconds_compile": 0.0}
 
 

@@ -14,7 +14,7 @@ from benchmarks.measure import DEVICE
 from trainables.compiled import FullBatches
 from trainables.model import build_model
 from trainables.protocol import ModelConfig
-from trainables.training import ResidentData
+from trainables.resident import ResidentData
 
 AUGMENTATION = "default"
 RESEARCH = "research style, fp32"

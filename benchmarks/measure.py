@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 import torch
 
-from grid.provenance import code_version, device_name
+from grid.provenance import device_name
+from grid.release import code_version
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -24,7 +24,8 @@ from trainables.augmentation import AUGMENTATIONS
 from trainables.data import describe
 from trainables.errors import InputError
 from trainables.forget import check_forget_rate, forget_count
-from trainables.protocol import PRECISIONS, to_json, validated
+from trainables.protocol import PRECISIONS, to_json
+from trainables.settings import validated
 
 # Numbers that differ in one of these are not put into one table.
 SAME_IN_A_FOLDER = ("device", "torch", "tiny", "repetitions")

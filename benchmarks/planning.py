@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.simulation import study_of
-from grid.cost import GPU, seconds_of
+from grid.cost import GPU
 from grid.graph import JobGraph
 from grid.plan import Plan, make_plan, missing_jobs
 from grid.store import Store
@@ -36,7 +36,7 @@ def measure(num_cells: int, repetitions: int) -> Planning:
     study = study_of(num_cells)
     seconds: dict[str, list[float]] = {step: [] for step in STEPS}
     plan = make_plan(study)
-    estimate = seconds_of(plan, GPU)
+    estimate = GPU.seconds_of
     with tempfile.TemporaryDirectory() as out:
         publish_half(plan, Path(out))
         for _ in range(repetitions):
@@ -63,7 +63,7 @@ def publish_half(plan: Plan, out: Path) -> None:
     """Files with the names that count; what they hold plays no part."""
     folder = out / "results" / "runs"
     folder.mkdir(parents=True)
-    for key in [key for key, job in plan.jobs.items() if job.kind != "original"][::2]:
+    for key in [key for key, job in plan.jobs.items() if job.makes == "row"][::2]:
         (folder / f"{key}.parquet").touch()
 
 

@@ -1,7 +1,6 @@
 """SalUn, whole and in parts, against research-style code."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,15 +11,16 @@ from analysis.metrics import Attack, Predictions, evaluate
 from benchmarks import peer
 from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels, reproducible
 from benchmarks.measure import DEVICE, Result, interleaved
-from trainables.methods import Unlearning, unlearn
+from trainables.methods import METHODS, Unlearning, unlearn
+from trainables.methods.random_label import RandomLabel
 from trainables.model import build_model
+from trainables.optimizers import apply_mask, sgd
 from trainables.precision import on_device
 from trainables.prediction import predict
-from trainables.protocol import ModelConfig, Protocol, UnlearningConfig
+from trainables.protocol import MASK_MODES, AugmentationConfig, ModelConfig, SaliencyConfig
+from trainables.resident import Augmenter
 from trainables.saliency import top_fraction, top_fractions
 from trainables.seeds import Seeds
-from trainables.sgd import MaskedSGD, RowSGD, settings_of
-from trainables.training import Augmenter
 
 
 def salun(repetitions: int) -> list[Result]:
@@ -52,15 +52,14 @@ def whole_salun(repetitions: int) -> Result:
 
     def ours(precision: str) -> None:
         config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
-        unlearning = UnlearningConfig(epochs=epochs, batch_size=BATCH)
-        protocol = replace(Protocol(), model=config, unlearning=unlearning)
+        settings = RandomLabel(epochs=epochs, batch_size=BATCH)
         model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
-        augmenter = Augmenter("default", protocol.augmentation, 0)
-        sets = torch.from_numpy(forget), torch.from_numpy(retain)
-        job = Unlearning(model, model, data, *sets, protocol, augmenter, Seeds.all(0), lambda epoch: None)
+        augmenter = Augmenter("default", AugmentationConfig(), 0)
+        subsets = data.forget_and_retain(torch.from_numpy(forget), torch.from_numpy(retain))
+        job = Unlearning(model, model, data, *subsets, settings, augmenter, Seeds.all(0))
         everything = {split: part[1] for split, part in parts.items()}
         with reproducible():
-            unlearn("salun", job)
+            unlearn(METHODS["salun"], job, SaliencyConfig())
             logits = predict(model, data)
         evaluate(Predictions(logits, everything, np.isin(np.arange(counts["train"]), forget)), Attack())
 
@@ -97,15 +96,16 @@ def masks(repetitions: int) -> Result:
 
 def steps(repetitions: int) -> Result:
     """A step of SGD on ResNet-18's 11 million weights, plain and masked, the caches cold as after a backward pass."""
-    settings, plain, theirs = settings_of(UnlearningConfig()), with_gradients(), with_gradients()
+    plain, theirs = with_gradients(), with_gradients()
     scores = scores_of(plain)
     mask = top_fraction(list(scores.values()), 0.5)
     kept = {name: part.float() for name, part in zip(scores, mask, strict=True)}
-    ours: dict[str, RowSGD] = {"plain": RowSGD(with_gradients().parameters(), **settings)}
-    for mode in ("hard", "leaky"):
-        ours[mode] = MaskedSGD(with_gradients().parameters(), mask, mode, **settings)
+    ours: dict[str, torch.optim.Optimizer] = {}
+    for mode in MASK_MODES:
+        ours[mode] = sgd(with_gradients(), 0.013, momentum=0.9, weight_decay=5e-4)
+        apply_mask(ours[mode], mask, mode)
     ways: dict[str, Callable[[], object]] = {
-        "plain, PyTorch's fused": torch.optim.SGD(plain.parameters(), fused=True, **settings).step,
+        "plain": sgd(plain, 0.013, momentum=0.9, weight_decay=5e-4).step,
         "hard, by putting back": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),
         **{f"{mode}, ours": optimizer.step for mode, optimizer in ours.items()},
     }

@@ -15,8 +15,9 @@ from benchmarks.measure import DEVICE, Result
 from trainables.model import build_model
 from trainables.precision import on_device
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from trainables.resident import Augmenter
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, train, warm_up
+from trainables.training import train, warm_up
 from trainables.workers import ALONE, Worker
 
 GPU = DEVICE.type == "cuda"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from grid.cost import GPU, seconds_of
+from grid.cost import GPU
 from grid.graph import JobGraph
-from grid.plan import Job, Plan, make_plan
+from grid.plan import Plan, make_plan
+from grid.specs import Spec
 from grid.study import STUDIES, Study
-from trainables.protocol import changed
+from trainables.settings import changed
 
 SLOW, FAST = 1.0, 2.0
 ALL = STUDIES["paper"].methods
@@ -87,7 +88,7 @@ class Outcome:
 def simulate(
     plan: Plan,
     speeds: Sequence[float],
-    priority: Callable[[Job], float] | None = None,
+    priority: Callable[[Spec], float] | None = None,
     pending: int = 0,
     error: float = 0.0,
     seed: int = 0,
@@ -98,7 +99,7 @@ def simulate(
     idle, as to Tune, and start in that order. `priority` replaces the estimate that the order goes by; `error` is how
     far, as a part, a job's own time may lie from its estimate.
     """
-    seconds, draw = seconds_of(plan, GPU), random.Random(seed)
+    seconds, draw = GPU.seconds_of, random.Random(seed)
     work = {key: seconds(job) * draw.uniform(1 - error, 1 + error) for key, job in plan.jobs.items()}
     graph = JobGraph(plan.jobs.values(), set(), priority or seconds)
     idle, waiting, running, now = list(speeds), deque[str](), list[tuple[float, str, float]](), 0.0
@@ -124,5 +125,5 @@ def longest_chain(plan: Plan, work: dict[str, float]) -> float:
     """Work of the longest chain, forwards through the plan; the graph counts it backwards."""
     ends: dict[str, float] = {}
     for key, job in plan.jobs.items():
-        ends[key] = work[key] + max((ends[need] for need in job.needs), default=0.0)
+        ends[key] = work[key] + max((ends[need.key] for need in job.needs), default=0.0)
     return max(ends.values())

@@ -13,7 +13,8 @@ from benchmarks.measure import DEVICE, Result, interleaved
 from grid.jobs import Workplace, run_job
 from grid.plan import Plan, make_plan
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from trainables.data import load
 
 NUM_TINY = 100
@@ -75,15 +76,15 @@ def shell_loop(cells: list[tuple[float, int]]) -> None:
     """Each cell on its own: original, SalUn (mask and unlearning) and retrain, each in a process of its own."""
     for rate, seed in cells:
         with tempfile.TemporaryDirectory() as folder:
-            for stage in ("original", "unlearn", "retrain"):
+            for stage in ("original", "salun", "retrain"):
                 call("benchmarks.whole", stage, str(rate), str(seed), folder)
 
 
-def in_order(plan: Plan, out: str, kinds: tuple[str, ...] = ("original", "retrain", "unlearn")) -> None:
+def in_order(plan: Plan, out: str, methods: tuple[str, ...] = ("original", "retrain", "salun")) -> None:
     """The jobs of a plan one after the other in this process, with all of the machine's threads."""
     for job in plan.jobs.values():
-        if job.kind in kinds:
-            dataset = load(plan.datasets[job.dataset])
+        if job.method in methods:
+            dataset = load(plan.datasets[job.data.source])
             run_job(
                 job,
                 Workplace(plan.study, dataset, Store(out), DEVICE, lambda epoch: None),

@@ -7,6 +7,7 @@ import click
 
 from analysis.command_line import Commands
 from analysis.errors import ResultsError
+from analysis.text import printable
 from grid.stopping import stoppable
 from trainables.errors import InputError
 
@@ -58,11 +59,24 @@ def study_options(command: Callable) -> Callable:
         ),
         click.option("--augmentation", "augmentations", multiple=True, help="none, default or default+ra." + several),
         click.option("--seed", "seeds", type=int, multiple=True, help="Seed of the cell." + several),
-        click.option("--method", "methods", multiple=True, help="retrain, retrain-again, original, salun." + several),
+        click.option(
+            "--method",
+            "methods",
+            multiple=True,
+            metavar="NAME[:FIELD=VALUE,…]",
+            help="A control or a method with its settings, as salun:mask.fraction=0.3; `salun-grid methods`." + several,
+        ),
         click.option("--epochs", type=int, help="Epochs of original and retrain (training.epochs)."),
         click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
-        click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any protocol field." + several),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Any setting of the protocol; `salun-grid settings`." + several,
+        ),
+        click.option("--allow-empty-classes", is_flag=True, help="Take labels that skip a number."),
         click.option("--out", help="Folder or bucket of the results  [default: runs/STUDY]"),
     ]
     for option in reversed(options):
@@ -155,6 +169,36 @@ def status(out: str) -> None:
     from grid.status import describe_status
 
     click.echo(describe_status(out))
+
+
+@main.command()
+def doctor() -> None:
+    """Print what a bug report needs, and what will not work on this machine; exit status 1 if something will not."""
+    from grid.doctor import findings
+
+    problems = []
+    for found in findings():
+        click.echo(printable(f"{found.name:<10} {found.text}"))
+        problems += [found.problem] if found.problem else []
+    for problem in dict.fromkeys(problems):
+        click.echo(printable(f"Problem: {problem}"), err=True)
+    sys.exit(1 if problems else 0)
+
+
+@main.command()
+def settings() -> None:
+    """List the settings of the protocol: default, range, unit, meaning and source."""
+    from grid.catalogue import list_settings
+
+    click.echo(list_settings())
+
+
+@main.command()
+def methods() -> None:
+    """List the unlearning methods: cost in passes, settings with range and default, paper."""
+    from grid.catalogue import list_methods
+
+    click.echo(list_methods())
 
 
 @main.command()

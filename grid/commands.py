@@ -1,25 +1,33 @@
 """What the commands of `salun-grid` do, apart from reading the command line."""
 
 import shlex
+import warnings
+from contextlib import nullcontext, suppress
 from math import inf
 from typing import Any
 
 import click
 
 from analysis.commands import draw_figure, tables_text
-from analysis.errors import ResultsError
+from analysis.errors import ResultsError, ResultsWarning
 from analysis.text import printable
 from grid import cost
 from grid.access import check_access
 from grid.execution import Execution
-from grid.fit import Kind, Measurement
+from grid.fit import Measurement
 from grid.lock import DriverLock, held
 from grid.measured import measurements
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from grid.specs import Evaluate, Train, Unlearn
 from grid.stopping import Stop
 from grid.store import Store
-from grid.study import AXES, Study, checked, find_study, narrowed
+from grid.study import AXES, Study, checked, narrowed
+from grid.study_file import find_study
+from grid.work import Kind
 from trainables.errors import InputError
+
+# What `plan` calls each kind of job.
+KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate}
 
 
 def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
@@ -31,8 +39,11 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     }
     given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
     axes = {axis: options[axis] for axis in AXES}
-    study = checked(narrowed(find_study(options["study"]), axes, [*given, *options["settings"]]))
-    return study, options["out"] or f"runs/{study.name}"
+    study = checked(
+        narrowed(find_study(options["study"]), axes, [*given, *options["settings"]], options["allow_empty_classes"])
+    )
+    out = options["out"]
+    return study, f"runs/{study.name}" if out is None else out
 
 
 def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:
@@ -47,18 +58,20 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     plan = make_plan(study)
     jobs = list(plan.jobs.values())
     num_done = len(finished_jobs(plan, store))
-    by_kind = [f"{sum(job.kind == kind for job in jobs)} {kind}" for kind in ("original", "retrain", "unlearn")]
+    by_kind = [f"{sum(type(job) is kind for job in jobs)} {name}" for name, kind in KINDS.items()]
     axes = " × ".join(f"{len(getattr(study, axis))} {axis.replace('_', ' ')}" for axis in AXES)
     lines = [f"study          {study.name} (protocol {study.protocol.name})"]
+    lines += [f"precision      {plan.precision.name} ({plan.precision.reason})"]
     for source, info in plan.datasets.items():
         counts = " / ".join(f"{info.num_images[split]:,}" for split in info.num_images)
         lines += [f"dataset        {source}: {counts} images, {info.num_classes} classes, {info.image_size} px"]
     lines += [
         f"cells          {plan.num_cells} ({axes})",
         f"jobs           {len(jobs)} ({', '.join(by_kind)}); {num_done} already done in {out}",
-        f"shared         {plan.num_jobs_unshared - len(jobs)} trainings saved: cells share their original",
-        f"train images   {sum(job.train_images for job in jobs):,} (all epochs together)",
+        f"shared         {plan.num_jobs_unshared - len(jobs)} jobs saved: cells share originals",
+        f"train images   {sum(job.work.train_images for job in jobs):,} (all epochs together)",
     ]
+    lines += [f"note           {note}" for note in plan.notes]
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
     return "\n".join(map(printable, lines))
@@ -66,10 +79,18 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
     """The rows of `folders`, or of the store where none is given, that compute with the plan's precision and stem."""
-    kind = Kind.of(plan.study.protocol.model)
+    kind = Kind.of(plan.precision.of(plan.study.protocol.model))
     own = (store.out,) if store.published_rows() else ()
     known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
-    rows = [row for row in measurements(folders or own, known) if row.work.kind == kind and row.seconds > 0]
+    try:
+        found = measurements(folders or own, known)
+    except ResultsError as error:
+        if folders:
+            raise
+        # The plan does not depend on them.
+        warnings.warn(f"the cost is not estimated from {store.out}: {error}", ResultsWarning, stacklevel=2)
+        found = []
+    rows = [row for row in found if row.work.kind == kind and row.seconds > 0]
     if folders and not rows:
         raise InputError(f"no row of {', '.join(folders)} was measured with {kind}, as this study has; name others.")
     return rows
@@ -80,6 +101,9 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
     store = Store(out)
     store.check()
     plan = make_plan(study)
+    if execution.detail != "quiet":
+        for note in plan.notes:
+            click.echo(f"Note: {printable(note)}")
     missing = missing_jobs(plan, store)
     lock = DriverLock(store)
     if missing:
@@ -90,8 +114,10 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         from grid.cluster import this_machine  # imports Ray
 
         this_machine().check(execution, max(map(execution.workers_of, missing)))
-    store.create()
-    store.publish_study(plan.summary())
+    # A complete folder may be read-only.
+    with nullcontext() if missing else suppress(InputError):
+        store.create()
+        store.publish_study(plan.summary())
     status = 0
     if missing:
         from grid.session import run_missing  # imports Ray

@@ -1,17 +1,15 @@
 """What a plan will cost: by rates fitted to rows that landed, or by the arithmetic of its jobs and reference rates."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from grid import fit
-from grid.fit import Measurement, Work
-from grid.plan import Job, Plan
-from trainables.forget import forget_count
-from trainables.model import count_macs
-from trainables.protocol import to_json
+from grid.fit import Measurement
+from grid.plan import Plan
+from grid.specs import Spec
+from grid.work import Work
 
 # What a job takes beside the seconds that its row counts: the hand-over to a warm process, publishing. From one row's
 # landing to the next, on one busy slot of a Xeon, into a local folder: median 0.06 s, mean 0.2 s, n = 15.
@@ -26,6 +24,15 @@ class Rate:
     seconds_fixed: float
     seconds_per_gmac: float
     source: str
+
+    def seconds_of(self, job: Spec) -> float:
+        """Estimated device seconds of a job: what the order of the jobs goes by.
+
+        Evaluation is a forward pass over every image of the dataset, a third of the arithmetic of training on it.
+        """
+        work = job.work
+        per_image = self.seconds_fixed + self.seconds_per_gmac * work.gmac
+        return per_image * (work.train_images + work.eval_images / 3)
 
 
 # Fitted to four measured points (8 and 28 px, both stems, widths 16 and 64) on one core of an AMD EPYC
@@ -51,9 +58,9 @@ class Estimate:
     unseen: tuple[str, ...]
 
 
-def estimates(plan: Plan, missing: Iterable[Job], rows: Sequence[Measurement]) -> list[Estimate]:
+def estimates(plan: Plan, missing: Iterable[Spec], rows: Sequence[Measurement]) -> list[Estimate]:
     """One for each device among `rows`, which must be of the plan's kind, by the device's name."""
-    works = plan_works(plan)
+    works = {key: job.work for key, job in plan.jobs.items()}
     left = [works[job.key] for job in missing]
     found = []
     for device in sorted({row.device for row in rows}):
@@ -79,26 +86,7 @@ def _shape(work: Work) -> tuple[str, ...]:
     return f"{work.image_size} px", f"width {work.width}", f"augmentation {work.augmentation}"
 
 
-def plan_works(plan: Plan) -> dict[str, Work]:
-    """The work of each job of a plan, by key."""
-    protocol = json.loads(to_json(plan.study.protocol))
-    works = {}
-    for key, job in plan.jobs.items():
-        info = plan.datasets[job.dataset]
-        works[key] = fit.job_work(
-            protocol,
-            info.num_classes,
-            info.image_size,
-            job.method,
-            job.augmentation,
-            job.train_images,
-            forget_count(job.forget_rate, info.num_images["train"]) if job.forget_rate else 0,
-            info.num_images if job.forget_rate else None,
-        )
-    return works
-
-
-def estimate_lines(plan: Plan, missing: Sequence[Job], rows: Sequence[Measurement], price: float | None) -> list[str]:
+def estimate_lines(plan: Plan, missing: Sequence[Spec], rows: Sequence[Measurement], price: float | None) -> list[str]:
     """A line for each device among `rows`, which must be of the plan's kind, or for each reference rate without rows.
 
     `price` is for one device-hour, in any currency.
@@ -107,7 +95,7 @@ def estimate_lines(plan: Plan, missing: Sequence[Job], rows: Sequence[Measuremen
         return [_fitted_line(estimate, price) for estimate in estimates(plan, missing, rows)]
     lines = []
     for rate in (CPU_CORE, GPU):
-        hours = train_seconds(plan, rate) / 3600
+        hours = sum(rate.seconds_of(job) for job in plan.jobs.values() if job.makes == "model") / 3600
         cost = "" if price is None else f"; {hours * price:,.2f} at {price:g} an hour"
         lines += [f"{hours:,.2f} {rate.device}-hours of training{cost} ({rate.source})"]
     return lines
@@ -124,31 +112,3 @@ def _fitted_line(estimate: Estimate, price: float | None) -> str:
     unseen = f"; no row has {', '.join(estimate.unseen)}" if estimate.unseen else ""
     rows = f"fitted to {estimate.num_rows} row{'s' * (estimate.num_rows != 1)}"
     return f"{estimate.device}: {text} ({rows}; error of held-out rows {error}{unseen})"
-
-
-def train_seconds(plan: Plan, rate: Rate) -> float:
-    """Estimated device seconds of all training in a plan; evaluation is not counted."""
-    per_image = image_seconds(plan, rate)
-    return sum(job.train_images * per_image[job.dataset] for job in plan.jobs.values())
-
-
-def seconds_of(plan: Plan, rate: Rate) -> Callable[[Job], float]:
-    """Estimates one job's device seconds, evaluation included: what the order of the jobs goes by.
-
-    Evaluation is a forward pass over every image of the dataset, a third of the arithmetic of training on it.
-    """
-    per_image = image_seconds(plan, rate)
-    num_images = {source: sum(info.num_images.values()) for source, info in plan.datasets.items()}
-
-    def seconds(job: Job) -> float:
-        evaluated = 0 if job.kind == "original" else num_images[job.dataset]
-        return per_image[job.dataset] * (job.train_images + evaluated / 3)
-
-    return seconds
-
-
-def image_seconds(plan: Plan, rate: Rate) -> dict[str, float]:
-    """Seconds to train on one image of each dataset."""
-    model = plan.study.protocol.model
-    macs = {source: count_macs(model, info.num_classes, info.image_size) for source, info in plan.datasets.items()}
-    return {source: rate.seconds_fixed + rate.seconds_per_gmac * count / 1e9 for source, count in macs.items()}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from grid.plan import Job
+from grid.specs import Spec
 from trainables.errors import InputError
 
 # Ray counts resources in ten-thousandths.
@@ -44,6 +44,6 @@ class Execution:
         if self.workers > 1 and 0 < (self.gpus_per_job or 0) < 1:
             raise InputError("each of several workers needs a GPU of its own; give --gpus-per-job 1, or 0 for none.")
 
-    def workers_of(self, job: Job) -> int:
-        """How many workers do `job`; an unlearning is short, so one."""
-        return 1 if job.kind == "unlearn" else self.workers
+    def workers_of(self, job: Spec) -> int:
+        """How many workers do `job`: several for a training from scratch, one for what is short."""
+        return self.workers if job.distributed else 1

@@ -6,58 +6,16 @@ are weighed by their own seconds, so that short and long jobs count alike: least
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from trainables.methods import METHODS
-from trainables.model import count_macs
-from trainables.protocol import ModelConfig
+from grid.work import Work
 
 # A term other than the arithmetic costs the fit as much as a relative error of this size on every row would. Where
 # rows cannot tell two terms apart (one model, one image size), the arithmetic takes all of it, and another size is
 # predicted by the ratio of multiply-accumulates.
 PREFERENCE = 0.01
 FOLDS = 10
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a rate depends on and no term says: the arithmetic's number format, and the stem's shapes."""
-
-    precision: str
-    stem: str
-
-    @classmethod
-    def of(cls, model: ModelConfig) -> "Kind":
-        return cls(model.precision, model.stem)
-
-    def __str__(self) -> str:
-        return f"{self.precision} and the {self.stem} stem"
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one job asks of a device.
-
-    `train_images` pass forward and backward, in training and mask; `eval_images` forward, 0 where nothing is
-    evaluated; `attack_pairs` is the size of the membership attack (see `attack_pairs`).
-    `gmac` is the forward pass of one image, in 1e9 multiply-accumulates.
-    """
-
-    kind: Kind
-    gmac: float
-    image_size: int
-    width: int
-    augmentation: str
-    batch_size: int
-    train_images: int
-    eval_images: int
-    attack_pairs: float
-
-    @property
-    def megapixels(self) -> float:
-        return self.image_size**2 / 1e6
 
 
 Term = Callable[[Work], float]
@@ -91,44 +49,6 @@ class Measurement:
     @property
     def seconds(self) -> float:
         return self.seconds_training + self.seconds_evaluation
-
-
-def job_work(
-    protocol: dict[str, Any],
-    num_classes: int,
-    image_size: int,
-    method: str,
-    augmentation: str,
-    train_images: int,
-    num_forget: int,
-    num_images: dict[str, int] | None,
-) -> Work:
-    """The work of a job; `protocol` as in a row's JSON, `num_images` of each split, None where nothing is evaluated."""
-    model = ModelConfig(**protocol["model"])
-    loop = "unlearning" if method in METHODS and METHODS[method].trains else "training"
-    return Work(
-        kind=Kind.of(model),
-        gmac=count_macs(model, num_classes, image_size) / 1e9,
-        image_size=image_size,
-        width=model.width,
-        augmentation=augmentation,
-        batch_size=protocol[loop]["batch_size"],
-        train_images=train_images,
-        eval_images=sum(num_images.values()) if num_images else 0,
-        attack_pairs=attack_pairs(num_forget, num_images, protocol["evaluation"]["mia_non_members"]),
-    )
-
-
-def attack_pairs(num_forget: int, num_images: dict[str, int] | None, non_members: str) -> float:
-    """n · (n + 0.4 · |D_f|): an SVC fitted on n members and n non-members, then asked about D_f.
-
-    libsvm fits in time between n² and n³ (Chang and Lin 2011); on the one feature here n² held within 13 % from n = 400
-    to 8,000, and an image asked about cost 0.4 of one fitted on (one core of a Xeon, scikit-learn 1.9).
-    """
-    if num_images is None:
-        return 0.0
-    n = min(num_images["train"] - num_forget, num_images[non_members])
-    return n * (n + 0.4 * num_forget)
 
 
 @dataclass(frozen=True)

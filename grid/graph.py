@@ -4,7 +4,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from grid.plan import Job
+from grid.specs import Spec
 
 
 class JobGraph:
@@ -18,17 +18,17 @@ class JobGraph:
 
     def __init__(
         self,
-        jobs: Iterable[Job],
+        jobs: Iterable[Spec],
         done: set[str],
-        seconds: Callable[[Job], float],
-        workers_of: Callable[[Job], int] = lambda job: 1,
+        seconds: Callable[[Spec], float],
+        workers_of: Callable[[Spec], int] = lambda job: 1,
     ) -> None:
         self.workers_of = workers_of
         self.jobs = {job.key: job for job in jobs if job.key not in done}
         self.num_missing: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
         for key, job in self.jobs.items():
-            needs = [need for need in job.needs if need in self.jobs]
+            needs = [need.key for need in job.needs if need.key in self.jobs]
             for need in needs:
                 self.dependents.setdefault(need, []).append(key)
             if needs:
@@ -49,7 +49,7 @@ class JobGraph:
         """Whether every job has been handed out or is blocked."""
         return not self.num_missing and not any(self.ready.values())
 
-    def next_job(self, fits: Callable[[int], bool] = lambda workers: True) -> Job | None:
+    def next_job(self, fits: Callable[[int], bool] = lambda workers: True) -> Spec | None:
         """The ready job with the longest chain, of those whose number of workers `fits` now, or None."""
         heads = [heap[0] for workers, heap in self.ready.items() if heap and fits(workers)]
         if not heads:

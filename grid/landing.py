@@ -11,69 +11,71 @@ import pyarrow as pa
 
 from analysis.metrics import Attack, Predictions, evaluate
 from analysis.schemas import SCHEMAS
-from grid.plan import Job
-from grid.provenance import code_version, repeat_command
+from grid.provenance import repeat_command
+from grid.release import code_version
+from grid.specs import Evaluate, Spec, Train, Unlearn
 from grid.study import Study
-from trainables.data import SPLITS, DatasetInfo
-from trainables.methods import METHODS, RETRAINS
-from trainables.protocol import Protocol, to_json
-from trainables.training import Epoch
+from trainables.data import SPLITS
+from trainables.passes import Epoch
+from trainables.protocol import to_json
+
+# What a manifest says of a model, for the one that nothing was done to.
+NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0}, "num_images_seen": 0}
 
 
-def cell_columns(job: Job, study: Study, info: DatasetInfo) -> dict[str, Any]:
+def cell_columns(job: Spec, study: Study) -> dict[str, Any]:
     """The columns that `runs` and `epochs` share."""
     return {
         "study": study.name,
-        "dataset": info.name,
-        "image_size": info.image_size,
+        "dataset": job.data.name,
+        "image_size": job.data.image_size,
         "augmentation": job.augmentation,
         "seed": job.seed,
         "method": job.method,
-        "forget_rate": job.forget_rate,
+        "forget_rate": None if job.forget is None else job.forget.rule.rate,
     }
 
 
 def runs_columns(
-    job: Job,
+    job: Evaluate,
     study: Study,
-    info: DatasetInfo,
     predictions: Predictions,
     manifest: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, list]:
     """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest."""
-    protocol, forgotten = study.protocol, predictions.forgotten
-    evaluation = protocol.evaluation
+    protocol, evaluation, forgotten = study.protocol, job.evaluation, predictions.forgotten
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, job.seed)
     started = datetime.now(UTC)
     metrics = evaluate(predictions, attack)
     finished = datetime.now(UTC)
-    own = manifest["seconds"] if job.model_key != job.original_key else {"mask": 0.0, "train": 0.0, "compile": 0.0}
-    row = cell_columns(job, study, info) | metrics | {
-        "dataset_fingerprint": info.fingerprint,
-        "num_classes": info.num_classes,
+    own = manifest if job.subject.key != job.original.key else NO_OP
+    seconds = own["seconds"] | seconds
+    row = cell_columns(job, study) | metrics | {
+        "dataset_fingerprint": job.data.fingerprint,
+        "num_classes": job.data.num_classes,
         "num_forget": int(forgotten.sum()),
         "num_retain": int((~forgotten).sum()),
         "protocol": protocol.name,
         "protocol_json": to_json(protocol),
-        "model": f"resnet18, {protocol.model.stem} stem, width {protocol.model.width}",
-        "method_params": json.dumps(method_params(job.method, protocol), sort_keys=True),
-        "seeds": json.dumps(asdict(job.seeds), sort_keys=True),
-        "seconds_total": own["mask"] + own["train"],
-        "seconds_mask": own["mask"],
-        "seconds_train": own["train"],
+        "model": f"resnet18, {job.model.stem} stem, width {job.model.width}",
+        "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
+        "seeds": json.dumps(asdict(job.subject.seeds), sort_keys=True),
+        "seconds_total": seconds["mask"] + seconds["train"],
+        "seconds_mask": seconds["mask"],
+        "seconds_train": seconds["train"],
         "seconds_eval": seconds["predict"] + (finished - started).total_seconds(),
-        "seconds_compile": own["compile"],
+        "seconds_compile": seconds["compile"],
         "seconds_load": seconds["load"],
-        "num_train_images_seen": job.train_images,
+        "num_train_images_seen": own["num_images_seen"],
         "num_workers": manifest["num_workers"],
         "device_name": manifest["device_name"],
         "precision": manifest["precision"],
         "precision_reason": manifest["precision_reason"],
         "job_key": job.key,
-        "model_key": job.model_key,
-        "original_key": job.original_key,
-        "retrain_key": job.retrain_key,
+        "model_key": job.subject.key,
+        "original_key": job.original.key,
+        "retrain_key": job.retrain.key,
         "code_version": code_version(),
         "torch_version": version("torch"),
         "ray_version": version("ray"),
@@ -83,22 +85,21 @@ def runs_columns(
     return {name: [value] for name, value in row.items()}
 
 
-def method_params(method: str, protocol: Protocol) -> dict[str, Any]:
-    """The hyper-parameters that decide what `method` does."""
-    if method in RETRAINS:
-        return asdict(protocol.training)
-    row = METHODS[method]
-    params: dict[str, Any] = asdict(protocol.unlearning) if row.trains else {}
-    if row.masked:
-        params |= {f"mask_{name}": value for name, value in asdict(protocol.saliency).items()}
-    return params
+def settings_of(subject: Train | Unlearn) -> dict[str, Any]:
+    """The hyper-parameters that decide what the method of a cell does; none for the no-op."""
+    if isinstance(subject, Train):
+        return {} if subject.forget is None else asdict(subject.training)
+    settings = asdict(subject.settings)
+    if subject.mask:
+        settings |= {f"mask_{name}": value for name, value in asdict(subject.mask).items()}
+    return settings
 
 
-def epochs_columns(job: Job, study: Study, info: DatasetInfo, epochs: list[Epoch]) -> dict[str, list]:
+def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> dict[str, list]:
     """One row for each pass."""
-    shared = {name: [value] * len(epochs) for name, value in cell_columns(job, study, info).items()}
+    shared = {name: [value] * len(epochs) for name, value in cell_columns(job, study).items()}
     return shared | {
-        "model_key": [job.model_key] * len(epochs),
+        "model_key": [job.key] * len(epochs),
         "epoch": [epoch.epoch for epoch in epochs],
         "phase": [epoch.phase for epoch in epochs],
         "loss": [epoch.loss for epoch in epochs],
@@ -109,7 +110,7 @@ def epochs_columns(job: Job, study: Study, info: DatasetInfo, epochs: list[Epoch
     }
 
 
-def predictions_columns(job: Job, predictions: Predictions) -> dict[str, Any]:
+def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, Any]:
     """One row for each train, validation and test image."""
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])

@@ -4,68 +4,137 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from dataclasses import asdict, dataclass
+from math import isfinite
 
+from grid.identity import process_identity
 from grid.store import Store
 from trainables.errors import InputError
 
 LOCK_FILE = "driver.json"
 RENEW_SECONDS, STALE_SECONDS = 10.0, 120.0
+# Clocks of two machines differ: a heartbeat that looks stale, or comes from the future, is watched for so long.
+WATCH_SECONDS = 3 * RENEW_SECONDS
+MAX_BYTES = 10_000
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """A driver, and when it last said so, by the clock of its machine, in seconds since 1970."""
+
+    host: str
+    pid: int
+    process: str
+    alive_at: float
+
+    @classmethod
+    def parse(cls, content: bytes) -> "Heartbeat | None":
+        """The heartbeat in a file, or None where the file is damaged: it then names no driver that could be asked."""
+        try:
+            found = json.loads(content[:MAX_BYTES])
+            beat = cls(found["host"], found["pid"], found["process"], float(found["alive_at"]))
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+            return None
+        typed = isinstance(beat.host, str) and isinstance(beat.process, str) and type(beat.pid) is int
+        return beat if typed and beat.pid > 0 and isfinite(beat.alive_at) else None
+
+    def same_driver(self, other: "Heartbeat") -> bool:
+        return (self.host, self.pid, self.process) == (other.host, other.pid, other.process)
+
+    @property
+    def who(self) -> str:
+        return f"process {self.pid} on {self.host}"
 
 
 class DriverLock:
-    """The driver's sign of life in its out folder. `renew` it often; it writes every RENEW_SECONDS at most."""
+    """The driver's heartbeat in its out folder. `renew` it often; it writes every RENEW_SECONDS at most.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.me = {"host": socket.gethostname(), "pid": os.getpid(), "process_started": process_started(os.getpid())}
-        self.renewed_at = 0.0
+    `sleep` waits while a heartbeat is watched.
+    """
+
+    def __init__(self, store: Store, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.store, self.sleep = store, sleep
+        pid = os.getpid()
+        self.me = Heartbeat(socket.gethostname(), pid, process_identity(pid) or "", time.time())
+        self.renewed_at = float("-inf")
+
+    def read(self) -> Heartbeat | None:
+        """The last driver's heartbeat, or None where there is none or it is damaged."""
+        try:
+            return Heartbeat.parse(self.store.read(LOCK_FILE))
+        except FileNotFoundError:
+            return None
 
     def check(self) -> None:
         """Raise InputError while another driver is at work here. Writes nothing."""
-        other = self.store.read_json(LOCK_FILE)
-        if other is None or _identity(other) == self.me or not self._alive(other):
+        other = self.read()
+        if other is None or other.same_driver(self.me) or not self._alive(other):
             return
-        seconds = time.time() - other["alive_at"]
         raise InputError(
-            f"another run works in {self.store.out} (process {other['pid']} on {other['host']}, seen {seconds:.0f} s "
-            f"ago); let it end or stop it. One that died there is forgotten after {STALE_SECONDS:.0f} s."
+            f"another run works in {self.store.out} ({other.who}, last heartbeat {ago(other)}); let it end or stop it. "
+            f"One that died there is forgotten after {STALE_SECONDS:.0f} s."
         )
 
     def describe(self) -> str:
         """Whether a driver works here, in a line; from its own machine or from any other. Writes nothing."""
-        other = self.store.read_json(LOCK_FILE)
+        other = self.read()
         if other is None:
             return "no run works here now"
-        seconds = max(0, round(time.time() - other["alive_at"]))
-        who = f"process {other['pid']} on {other['host']}"
-        if self._alive(other):
-            return f"a run works here: {who}; its last sign of life came {seconds:,} s ago"
-        return f"no run works here now; the last one ({who}) gave its last sign of life {seconds:,} s ago and died"
+        alive = self._process_alive(other)
+        if alive is None and not self._fresh(other):
+            return f"no run seems to work here now; last heartbeat of {other.who}: {ago(other)}"
+        if alive is False:
+            return f"no run works here now; the last one ({other.who}) died, last heartbeat {ago(other)}"
+        return f"a run works here: {other.who}, last heartbeat {ago(other)}"
 
     def renew(self) -> None:
-        """Say that this driver lives. Raises InputError where another one has taken the folder over."""
+        """Write that this driver lives. Raises InputError where another one has taken the folder over."""
         if time.monotonic() - self.renewed_at < RENEW_SECONDS:
             return
-        # A sign that cannot be given, on a full disk perhaps, must not stop what still goes well.
+        # A heartbeat that cannot be written, on a full disk perhaps, must not stop the jobs.
         with suppress(OSError):
             self.check()
-            self.store.publish(json.dumps({**self.me, "alive_at": time.time()}).encode(), LOCK_FILE)
+            beat = asdict(self.me) | {"alive_at": time.time()}
+            self.store.publish(json.dumps(beat).encode(), LOCK_FILE)
         self.renewed_at = time.monotonic()
 
     def release(self) -> None:
         """Make way for the next driver, which need not wait for that: a store may refuse it, as it did the results."""
         with suppress(OSError):
-            if _identity(self.store.read_json(LOCK_FILE) or {}) == self.me:
+            other = self.read()
+            if other is not None and other.same_driver(self.me):
                 self.store.drop(LOCK_FILE)
 
-    def _alive(self, other: dict[str, Any]) -> bool:
-        """By its process on this machine; by its last heartbeat elsewhere, and where psutil is not installed."""
-        if other["host"] == self.me["host"] and self.me["process_started"] is not None:
-            return process_started(other["pid"]) == other["process_started"]
-        return time.time() - other["alive_at"] < STALE_SECONDS
+    def _alive(self, other: Heartbeat) -> bool:
+        """By its process on this machine, by its heartbeat on another."""
+        alive = self._process_alive(other)
+        return (self._fresh(other) or self._beats(other)) if alive is None else alive
+
+    def _process_alive(self, other: Heartbeat) -> bool | None:
+        """Whether the driver's process runs on this machine; None for another machine."""
+        return process_identity(other.pid) == other.process if other.host == self.me.host else None
+
+    def _fresh(self, other: Heartbeat) -> bool:
+        return 0 <= time.time() - other.alive_at < STALE_SECONDS
+
+    def _beats(self, other: Heartbeat) -> bool:
+        """Whether the heartbeat changes while it is watched, whatever either clock says."""
+        for _ in range(round(WATCH_SECONDS / RENEW_SECONDS)):
+            self.sleep(RENEW_SECONDS)
+            now = self.read()
+            if now is None or not now.same_driver(other):
+                return now is not None and self._fresh(now)
+            if now.alive_at != other.alive_at:
+                return True
+        return False
+
+
+def ago(beat: Heartbeat) -> str:
+    """`12 s ago`; a heartbeat from the future is that of a clock that is ahead."""
+    seconds = round(time.time() - beat.alive_at)
+    return f"{seconds:,} s ago" if seconds >= 0 else f"{-seconds:,} s ahead of this machine's clock"
 
 
 @contextmanager
@@ -76,19 +145,3 @@ def held(lock: DriverLock) -> Iterator[DriverLock]:
         yield lock
     finally:
         lock.release()
-
-
-def process_started(pid: int) -> float | None:
-    """Start of a process of this machine, in seconds since 1970; None if there is none, or psutil is not installed."""
-    try:
-        import psutil  # of the extra `grid`; `status` does without
-    except ModuleNotFoundError:
-        return None
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _identity(driver: dict[str, Any]) -> dict[str, Any]:
-    return {name: driver.get(name) for name in ("host", "pid", "process_started")}

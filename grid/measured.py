@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from analysis import storage
 from analysis.results import Run, read_runs
-from grid.fit import Measurement, job_work
+from grid.fit import Measurement
+from grid.work import row_work
 
 Counts = dict[str, int]
 
@@ -35,11 +36,11 @@ def measurement(row: Run, num_images: Counts | None) -> Measurement:
     """A row's work and seconds; each of several workers is a device that the job held."""
     trained = row["num_train_images_seen"] > 0
     devices = row["num_workers"] if trained else 1
-    work = job_work(
+    work = row_work(
         json.loads(row["protocol_json"]),
         row["num_classes"],
         row["image_size"],
-        row["method"],
+        json.loads(row["method_params"]),
         row["augmentation"],
         row["num_train_images_seen"],
         row["num_forget"],

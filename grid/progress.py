@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.text import printable
-from grid.plan import Job
+from grid.specs import Spec
 
 PLAIN_LINE_SECONDS = 15.0
 
@@ -22,22 +22,21 @@ class Progress:
 
     def __init__(
         self,
-        jobs: list[Job],
-        epochs_of: dict[str, int],
+        jobs: list[Spec],
         console: Console,
         on_tick: Callable[[], None] = lambda: None,
         detail: str = "normal",
         lacking: Callable[[], str] = lambda: "",
     ) -> None:
         """`on_tick` is called at each tick; `lacking` names what the jobs wait for and the cluster lacks, or ""."""
-        self.console, self.epochs_of, self.on_tick, self.detail = console, epochs_of, on_tick, detail
+        self.console, self.on_tick, self.detail = console, on_tick, detail
         self.lacking, self.waiting_for, self.last_look = lacking, "", -inf
         self.unfinished = {job.key: job for job in jobs}
         self.total_jobs = len(jobs)
-        self.total_images = sum(job.train_images for job in jobs)
+        self.total_images = sum(job.work.train_images for job in jobs)
         # Images of jobs that have ended: trained in this sitting, or before it.
         self.done = self.failed = self.done_images = self.resumed_images = 0
-        self.running: dict[str, tuple[Job, dict[str, Any]]] = {}
+        self.running: dict[str, tuple[Spec, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
         self.live = None
@@ -60,7 +59,7 @@ class Progress:
         if self.live:
             self.live.stop()
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Spec) -> None:
         self.first_start = self.first_start or time.monotonic()
         self.running[job.key] = (job, {})
         if self.detail == "verbose":
@@ -72,7 +71,7 @@ class Progress:
         job, _ = self.running[key]
         self.running[key] = (job, result)
         if self.detail == "verbose":
-            self._line(f"epoch {result['epoch']}/{self.epochs_of[job.kind]} of {job.label}")
+            self._line(f"epoch {result['epoch']}/{job.num_epochs} of {job.label}")
 
     def finish(self, key: str) -> None:
         job, result = self.running.pop(key)
@@ -80,20 +79,24 @@ class Progress:
         self.done += 1
         resumed = result.get("resumed_images", 0)
         self.resumed_images += resumed
-        self.done_images += job.train_images - resumed
+        self.done_images += job.work.train_images - resumed
         self._line(f"done {job.label}")
 
-    def restart(self, job: Job) -> None:
+    def restart(self, job: Spec) -> None:
         """A job whose process died waits to go on from its last epoch; the process may have died before it started."""
         self.running.pop(job.key, None)
         self._line(f"its process died, starting again: {job.label}")
 
-    def fail(self, job: Job) -> None:
+    def fail(self, job: Spec) -> None:
         """A job is given up, started or not."""
         self.running.pop(job.key, None)
         self.unfinished.pop(job.key, None)
         self.failed += 1
         self._line(f"FAILED {job.label}")
+
+    def note(self, text: str) -> None:
+        """Print a line that a job sends, in a quiet run too."""
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
         """Redraw the view; in plain mode, a line now and then. Raises what `on_tick` raises."""
@@ -158,7 +161,7 @@ class Progress:
         bar.add_row(ProgressBar(total=max(self.total_images, 1), completed=self.images_done(), width=60))
         table = Table.grid(padding=(0, 2))
         for job, result in self.running.values():
-            epoch = f"epoch {result['epoch']}/{self.epochs_of[job.kind]}" if result else "starting"
+            epoch = f"epoch {result['epoch']}/{job.num_epochs}" if result else "starting"
             speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
             table.add_row(Text(f"  {printable(job.label)}"), epoch, speed)  # a str would be read as markup
         waiting = [Text(self.waiting_for)] if self.waiting_for else []

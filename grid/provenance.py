@@ -2,30 +2,13 @@
 
 import platform
 import shlex
-import subprocess
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from grid.plan import Job
+from grid.specs import Evaluate
 from grid.study import Study
-
-
-@cache
-def code_version() -> str:
-    """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
-    root = Path(__file__).parent.parent
-    release = version("salun-grid")
-    if not (root / ".git").exists():
-        return release
-    try:
-        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
-        commit = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return release
-    return f"{release}+g{commit}"
 
 
 @cache
@@ -40,11 +23,11 @@ def device_name(device: str) -> str:
     return f"{names[0] if names else platform.machine()} ({threads} thread{'s' * (threads != 1)})"
 
 
-def repeat_command(study: Study, job: Job) -> str:
+def repeat_command(study: Study, job: Evaluate) -> str:
     """The command that computes this one row again, in a new folder."""
     narrowing = {
-        "--dataset": job.dataset,
-        "--forget-rate": f"{job.forget_rate:g}",
+        "--dataset": job.data.source,
+        "--forget-rate": f"{job.forget.rule.rate!r}",
         "--augmentation": job.augmentation,
         "--seed": str(job.seed),
         "--method": job.method,

@@ -14,9 +14,10 @@ from grid.cluster import connected, connected_cluster, let_jobs_queue
 from grid.execution import Execution
 from grid.graph import JobGraph
 from grid.lock import DriverLock
-from grid.plan import Job, Plan
+from grid.plan import Plan
 from grid.progress import Progress, duration
 from grid.reasons import in_one_line
+from grid.specs import Spec
 from grid.stopping import Stop
 from grid.store import Store
 from grid.tuner import run_jobs
@@ -25,22 +26,19 @@ FAILED = 1
 
 
 def run_missing(
-    plan: Plan, missing: list[Job], store: Store, execution: Execution, lock: DriverLock, stop: Stop
+    plan: Plan, missing: list[Spec], store: Store, execution: Execution, lock: DriverLock, stop: Stop
 ) -> int:
     """Run `missing`; returns the exit status: 0, or 1 when a job failed."""
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
-    graph = JobGraph(missing, set(), cost.seconds_of(plan, cost.GPU), execution.workers_of)
-    protocol = plan.study.protocol
-    epochs = {"original": protocol.training.epochs, "retrain": protocol.training.epochs}
-    epochs |= {"unlearn": protocol.unlearning.epochs}
+    graph = JobGraph(missing, set(), cost.GPU.seconds_of, execution.workers_of)
 
     def on_tick() -> None:
         stop.check()
         lock.renew()
 
-    progress = Progress(missing, epochs, console, on_tick, execution.detail)
+    progress = Progress(missing, console, on_tick, execution.detail)
     if execution.detail != "quiet":
         console.print(
             f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False

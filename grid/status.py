@@ -1,5 +1,6 @@
 """How far the studies of a folder are. Needs no torch and no Ray, so that the base install can show it."""
 
+from analysis.studies import read_studies
 from analysis.text import printable
 from grid.lock import DriverLock
 from grid.store import Store
@@ -10,17 +11,17 @@ def describe_status(out: str) -> str:
     """One line on the run that is active in the folder `out`, if any, and one for each study started there."""
     store = Store(out)
     store.check()
-    studies = store.read_studies()
-    if not studies:
+    studies, damaged = read_studies(store.place)
+    if not studies and not damaged:
         raise InputError(f"no study was started in {out}; give the --out folder of a run.")
     models, rows = store.published_models(), store.published_rows()
     lines = [DriverLock(store).describe()]
     for study in studies:
-        originals, others = set(study["originals"]), set(study["evaluated"])
-        done = len(originals & models) + len(others & rows)
-        total = len(originals) + len(others)
+        num_models, num_rows = len(study.models & models), len(study.rows & rows)
         lines.append(
-            f"{study['study']}: {done}/{total} jobs done: {len(originals & models)}/{len(originals)} originals, "
-            f"{len(others & rows)}/{len(others)} rows (started {study['started_at']}: {study['command']})"
+            f"{study.name}: {num_models + num_rows}/{len(study.models) + len(study.rows)} jobs done: "
+            f"{num_models}/{len(study.models)} models, {num_rows}/{len(study.rows)} rows "
+            f"(started {study.started_at}: {study.command})"
         )
+    lines += [f"{path} is damaged, so its study is left out; rerun its command to write it again" for path in damaged]
     return "\n".join(map(printable, lines))

@@ -5,7 +5,7 @@ OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model c
 OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
 OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
-OUT/driver.json                     the sign of life of the run that works here
+OUT/driver.json                     the heartbeat of the run that works here
 OUT/logs/                           what Ray said (kept on the driver where OUT is remote), each failed job's traceback
 """
 
@@ -96,13 +96,6 @@ class Store:
             return str(spare)
         return self.address("logs", name)
 
-    def read_json(self, *parts: str) -> dict[str, Any] | None:
-        """A published JSON file, or None where there is none."""
-        try:
-            return json.loads(self.read(*parts))
-        except FileNotFoundError:
-            return None
-
     def publish_model(self, key: str, weights: bytes, manifest: dict[str, Any]) -> None:
         self.publish(weights, "models", key, WEIGHTS_FILE)
         self.publish(json.dumps(manifest, indent=1, sort_keys=True).encode(), "models", key, MANIFEST_FILE)
@@ -112,8 +105,20 @@ class Store:
         return self.read("models", key, WEIGHTS_FILE)
 
     def read_manifest(self, key: str) -> dict[str, Any]:
-        """What a published model is and how it came to be."""
-        return json.loads(self.read("models", key, MANIFEST_FILE))
+        """What a published model is and how it came to be. Raises InputError where the file is damaged."""
+        content = self.read("models", key, MANIFEST_FILE)
+        try:
+            manifest = json.loads(content)
+            if manifest["model_key"] == key:
+                return manifest
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        raise self.damaged_model(key, MANIFEST_FILE)
+
+    def damaged_model(self, key: str, name: str) -> InputError:
+        """The sentence about a damaged file of a published model."""
+        folder = self.address("models", key)
+        return InputError(f"{self.address('models', key, name)} is damaged; delete {folder}, and rerun the command.")
 
     def publish_checkpoint(self, key: str, state: bytes) -> None:
         """Keep the state of an unfinished training, in place of an earlier one."""
@@ -146,11 +151,6 @@ class Store:
             if not self.exists("studies", name):
                 started_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
                 self.publish(json.dumps({**summary, "started_at": started_at}).encode(), "studies", name)
-
-    def read_studies(self) -> list[dict[str, Any]]:
-        """Every study started here, the oldest first."""
-        studies = [json.loads(self.read("studies", f"{name}.json")) for name in self._stems(".json", "studies")]
-        return sorted(studies, key=lambda study: study["started_at"])
 
     def published_models(self) -> set[str]:
         files = self.place.names("models", recursive=True)

@@ -1,26 +1,27 @@
-"""Studies: a named set of cells with one protocol, built in, read from a file, or changed on the command line."""
+"""Studies: a named set of cells with one protocol, built in, or changed on the command line."""
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from grid.specs import CONTROLS, RETRAIN
 from trainables.augmentation import AUGMENTATIONS
-from trainables.errors import InputError, unknown_choice
+from trainables.errors import InputError, shown, unknown_choice
 from trainables.forget import check_forget_rate
-from trainables.methods import METHODS, RETRAINS
-from trainables.protocol import PROTOCOLS, Protocol, changed, validated
+from trainables.methods.variants import Variant
+from trainables.protocol import PROTOCOLS, Protocol
+from trainables.settings import changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
-METHOD_NAMES = [*RETRAINS, *METHODS]
+MAX_NAME = 100  # characters; the name of a folder, so that the file system takes it
 
 
 @dataclass(frozen=True)
 class Study:
     """Every combination of the five axes is a cell.
 
-    `words` name the study and its protocol on a command line, `axis_words` the axes that were given there.
+    `words` name the study and its protocol on a command line, `axis_words` the axes that were given there. `notes` say
+    what was merged or looks unintended. `allow_empty_classes` takes data whose labels skip a number.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Study:
     protocol: Protocol
     words: tuple[str, ...]
     axis_words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    allow_empty_classes: bool = False
 
 
 AXES = ("datasets", "forget_rates", "augmentations", "seeds", "methods")
@@ -44,79 +47,39 @@ def _built_in(name: str, protocol: str, **axes: Any) -> Study:
         forget_rates=(0.1, 0.5),
         augmentations=axes.get("augmentations", ("none", "default", "default+ra")),
         seeds=axes.get("seeds", (0,)),
-        methods=("retrain", "retrain-again", "original", "salun"),
+        methods=axes.get("methods", (*CONTROLS, "salun")),
         protocol=PROTOCOLS[protocol],
         words=(name,),
     )
 
 
 STUDIES: dict[str, Study] = {
-    "demo": _built_in("demo", "demo", datasets=("digits",), augmentations=("none", "default"), seeds=(0, 1)),
+    "demo": _built_in(
+        "demo",
+        "demo",
+        datasets=("digits",),
+        augmentations=("none", "default"),
+        seeds=(0, 1),
+        methods=(*CONTROLS, "salun:learning_rate=0.0065"),
+    ),
     "paper": _built_in("paper", "paper"),
     "strict": _built_in("strict", "strict", seeds=(0, 1, 2)),
 }
 
 
-def find_study(name: str) -> Study:
-    """A built-in study by name, or the study in a .toml file by path. Raises InputError for anything else."""
-    if name in STUDIES:
-        return STUDIES[name]
-    if name.endswith(".toml"):
-        return read_study(Path(name))
-    raise unknown_choice("study", name, [*STUDIES, "a path to a .toml file"])
-
-
-def read_study(path: Path) -> Study:
-    """A study from TOML: `name`, the five axes as lists, and `[protocol]` with `base` and changed fields."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the study {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the study {path} is not valid TOML: {error}.") from None
-    for unknown in content.keys() - {"name", "protocol", *AXES}:
-        raise unknown_choice("field in the study file", unknown, ["name", *AXES, "protocol"])
-    table = content.get("protocol", {})
-    if not isinstance(table, dict):
-        raise InputError(f'protocol in {path} must be a table such as [protocol] with base = "paper".')
-    base = table.pop("base", "paper")
-    if base not in PROTOCOLS:
-        raise unknown_choice("protocol", str(base), list(PROTOCOLS))
-    name = content.get("name", path.stem)
-    protocol = changed(PROTOCOLS[base], "name", name)
-    for dotted, value in _flattened(table):
-        protocol = changed(protocol, dotted, value)
-    axes: dict[str, Any] = {axis: _as_tuple(path, axis, content[axis]) for axis in AXES if axis in content}
-    return replace(STUDIES["paper"], name=name, protocol=protocol, words=(str(path),), **axes)
-
-
-def _flattened(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _as_tuple(path: Path, axis: str, value: Any) -> tuple:
-    kinds: dict[str, Any] = {"forget_rates": (int, float), "seeds": int}
-    kind = kinds.get(axis, str)
-    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise InputError(f"{axis} in {path} must be a list such as {getattr(STUDIES['paper'], axis)!r}.")
-    return tuple(float(item) for item in value) if axis == "forget_rates" else tuple(value)
-
-
-def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str]) -> Study:
+def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str], allow_empty_classes: bool = False) -> Study:
     """`study` with the given axes in place of its own and `section.field=value` settings in its protocol."""
-    given: dict[str, Any] = {axis: tuple(dict.fromkeys(values)) for axis, values in axes.items() if values}
+    given: dict[str, Any] = {axis: tuple(values) for axis, values in axes.items() if values}
     words = [word for axis, values in given.items() for value in values for word in (_option(axis), str(value))]
     study = replace(study, **given, axis_words=tuple(words))
     for setting in settings:
         dotted, equals, value = setting.partition("=")
         if not equals:
-            raise InputError(f"a setting looks like training.epochs=5, not {setting!r}.")
+            raise InputError(f"a setting looks like training.epochs=5, not {shown(setting)}.")
         named = (*study.words, "--set", setting)
         study = replace(study, protocol=changed(study.protocol, dotted, value), words=named)
+    if allow_empty_classes:
+        study = replace(study, allow_empty_classes=True, words=(*study.words, "--allow-empty-classes"))
     return study
 
 
@@ -125,7 +88,13 @@ def _option(axis: str) -> str:
 
 
 def checked(study: Study) -> Study:
-    """`study` itself, once every axis and the protocol are valid. Raises InputError naming what is not."""
+    """`study` with each axis value once, and notes of what was merged, once every axis and the protocol are valid.
+
+    Raises InputError naming what is not.
+    """
+    check_name("the study's name", study.name)
+    check_name("the protocol's name", study.protocol.name)
+    validated(study.protocol)
     for axis in AXES:
         if not getattr(study, axis):
             raise InputError(f"the study {study.name!r} has no {axis.replace('_', ' ')}; give at least one.")
@@ -134,11 +103,40 @@ def checked(study: Study) -> Study:
     for augmentation in study.augmentations:
         if augmentation not in AUGMENTATIONS:
             raise unknown_choice("augmentation", augmentation, list(AUGMENTATIONS))
-    for method in study.methods:
-        if method not in METHOD_NAMES:
-            raise unknown_choice("method", method, METHOD_NAMES)
     for seed in study.seeds:
         if not 0 <= seed < 2**31:
-            raise InputError(f"seed must be from 0 to {2**31 - 1}, not {seed}.")
-    validated(study.protocol)
-    return study
+            raise InputError(f"seed must be from 0 to {2**31 - 1}, not {shown(seed)}.")
+    methods = tuple(canonical_method(method, study.protocol) for method in study.methods)
+    return with_notes(replace(study, methods=methods))
+
+
+def canonical_method(text: str, protocol: Protocol) -> str:
+    """The control or variant that `text` names, as it is written. Raises InputError unless its settings fit."""
+    if text in CONTROLS:
+        return text
+    variant = Variant.parse(text, also=CONTROLS)
+    variant.resolved(protocol)
+    return str(variant)
+
+
+def with_notes(study: Study) -> Study:
+    """`study` with each value of an axis once, and a note for each that came more often, or for a missing retrain."""
+    notes = list(study.notes)
+    merged: dict[str, Any] = {}
+    for axis in AXES:
+        values = getattr(study, axis)
+        merged[axis] = tuple(dict.fromkeys(values))
+        name = axis.removesuffix("s").replace("_", " ")
+        notes += [f"{name} {v} is given {n} times and counts once." for v in merged[axis] if (n := values.count(v)) > 1]
+    if RETRAIN not in study.methods:
+        notes.append("without the method retrain, the tables will have no target to compare with.")
+    return replace(study, **merged, notes=tuple(notes))
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise InputError unless `name` can name a folder and stands on one line."""
+    if not (0 < len(name) <= MAX_NAME and name.isprintable() and not set(name) & set("/\\") and name[0] not in ". "):
+        raise InputError(
+            f"{what} must be 1 to {MAX_NAME} printable characters without / and \\, and not begin with a dot or a "
+            f"space, not {shown(name)}."
+        )

@@ -23,12 +23,12 @@ from ray.train import WorkerGroupError
 
 from analysis.storage import is_remote
 from grid.jobs import Workplace, run_job
-from grid.plan import Job
+from grid.specs import Spec
 from grid.store import Store
 from grid.study import Study
 from grid.training import fit, fit_together, this_worker
 from trainables.errors import Diverged
-from trainables.training import Epoch
+from trainables.passes import Epoch
 from trainables.workers import ALONE, Worker
 
 # A warm process takes its next job once the thread of the last one has ended. Tune waits 2 s for that; on a machine too
@@ -54,7 +54,7 @@ class Assignment:
 
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
-    job, workers = Job(**config["job"]), config["workers"]
+    job, workers = config["job"], config["workers"]
     with crashes_recorded(crash_path(assignment.out, job.key)):
         if workers > 1:
             reason = failure_of_group(job, assignment, workers)
@@ -110,7 +110,7 @@ def failure(do: Callable[[], None]) -> str:
     return ""
 
 
-def failure_of_group(job: Job, assignment: Assignment, workers: int) -> str:
+def failure_of_group(job: Spec, assignment: Assignment, workers: int) -> str:
     """Do `job` by a group; "", or the loss that diverged, as it would again. Raises where another try may help."""
     folder = Store(assignment.out).address("logs", "train", job.key)
     try:
@@ -130,14 +130,14 @@ def work_together(config: dict[str, Any]) -> None:
 
     def report(metrics: dict[str, Any]) -> None:
         """Of all epochs, GROUP_REPORTS evenly spaced ones: all workers must choose alike."""
-        done = metrics["epoch"]
+        done = metrics.get("epoch", 0)
         if done * GROUP_REPORTS // epochs > (done - 1) * GROUP_REPORTS // epochs:
             ray.train.report(metrics)
 
     work(job, assignment, this_worker(), lambda loop: loop(), report)
 
 
-def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
+def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
     """Do `job` on this process's device, with a report after each epoch."""
     torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
     device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
@@ -148,8 +148,11 @@ def work(job: Job, assignment: Assignment, worker: Worker, fit: Callable, report
         counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
         report_metrics(counts | {"images_per_second": epoch.images_per_second})
 
-    dataset = ray.get(assignment.datasets[job.dataset])
+    def tell(text: str) -> None:
+        report_metrics({"note": text})
+
+    dataset = ray.get(assignment.datasets[job.data.source])
     store = Store(assignment.out)
-    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile), fit)
+    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile, tell), fit)
     if 0 < assignment.resources.get("GPU", 0) < 1:
         torch.cuda.empty_cache()  # what a warm process keeps, its neighbours on the GPU lack

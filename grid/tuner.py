@@ -2,7 +2,6 @@
 
 import tempfile
 from collections import deque
-from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from ray.tune.search import Searcher
 from analysis.storage import absolute
 from grid.cluster import connected_cluster
 from grid.graph import JobGraph
-from grid.plan import Job, Plan
+from grid.plan import Plan
 from grid.progress import Progress
 from grid.reasons import kernel_out_of_memory_kills, with_evidence
+from grid.specs import Spec
 from grid.trial import Assignment, crash_path, trial
 from trainables.data import load
 
@@ -35,7 +35,7 @@ def run_jobs(
 
     What fails is in `graph.failed` afterwards.
     """
-    sources = {job.dataset for job in graph.jobs.values()}
+    sources = {job.data.source for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
     assignment = Assignment(plan.study, datasets, absolute(out), resources, compile)
@@ -107,7 +107,7 @@ class JobSearcher(Searcher):
         workers = self.graph.workers_of(job)
         if workers > 1:
             self.groups[trial_id] = workers
-        return {"job": asdict(job), "workers": workers}
+        return {"job": job, "workers": workers}
 
     def _fits(self, workers: int) -> bool:
         return workers == 1 or not self.groups or sum(self.groups.values()) + workers <= self.slots
@@ -167,6 +167,8 @@ class GridCallback(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "epoch" in result:
             self.progress.advance(job_of(trial).key, result)
+        if "note" in result:
+            self.progress.note(result["note"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job, reason = job_of(trial), trial.last_result["failed"]
@@ -186,11 +188,11 @@ class GridCallback(tune.Callback):
         kills = kernel_out_of_memory_kills() - self.memory_kills_before
         self._fail(job, with_evidence(Path(trial.error_file).read_text(), record, kills))
 
-    def _fail(self, job: Job, reason: str) -> None:
+    def _fail(self, job: Spec, reason: str) -> None:
         self.graph.fail(job.key, reason)
         self.progress.fail(job)
 
 
-def job_of(trial: Trial) -> Job:
+def job_of(trial: Trial) -> Spec:
     """The job that a trial does."""
-    return Job(**trial.config["job"])
+    return trial.config["job"]

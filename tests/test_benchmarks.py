@@ -10,9 +10,9 @@ from benchmarks.measure import Result, interleaved
 from benchmarks.performance import section
 from benchmarks.salun import scores_of
 from trainables.model import build_model
+from trainables.optimizers import apply_mask, sgd
 from trainables.protocol import ModelConfig
 from trainables.saliency import top_fractions
-from trainables.sgd import MaskedSGD
 
 
 def small_model(seed: int = 0) -> torch.nn.Module:
@@ -35,8 +35,9 @@ def test_the_reference_ends_a_masked_step_at_the_same_weights() -> None:
     scores = scores_of(theirs)
     (mask,) = top_fractions(list(scores.values()), [0.5])
     kept = {name: part.float() for name, part in zip(scores, mask, strict=True)}
-    settings = {"lr": 0.013, "momentum": 0.9, "weight_decay": 5e-4}
-    MaskedSGD(list(ours.parameters()), mask, "hard", **settings).step()
+    optimizer = sgd(ours, 0.013, momentum=0.9, weight_decay=5e-4)
+    apply_mask(optimizer, mask, "hard")
+    optimizer.step()
     peer.masked_step(theirs, peer.sgd(theirs, 0.013), kept)
     for mine, wanted, before in zip(ours.parameters(), theirs.parameters(), small_model().parameters(), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-7)

@@ -15,11 +15,11 @@ COMMANDS = {"salun-grid": salun_grid, "salun-analysis": salun_analysis}
 
 
 @pytest.mark.parametrize("package", ["analysis", "benchmarks", "grid", "trainables"])
-def test_every_module_has_its_phrase(package: str) -> None:
-    modules = [path.name for path in sorted((ROOT / package).glob("*.py")) if not path.name.startswith("__")]
-    section = README[README.index(f"\n{package}/") :]
-    for module in modules:
-        assert re.search(rf"^ +{re.escape(module)} +\S+ \S+", section, re.MULTILINE), f"{package}/{module}"
+def test_every_module_has_its_phrase_and_no_phrase_its_module(package: str) -> None:
+    paths = [path for path in (ROOT / package).rglob("*.py") if not path.name.startswith("__")]
+    section = README[README.index(f"\n{package}/") :].split("\n\n")[0].split("\n```")[0]
+    section = re.split(r"\n(?=\S)", section[1:])[0]
+    assert sorted(re.findall(r"^ +(\w+\.py) +\S+ ", section, re.MULTILINE)) == sorted(path.name for path in paths)
 
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"(salun-(?:grid|analysis)) ([a-z]+)", README))))

@@ -5,45 +5,90 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
-
-from trainables.sgd import RowSGD, in_memory_order
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """Where a training keeps its state. `load` gives the last saved bytes or None, `save` puts others in their place.
 
-    A state is saved after an epoch, unless the last one is younger than `min_seconds`.
+    A state is saved after an epoch, unless the last one is younger than `min_seconds`. `refuse` is told why a damaged
+    state was not used.
     """
 
     load: Callable[[], bytes | None] = lambda: None
     save: Callable[[bytes], None] = lambda state: None
     min_seconds: float = float("inf")
+    refuse: Callable[[str], None] = lambda reason: None
 
 
 NO_CHECKPOINTS = Checkpoints()
 
 
-def pack(model: nn.Module, optimizer: RowSGD, epochs: list[dict[str, Any]]) -> bytes:
-    """Weights, buffers, momenta and the epochs done. Random streams need no state: each epoch names its own."""
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[str, Any]]) -> bytes:
+    """Weights, buffers, the optimizer's state and the epochs done.
+
+    Random streams need no state: each epoch names its own. The optimizer's options are the training's to set.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
-        momentum = optimizer.state[row].get("momentum_buffer")
-        tensors |= {} if momentum is None else {f"momentum.{i}": momentum.as_strided(weight.shape, weight.stride())}
+    tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(optimizer).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save(tensors, {"epochs": json.dumps(epochs)})
 
 
-def unpack(state: bytes, model: nn.Module, optimizer: RowSGD) -> list[dict[str, Any]]:
-    """Put a packed state into `model` and `optimizer`; returns the epochs done."""
-    tensors = load(state)
-    model.load_state_dict(
-        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    )
-    for i, (row, weight) in enumerate(zip(optimizer.rows, optimizer.weights, strict=True)):
-        if f"momentum.{i}" in tensors:
-            optimizer.state[row]["momentum_buffer"] = in_memory_order(tensors[f"momentum.{i}"].to(row.device), weight)
-    header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
-    return json.loads(header["__metadata__"]["epochs"])
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimizer keeps for each parameter, by `place.name`; `torch.optim` keeps tensors and numbers."""
+    kept = optimizer.state_dict()["state"]
+    return {
+        f"{place}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for place, state in kept.items()
+        for name, value in state.items()
+        if value is not None
+    }
+
+
+class BadState(ValueError):
+    """A state that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class State:
+    """`weights` by name, `kept` by the optimizer of each parameter, and the epochs done, as they were packed."""
+
+    weights: dict[str, Tensor]
+    kept: dict[int, dict[str, Tensor]]
+    epochs: list[dict[str, Any]]
+
+
+def unpack(content: bytes) -> State:
+    """The state in some bytes. Raises BadState where they are damaged."""
+    state = State({}, {}, [])
+    try:
+        for name, tensor in load(content).items():
+            owner, _, rest = name.partition(".")
+            if owner == "model":
+                state.weights[rest] = tensor
+            else:
+                place, _, what = rest.partition(".")
+                state.kept.setdefault(int(place), {})[what] = tensor
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        state.epochs.extend(map(dict, json.loads(header["__metadata__"]["epochs"])))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise BadState(" ".join(str(error).split()) or type(error).__name__) from None
+    return state
+
+
+def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a state into `model` and `optimizer`. Raises BadState, and changes nothing, for one of another model."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
+        raise BadState("its weights are those of another model")
+    sizes = [weight.shape for group in optimizer.param_groups for weight in group["params"]]
+    for place, kept in state.kept.items():
+        if place >= len(sizes) or any(tensor.dim() and tensor.shape != sizes[place] for tensor in kept.values()):
+            raise BadState("the state of its optimizer is that of another model")
+    model.load_state_dict(state.weights)
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state.kept})

@@ -10,13 +10,17 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trainables.errors import InputError, unknown_choice
+from trainables.npz import SPLITS, read_npz
 
-SPLITS = ("train", "val", "test")
+__all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz"]
+
 MEDMNIST_SIZES = (28, 64, 128, 224)
+MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as the setting image_size
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class DatasetInfo:
     image_size: int
     num_channels: int
     num_images: dict[str, int]
+
+    @property
+    def identity(self) -> list[Any]:
+        """What decides the images that a job sees, for its key."""
+        return [self.fingerprint, self.image_size]
 
 
 @dataclass(frozen=True)
@@ -46,23 +55,28 @@ def dataset_names() -> list[str]:
     return ["digits", *_medmnist_info()]
 
 
-def describe(source: str, image_size: int) -> DatasetInfo:
+def describe(source: str, image_size: int, allow_empty_classes: bool = False) -> DatasetInfo:
     """The dataset named by `source` at `image_size` pixels (0: its own size).
 
-    Raises InputError for an unknown name, a size that MedMNIST does not publish, or a bad file.
+    Raises InputError for an unknown name, a size that MedMNIST does not publish, a bad file, and, unless
+    `allow_empty_classes`, for labels that skip a number.
     """
-    if source.endswith(".npz"):
-        return _describe_npz(source, image_size)
+    if is_npz(source):
+        return _describe_npz(source, image_size, allow_empty_classes)
     if source == "digits":
         return _info_of("digits", "digits", *_digits(), image_size)
     if source in _medmnist_info():
         return _describe_medmnist(source, image_size)
-    raise unknown_choice("dataset", source, [*dataset_names(), "a path to an .npz file"])
+    raise _other_medmnist(source) or unknown_choice("dataset", source, [*dataset_names(), "a path to an .npz file"])
+
+
+def is_npz(source: str) -> bool:
+    return source.lower().endswith(".npz")
 
 
 def load(info: DatasetInfo) -> Dataset:
     """The pixels and labels of a described dataset, resized to `info.image_size` where they differ."""
-    if info.source.endswith(".npz"):
+    if is_npz(info.source):
         images, labels = read_npz(Path(info.source))
     elif info.source == "digits":
         images, labels = _digits()[1:]
@@ -75,75 +89,26 @@ def load(info: DatasetInfo) -> Dataset:
 # --- npz files ------------------------------------------------------------------------------------------
 
 
-def read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Images (uint8, (N, H, W, C)) and labels (int64, (N,)) of each split of a file in MedMNIST's layout.
-
-    The layout: `{train,val,test}_images` uint8 (N, H, W) or (N, H, W, 3), `{…}_labels` whole numbers (N, 1)
-    or (N,). Raises InputError, naming the file and the array, for anything else.
-    """
-    if not path.is_file():
-        raise InputError(f"no dataset file at {path}; give the path of an .npz file in MedMNIST's layout.")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images = {split: _checked_images(path, split, _array(path, file, f"{split}_images")) for split in SPLITS}
-            labels = {
-                split: _checked_labels(path, split, _array(path, file, f"{split}_labels"), len(images[split]))
-                for split in SPLITS
-            }
-    except InputError:
-        raise
-    except Exception as error:  # the file may be anything, and whatever stops its reader is the file's fault
-        if "pickle" in str(error).lower() or "object array" in str(error).lower():
-            raise InputError(
-                f"{path} holds pickled Python objects, which can run code when read; save plain numeric arrays."
-            ) from None
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is broken or not an .npz file ({reason}); copy or download it again.") from None
-    if len({array.shape[1:] for array in images.values()}) != 1:
-        raise InputError(f"{path}: the images of train, val and test differ in shape; they must be the same.")
-    return images, labels
-
-
-def _array(path: Path, file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    if name not in file.files:
-        raise InputError(
-            f"{path} has no array {name}; MedMNIST's layout needs images and labels for train, val and test."
-        )
-    array = file[name]
-    if not isinstance(array, np.ndarray):  # numpy hands over an entry that is no array as bytes
-        raise InputError(f"{path}: {name} is not a numpy array; save the file with numpy.savez.")
-    return array
-
-
-def _checked_images(path: Path, split: str, array: np.ndarray) -> np.ndarray:
-    grey, colour = array.ndim == 3, array.ndim == 4 and array.shape[-1] in (1, 3)
-    if array.dtype != np.uint8 or not (grey or colour) or array.shape[1] != array.shape[2] or array.size == 0:
-        raise InputError(
-            f"{path}: {split}_images must be uint8 square images, (N, S, S) or (N, S, S, 3) with N above 0, "
-            f"not {array.dtype} {array.shape}."
-        )
-    return array[..., None] if grey else array
-
-
-def _checked_labels(path: Path, split: str, array: np.ndarray, num_images: int) -> np.ndarray:
-    whole = np.issubdtype(array.dtype, np.integer)
-    if not whole or array.size != num_images or array.shape not in ((num_images,), (num_images, 1)):
-        raise InputError(
-            f"{path}: {split}_labels must be one whole number for each of the {num_images} images, "
-            f"not {array.dtype} {array.shape} (several labels an image are not supported)."
-        )
-    labels = array.reshape(-1).astype(np.int64)
-    if labels.min() < 0 or labels.max() > 9999:
-        raise InputError(f"{path}: {split}_labels must be classes counted from 0, not {labels.min()}..{labels.max()}.")
-    return labels
-
-
-def _describe_npz(source: str, image_size: int) -> DatasetInfo:
+def _describe_npz(source: str, image_size: int, allow_empty_classes: bool) -> DatasetInfo:
     path = Path(source)
     images, labels = read_npz(path)
+    if not allow_empty_classes:
+        _check_classes(source, labels)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _info_of(path.stem, source, f"sha256:{digest}", images, labels, image_size)
+
+
+def _check_classes(source: str, labels: dict[str, np.ndarray]) -> None:
+    """Raise InputError where a class below the highest label has no train image: it would count as a class."""
+    num_classes = 1 + max(int(labels[split].max()) for split in SPLITS)
+    empty = np.setdiff1d(np.arange(num_classes), labels["train"])
+    if len(empty):
+        some = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+        raise InputError(
+            f"{source}: {len(empty)} of {num_classes} classes have no train image ({some}); number the classes from 0 "
+            "without gaps, as numpy.unique(labels, return_inverse=True)[1] does, or give --allow-empty-classes."
+        )
 
 
 def _info_of(
@@ -159,7 +124,12 @@ def _info_of(
         raise InputError(f"{source} holds one class only; a classifier needs two or more.")
     _, _, own_size, num_channels = images["train"].shape
     counts = {split: len(images[split]) for split in SPLITS}
-    return DatasetInfo(name, source, fingerprint, num_classes, image_size or own_size, num_channels, counts)
+    size = image_size or own_size
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise InputError(
+            f"the images of {source} are {size} px, and {MIN_SIZE} to {MAX_SIZE} px work; give --image-size."
+        )
+    return DatasetInfo(name, source, fingerprint, num_classes, size, num_channels, counts)
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -190,6 +160,18 @@ def _medmnist_info() -> dict[str, dict]:
     }
 
 
+def _other_medmnist(name: str) -> InputError | None:
+    """Why a dataset of MedMNIST is none of ours."""
+    from medmnist import INFO
+
+    if name not in INFO:
+        return None
+    if name.endswith("3d"):
+        return InputError(f"{name} holds volumes, and this program classifies 2-D images; `organamnist` is 2-D.")
+    num_labels = len(INFO[name]["label"])
+    return InputError(f"{name} has {num_labels} labels per image, and this program classifies one label per image.")
+
+
 def _describe_medmnist(name: str, image_size: int) -> DatasetInfo:
     size = image_size or 28
     if size not in MEDMNIST_SIZES:
@@ -202,11 +184,19 @@ def _describe_medmnist(name: str, image_size: int) -> DatasetInfo:
     return DatasetInfo(name, name, f"md5:{md5}", len(info["label"]), size, info["n_channels"], counts)
 
 
+def medmnist_root() -> Path:
+    """The folder of MedMNIST's files: MEDMNIST_ROOT, or the medmnist package's own."""
+    import medmnist
+
+    own = medmnist.dataset.DEFAULT_ROOT or Path.home() / ".medmnist"
+    return Path(os.environ.get("MEDMNIST_ROOT") or own).expanduser()
+
+
 def _download_medmnist(name: str, size: int) -> Path:
     """The path of MedMNIST's own file, downloaded by the medmnist package, which checks its md5."""
     import medmnist
 
-    root = Path(os.environ.get("MEDMNIST_ROOT", medmnist.dataset.DEFAULT_ROOT or Path.home() / ".medmnist"))
+    root = medmnist_root()
     path = root / f"{name}{'' if size == 28 else f'_{size}'}.npz"
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,10 @@
 """What can go wrong that a person can mend."""
 
+from difflib import get_close_matches
+
+# Characters of a value that a message repeats, and choices that it lists.
+MAX_SHOWN, MAX_CHOICES = 60, 24
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message says what, and what to do instead."""
@@ -9,10 +14,33 @@ class Diverged(ArithmeticError):
     """A loss stopped being a number; the message says where, and what to do."""
 
 
-def unknown_choice(what: str, given: str, choices: list[str]) -> InputError:
-    """An `InputError` for a name that is not among `choices`; it names the nearest one."""
-    from difflib import get_close_matches
+def unknown_choice(what: str, given: str, choices: list[str], listed_by: str = "") -> InputError:
+    """An `InputError` for a name that is not among `choices`; it names the nearest one.
 
-    near = get_close_matches(given.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"unknown {what} {given!r}.{hint} Choose from: {', '.join(choices)}.")
+    `listed_by` is the command that lists them, for where they are many.
+    """
+    near = nearest(given, choices)
+    hint = f" Did you mean {near!r}?" if near else ""
+    listed = f"`{listed_by}` lists them" if listed_by else f"Choose from: {', '.join(choices[:MAX_CHOICES])}"
+    return InputError(f"unknown {what} {shown(given)}.{hint} {listed}.")
+
+
+def nearest(given: str, choices: list[str]) -> str:
+    """The choice that `given` may have meant, or "": by its initials, as `lr` for `learning_rate`, or its spelling."""
+    owner, _, last = given.lower().rpartition(".")
+    for choice in choices:
+        prefix, _, name = choice.lower().rpartition(".")
+        if prefix == owner and "_" in name and last == "".join(word[:1] for word in name.split("_")):
+            return choice
+    lowered = {choice.lower(): choice for choice in choices}
+    within = [choice for choice in lowered if owner and choice.startswith(f"{owner}.")]
+    for pool in (within, list(lowered)):
+        if near := get_close_matches(given.lower()[:MAX_SHOWN], pool, n=1, cutoff=0.6):
+            return lowered[near[0]]
+    return ""
+
+
+def shown(value: object) -> str:
+    """A value in a message: its repr, in which control characters are escaped, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

@@ -14,6 +14,10 @@ class Precision:
     name: str
     reason: str
 
+    def of(self, config: ModelConfig) -> ModelConfig:
+        """`config` with this precision."""
+        return replace(config, precision=self.name)
+
 
 def precision_on(device: torch.device, asked: str) -> Precision:
     """What `model.precision` means on `device`: `auto` is bf16 where the device has such arithmetic, else fp32."""
@@ -43,6 +47,11 @@ def bf16_arithmetic(device: torch.device) -> str:
     return next((name for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if has.get(name)), "")
 
 
+def here(config: ModelConfig) -> Precision:
+    """The precision that `config` means on this machine's first device."""
+    return precision_on(torch.device("cuda" if torch.cuda.is_available() else "cpu"), config.precision)
+
+
 def on_device(config: ModelConfig, device: torch.device) -> ModelConfig:
     """`config` with the precision that it means on `device`."""
-    return replace(config, precision=precision_on(device, config.precision).name)
+    return precision_on(device, config.precision).of(config)

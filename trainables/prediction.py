@@ -7,7 +7,7 @@ from torch import nn
 from trainables import augmentation
 from trainables.data import SPLITS
 from trainables.protocol import AugmentationConfig
-from trainables.training import ResidentData
+from trainables.resident import ResidentData
 
 BATCH_SIZE = 512
 

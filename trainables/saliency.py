@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from trainables import augmentation
 from trainables.errors import Diverged
-from trainables.sgd import Mask
-from trainables.training import Augmenter, ResidentData, batches
+from trainables.optimizers import Mask
+from trainables.passes import batch_slices
+from trainables.resident import Augmenter, ResidentData, Subset
 
 
 def saliency(
-    model: nn.Module, data: ResidentData, forget: Tensor, augmenter: Augmenter, batch_size: int
+    model: nn.Module, data: ResidentData, forget: Subset, augmenter: Augmenter, batch_size: int
 ) -> list[Tensor]:
     """The saliency of each weight, float32 ≥ 0, a tensor for each parameter in `model.parameters()` order.
 
-    It is |Σ_batches ∂ mean cross-entropy / ∂ weight| over one pass of D_f (`forget`, int64 train indices) in eval
+    It is |Σ_batches ∂ mean cross-entropy / ∂ weight| over one pass of D_f (`forget`) in eval
     mode; the signed sum comes before the absolute value.
     """
     model.eval()
@@ -26,9 +27,10 @@ def saliency(
     draws = draws.to(device) if draws else None
     parameters = list(model.parameters())
     sums = [torch.zeros_like(parameter) for parameter in parameters]
-    indices, sizes = forget.to(device), [part.stop - part.start for part in batches(len(forget), batch_size)]
+    sizes = [part.stop - part.start for part in batch_slices(len(forget), batch_size)]
+    indices = forget.indices.to(device)
     inputs = augmentation.augmented_batches(images, indices, draws, augmenter.config, sizes)
-    for x, y in zip(inputs, data.labels["train"][indices].split(sizes), strict=True):
+    for x, y in zip(inputs, forget.labels.split(sizes), strict=True):
         loss = nn.functional.cross_entropy(model(x), y)
         torch._foreach_add_(sums, torch.autograd.grad(loss, parameters))
     return [total.abs() for total in sums]

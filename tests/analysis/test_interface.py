@@ -55,6 +55,34 @@ def test_the_documentation_has_an_example_for_each_reader() -> None:
     assert [title for title, _ in EXAMPLES][:4] == READERS
 
 
+ODD_NAMES = [
+    "seed=7",
+    "ua=3/method=x",
+    "a b",
+    "it's",
+    'say "hi"',
+    "runs[1]",
+    "50%",
+    "star*",
+    "what?",
+    "übung#1",
+    "{a,b}",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("reader", READERS)
+def test_documented_examples_open_a_folder_of_any_name(
+    folder: Path, runs: list[Run], reader: str, name: str, tmp_path: Path
+) -> None:
+    odd = tmp_path / name
+    odd.parent.mkdir(exist_ok=True)
+    odd.symlink_to(folder)
+    test_documented_examples_open_a_folder_as_one_table(odd, runs, reader)
+    found = {row["job_key"] for row in ran("UA", odd)["ua"].to_pylist()}
+    assert found == {run["job_key"] for run in runs}
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_documented_examples_open_a_folder_as_one_table(folder: Path, runs: list[Run], reader: str) -> None:
     table = ran(reader, folder)["runs"]

@@ -23,7 +23,8 @@ import grid.cluster  # noqa: F401  sets what Ray reads when it is imported
 from analysis.results import open_table
 from grid.plan import make_plan
 from grid.store import Store
-from grid.study import find_study, narrowed
+from grid.study import narrowed
+from grid.study_file import find_study
 from tests.grid.studies import run_without_ray
 from tests.small_data import write_small_npz
 

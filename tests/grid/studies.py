@@ -1,25 +1,48 @@
 """A study small enough for tests, and a way to run jobs without Ray."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 
 from grid.jobs import Workplace, run_job
 from grid.plan import Plan
+from grid.specs import CONTROLS, Evaluate
 from grid.store import Store
 from grid.study import STUDIES, Study
+from grid.work import Work
 from trainables.data import load
+from trainables.passes import Epoch
 from trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
-from trainables.training import Epoch
 from trainables.workers import ALONE, Worker
+
+
+@dataclass(frozen=True)
+class FakeJob:
+    """What the graph and the progress view ask of a spec."""
+
+    key: str
+    needs: tuple["FakeJob", ...] = ()
+    images: int = 1
+    label: str = "retrain 10% · digits · none · seed 0"
+    num_epochs: int = 30
+    distributed: bool = True
+    method: str = "retrain"
+    seed: int = 0
+
+    @property
+    def work(self) -> Any:
+        return SimpleNamespace(train_images=self.images)
+
 
 PROTOCOL = replace(
     STUDIES["demo"].protocol,
     name="small",
     model=ModelConfig(width=4),
     training=TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05),
-    unlearning=UnlearningConfig(epochs=1, batch_size=32),
+    unlearning=UnlearningConfig(epochs=1, batch_size=32, learning_rate=0.013),
 )
 
 # What makes `salun-grid run` as small as PROTOCOL.
@@ -29,7 +52,15 @@ SMALL_SETTINGS = ["--epochs", "2", "--unlearning-epochs", "1", "--set", "model.w
 def small_study(source: Path, **axes: tuple) -> Study:
     """One cell of each method at 10 % on the data set `source`, unless `axes` say otherwise."""
     base = {"datasets": (str(source),), "forget_rates": (0.1,), "augmentations": ("none",), "seeds": (0,)}
+    base |= {"methods": (*CONTROLS, "salun")}
     return replace(STUDIES["demo"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
+
+
+def row_work_of(cell: Evaluate) -> Work:
+    """What a cell's row stands for: the work of its evaluation and of its model, unless that is the original."""
+    model = cell.subject.work
+    images = 0 if cell.subject.key == cell.original.key else model.train_images
+    return replace(cell.work, batch_size=model.batch_size, train_images=images)
 
 
 def run_without_ray(plan: Plan, store: Store, worker: Worker = ALONE) -> list[Epoch]:
@@ -37,7 +68,9 @@ def run_without_ray(plan: Plan, store: Store, worker: Worker = ALONE) -> list[Ep
     store.create()
     epochs: list[Epoch] = []
     for job in plan.jobs.values():
-        dataset = load(plan.datasets[job.dataset])
+        if worker.rank and not job.distributed:
+            continue
+        dataset = load(job.data)
         place = Workplace(plan.study, dataset, store, torch.device("cpu"), epochs.append, worker)
         run_job(job, place, lambda loop: loop())
     return epochs

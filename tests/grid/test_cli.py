@@ -43,7 +43,7 @@ def bad_file(name: str, folder: Path) -> Path:
 # Options after the command ({file}: a bad file), and what the sentence must say.
 BAD_INPUTS = {
     "dataset": ("--dataset bloodmnits", "Did you mean 'bloodmnist'"),
-    "method": ("--method saloon", "Choose from: retrain, retrain-again, original, salun"),
+    "method": ("--method saloon", "Choose from: retrain, retrain-again, original, random_label, salun"),
     "augmentation": ("--augmentation defaults", "Did you mean 'default'"),
     "study": ("dmeo", "Did you mean 'demo'"),
     "rate 0": ("--forget-rate 0", "between 0 and 1"),
@@ -55,7 +55,7 @@ BAD_INPUTS = {
     "broken npz": ("--dataset {broken}", "broken"),
     "npz with a hole": ("--dataset {hole}", "has no array val_images"),
     "pickled npz": ("--dataset {pickled}", "pickled Python objects"),
-    "epochs": ("--epochs 0", "training.epochs must be at least 1"),
+    "epochs": ("--epochs 0", "training.epochs must be a whole number, at least 1"),
     "field": ("--set training.epoch=1", "Did you mean 'training.epochs'"),
     "setting": ("--set epochs", "training.epochs=5"),
     "size": ("--dataset bloodmnist --image-size 65", "MedMNIST publishes"),
@@ -100,7 +100,7 @@ def test_plan_says_what_would_run(small_npz: Path, tmp_path: Path) -> None:
     result = salun_grid("plan", "--dataset", small_npz, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "120 / 30 / 40 images, 3 classes, 8 px" in result.stdout
-    assert "36 (4 original, 16 retrain, 16 unlearn); 0 already done" in result.stdout
+    assert "60 (20 trainings, 8 unlearnings, 32 evaluations); 0 already done" in result.stdout
     assert not (tmp_path / "out").exists()
 
 
@@ -152,13 +152,13 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
     assert salun_grid("status", "--out", tmp_path / "out").exit_code == 2
     store.create()
     store.publish_study(plan.summary())
-    assert "small: 0/5 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
+    assert "small: 0/8 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
     assert "no run works here now" in salun_grid("status", "--out", tmp_path / "out").stdout
     with held(DriverLock(store)):
         here = salun_grid("status", "--out", tmp_path / "out").stdout
     assert f"a run works here: process {os.getpid()} on {socket.gethostname()}; its last sign of life came" in here
     run_without_ray(plan, store)
-    assert "small: 5/5 jobs done: 1/1 originals, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
+    assert "small: 8/8 jobs done: 4/4 models, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
 
 
 @pytest.mark.parametrize("command", [[], ["plan"], ["run"], ["status"]])

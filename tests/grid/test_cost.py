@@ -6,20 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grid.cost import (
-    CPU_CORE,
-    GPU,
-    UNCOUNTED_SECONDS,
-    Rate,
-    estimate_lines,
-    estimates,
-    plan_works,
-    seconds_of,
-    train_seconds,
-)
-from grid.fit import Measurement, Work
+from grid.cost import CPU_CORE, GPU, UNCOUNTED_SECONDS, Rate, estimate_lines, estimates
+from grid.fit import Measurement
 from grid.plan import Plan, make_plan
-from tests.grid.studies import small_study
+from grid.work import Work
+from tests.grid.studies import row_work_of, small_study
 from trainables.model import count_macs
 
 
@@ -30,12 +21,9 @@ def test_a_job_costs_its_training_and_a_third_of_it_an_image_evaluated(rate: Rat
     gmac = count_macs(plan.study.protocol.model, info.num_classes, info.image_size) / 1e9
     seconds_an_image = rate.seconds_fixed + rate.seconds_per_gmac * gmac
     everything = info.num_images["train"] + info.num_images["val"] + info.num_images["test"]
-    seconds = seconds_of(plan, rate)
     for job in plan.jobs.values():
-        evaluation = 0 if job.kind == "original" else everything * seconds_an_image / 3
-        assert seconds(job) == pytest.approx(job.train_images * seconds_an_image + evaluation)
-    images = sum(job.train_images for job in plan.jobs.values())
-    assert train_seconds(plan, rate) == pytest.approx(images * seconds_an_image)
+        images = everything / 3 if job.makes == "row" else job.work.train_images
+        assert rate.seconds_of(job) == pytest.approx(images * seconds_an_image)
 
 
 def test_larger_images_cost_more(small_npz: Path, tmp_path: Path) -> None:
@@ -46,9 +34,9 @@ def test_larger_images_cost_more(small_npz: Path, tmp_path: Path) -> None:
     study = small_study(small_npz, datasets=(str(small_npz), str(tmp_path / "wider.npz")), methods=("retrain",))
     assert study.protocol.image_size == 0
     plan = make_plan(study)
-    seconds = seconds_of(plan, Rate("none", 0.0, 1.0, ""))
-    small, wide = plan.jobs.values()
-    assert small.train_images == wide.train_images
+    seconds = Rate("none", 0.0, 1.0, "").seconds_of
+    small, wide = (job for job in plan.jobs.values() if job.makes == "model")
+    assert small.work.train_images == wide.work.train_images
     assert seconds(wide) == pytest.approx(4 * seconds(small), rel=0.01)
 
 
@@ -59,7 +47,7 @@ def seconds_by_hand(work: Work) -> float:
 
 def rows_on(device: str, plan: Plan, slower: float = 1.0) -> list[Measurement]:
     """A row of each evaluated job."""
-    works = [work for work in plan_works(plan).values() if work.eval_images]
+    works = [row_work_of(cell) for cell in plan.cells]
     return [
         Measurement(device, work, slower * 2 * work.gmac * work.train_images, slower * work.gmac * work.eval_images)
         for work in works
@@ -69,7 +57,7 @@ def rows_on(device: str, plan: Plan, slower: float = 1.0) -> list[Measurement]:
 def test_hours_are_those_of_all_jobs_and_of_the_missing_ones(small_npz: Path) -> None:
     plan = make_plan(small_study(small_npz))
     jobs = list(plan.jobs.values())
-    works = plan_works(plan)
+    works = {key: job.work for key, job in plan.jobs.items()}
     (found,) = estimates(plan, jobs[:2], rows_on("gpu", plan))
     hours = [(seconds_by_hand(works[job.key]) + UNCOUNTED_SECONDS) / 3600 for job in jobs]
     assert found.hours == pytest.approx(sum(hours), rel=0.01)
@@ -112,6 +100,6 @@ def test_the_lines(small_npz: Path) -> None:
     assert "error of held-out rows unknown from one row" in estimate_lines(plan, jobs, rows[:1], None)[0]
     references = estimate_lines(plan, jobs, [], 1000.0)
     for rate, text in zip((CPU_CORE, GPU), references, strict=True):
-        hours = train_seconds(plan, rate) / 3600
+        hours = sum(rate.seconds_of(job) for job in jobs if job.makes == "model") / 3600
         assert text.startswith(f"{hours:,.2f} {rate.device}-hours of training; {1000 * hours:,.2f} at 1000 an hour (")
         assert rate.source in text

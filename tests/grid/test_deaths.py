@@ -1,7 +1,6 @@
 """A process that Ray's memory monitor kills, or that dies as it starts: its trial has failed, and the run goes on."""
 
 import io
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from grid.graph import JobGraph
-from grid.plan import Job
 from grid.progress import Progress
 from grid.tuner import GridCallback
+from tests.grid.studies import FakeJob
 
 # isort: split
 from ray.air.execution._internal import RayActorManager, TrackedActor, event_manager
@@ -50,11 +49,11 @@ def test_a_killed_process_is_a_dead_one(error: Exception, told: str, monkeypatch
 
 def test_a_process_that_dies_before_its_job_starts(tmp_path: Path) -> None:
     """Once it is started again, at last it is given up; no view of it was ever made."""
-    job = Job("a", "retrain", "digits", "none", 0, "retrain", 0.1, "a", "", "", (), 1000)
+    job = FakeJob("a", images=1000)
     graph = JobGraph([job], set(), lambda job: 1.0)
-    progress = Progress([job], {"retrain": 30}, Console(file=io.StringIO(), width=200))
+    progress = Progress([job], Console(file=io.StringIO(), width=200))
     (tmp_path / "error.txt").write_text("why")
-    trial = SimpleNamespace(config={"job": asdict(job)}, error_file=str(tmp_path / "error.txt"))
+    trial = SimpleNamespace(config={"job": job}, error_file=str(tmp_path / "error.txt"))
     callback = GridCallback(graph, progress, str(tmp_path))
     assert graph.next_job(lambda workers: True) == job
     callback.on_trial_recover(0, [trial], trial)

@@ -65,7 +65,7 @@ def test_the_readme_needs_five_lines() -> None:
 
 def test_without_a_key_the_models_are_listed(landed: tuple[Plan, Store]) -> None:
     plan, _ = landed
-    kinds = {job.method: job.model_key for job in plan.jobs.values()}
+    kinds = {job.method: job.key for job in plan.jobs.values() if job.makes == "model"}
     lines = [line.split("  ") for line in salun_grid("export", "--out", "out").stdout.splitlines()]
     cell = "small 8 px · none · seed 0 · resnet18, 3x3 stem, width 64"
     assert lines == [[kinds["original"], f"original · {cell}"], [kinds["retrain"], f"retrain 10% · {cell}"]]
@@ -74,7 +74,7 @@ def test_without_a_key_the_models_are_listed(landed: tuple[Plan, Store]) -> None
 def test_a_model_by_its_key(landed: tuple[Plan, Store]) -> None:
     """Into ./KEY where nothing is said, as the bytes that were published; never over what is there."""
     plan, store = landed
-    key = next(iter(plan.jobs.values())).model_key
+    key = next(iter(plan.jobs.values())).key
     assert salun_grid("export", key, "--out", "out").stdout == f"{key}\n"
     assert sorted(path.name for path in Path(key).iterdir()) == ["manifest.json", "weights.safetensors"]
     assert Path(key, "weights.safetensors").read_bytes() == store.read_weights(key)

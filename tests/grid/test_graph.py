@@ -5,15 +5,15 @@ import random
 import pytest
 
 from grid.graph import JobGraph
-from grid.plan import Job
+from tests.grid.studies import FakeJob as Job
 
 
 def job(key: str, needs: tuple[str, ...] = (), images: int = 1) -> Job:
-    return Job(key, "unlearn", "d", "none", 0, "m", 0.1, key, "", "", needs, images)
+    return Job(key, tuple(Job(need) for need in needs), images)
 
 
 def graph(*jobs: Job, done: set[str] | None = None) -> JobGraph:
-    return JobGraph(jobs, done or set(), lambda job: job.train_images)
+    return JobGraph(jobs, done or set(), lambda job: job.work.train_images)
 
 
 def drain(g: JobGraph) -> list[str]:
@@ -63,6 +63,10 @@ def test_a_failure_blocks_all_that_comes_after() -> None:
     assert g.exhausted
 
 
+def needs_of(job: Job) -> set[str]:
+    return {need.key for need in job.needs}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_chain_is_the_longest_way_to_an_end(seed: int) -> None:
     draw = random.Random(seed)
@@ -73,12 +77,12 @@ def test_a_chain_is_the_longest_way_to_an_end(seed: int) -> None:
     ]
 
     def longest(key: str) -> int:
-        own = next(job.train_images for job in jobs if job.key == key)
-        return own + max((longest(job.key) for job in jobs if key in job.needs), default=0)
+        own = next(job.work.train_images for job in jobs if job.key == key)
+        return own + max((longest(job.key) for job in jobs if key in needs_of(job)), default=0)
 
     g, done = graph(*jobs), set[str]()
     while (found := g.next_job()) is not None:
-        ready = [job.key for job in jobs if job.key not in done and set(job.needs) <= done]
+        ready = [job.key for job in jobs if job.key not in done and needs_of(job) <= done]
         assert found.key == min(ready, key=lambda key: (-longest(key), key))
         done.add(found.key)
         g.finish(found.key)

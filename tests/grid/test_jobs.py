@@ -18,10 +18,9 @@ from grid.jobs import Workplace, run_job
 from grid.plan import Plan, make_plan, missing_jobs
 from grid.store import Store
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from trainables import training
 from trainables.data import load
 from trainables.model import ResNet18
-from trainables.training import Epoch
+from trainables.passes import Epoch, Passes
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_every_job_lands_once(landed: tuple[Plan, Store]) -> None:
     runs = read_runs(store.out)
     assert sorted(run["method"] for run in runs) == ["original", "retrain", "retrain-again", "salun"]
     assert len({run["job_key"] for run in runs}) == 4
-    assert store.published_models() == {job.model_key for job in plan.jobs.values()}
+    assert store.published_models() == {key for key, job in plan.jobs.items() if job.makes == "model"}
 
 
 def test_a_killed_training_goes_on_from_its_last_epoch(
@@ -45,7 +44,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch(
 ) -> None:
     plan, undisturbed = landed
     job = next(job for job in plan.jobs.values() if job.method == "retrain")
-    store, dataset = Store(str(tmp_path / "killed")), load(plan.datasets[job.dataset])
+    store, dataset = Store(str(tmp_path / "killed")), load(job.data)
     store.create()
     monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", 0.0)
     reported: list[int] = []
@@ -58,14 +57,14 @@ def test_a_killed_training_goes_on_from_its_last_epoch(
     place = Workplace(plan.study, dataset, store, torch.device("cpu"), die_in_the_last)
     with pytest.raises(KeyboardInterrupt):
         run_job(job, place, lambda loop: loop())
-    assert store.read_checkpoint(job.model_key) and not store.published_rows()
+    assert store.read_checkpoint(job.key) and not store.published_rows()
     trained = epochs_trained(monkeypatch)
     run_job(job, place, lambda loop: loop())
     assert reported == [0, 1, 0, 1]
     assert trained == [1], "the first epoch is not trained again"
-    assert store.read_checkpoint(job.model_key) is None
-    assert store.read_weights(job.model_key) == undisturbed.read_weights(job.model_key)
-    assert store.published_rows() == {job.key}
+    assert store.read_checkpoint(job.key) is None
+    assert store.read_weights(job.key) == undisturbed.read_weights(job.key)
+    assert store.published_models() == {job.key}
 
 
 def test_a_training_whose_state_cannot_be_saved_goes_on(
@@ -92,14 +91,14 @@ def test_a_training_whose_state_cannot_be_saved_goes_on(
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The epochs that are trained from now on."""
     epochs: list[int] = []
-    one_pass = training.one_pass
+    over = Passes.over
 
-    def counted(*arguments: Any, **options: Any) -> Epoch:
-        epoch = one_pass(*arguments, **options)
+    def counted(passes: Passes, *arguments: Any, **options: Any) -> Epoch:
+        epoch = over(passes, *arguments, **options)
         epochs.append(epoch.epoch)
         return epoch
 
-    monkeypatch.setattr(training, "one_pass", counted)
+    monkeypatch.setattr(Passes, "over", counted)
     return epochs
 
 
@@ -159,16 +158,18 @@ def test_epochs_name_their_passes(landed: tuple[Plan, Store]) -> None:
     for row in rows:
         passes.setdefault(row["model_key"], []).append((row["epoch"], row["phase"]))
     for job in plan.jobs.values():
+        if job.makes == "row":
+            continue
         wanted = [(0, "forget"), (0, "retain")] if job.method == "salun" else [(0, "train"), (1, "train")]
-        assert passes[job.model_key] == wanted
+        assert passes[job.key] == wanted
 
 
 def test_published_weights_load_in_plain_pytorch(landed: tuple[Plan, Store]) -> None:
     plan, store = landed
-    (salun,) = [job for job in plan.jobs.values() if job.method == "salun"]
+    (salun,) = [job for job in plan.jobs.values() if job.method == "salun" and job.makes == "model"]
     model = ResNet18(PROTOCOL.model, 3)
-    model.load_state_dict(load_safetensors(store.read_weights(salun.model_key)))
-    manifest = store.read_manifest(salun.model_key)
+    model.load_state_dict(load_safetensors(store.read_weights(salun.key)))
+    manifest = store.read_manifest(salun.key)
     assert manifest["job"]["method"] == "salun"
     assert json.loads(manifest["protocol"])["model"]["width"] == 4
     assert torch.isfinite(torch.cat([p.flatten() for p in model.parameters()])).all()
@@ -180,8 +181,9 @@ def test_two_folders_hold_the_same_predictions(landed: tuple[Plan, Store], tmp_p
     other = Store(str(tmp_path / "again"))
     run_without_ray(plan, other)
     for job in plan.jobs.values():
-        assert store.read_weights(job.model_key) == other.read_weights(job.model_key)
-        if job.kind != "original":
+        if job.makes == "model":
+            assert store.read_weights(job.key) == other.read_weights(job.key)
+        if job.makes == "row":
             name = f"{job.key}.parquet"
             assert store.read("results", "predictions", name) == other.read("results", "predictions", name)
 
@@ -189,10 +191,10 @@ def test_two_folders_hold_the_same_predictions(landed: tuple[Plan, Store], tmp_p
 def test_a_published_model_is_not_trained_again(landed: tuple[Plan, Store]) -> None:
     """Its row was lost (killed between model and row): the row is made again from the model."""
     plan, store = landed
-    (salun,) = [job for job in plan.jobs.values() if job.method == "salun"]
+    (salun,) = [job for job in plan.cells if job.method == "salun"]
     before = store.read("results", "predictions", f"{salun.key}.parquet")
     store.drop("results", "runs", f"{salun.key}.parquet")
-    assert [job.key for job in missing_jobs(plan, store)][-1:] == [salun.key]
+    assert [job.key for job in missing_jobs(plan, store)] == [salun.key]
     assert run_without_ray(plan, store) == []
     assert store.read("results", "predictions", f"{salun.key}.parquet") == before
 

@@ -10,29 +10,38 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from click.testing import CliRunner
 
+from grid import lock as lock_module
 from grid.cli import main
-from grid.lock import LOCK_FILE, STALE_SECONDS, DriverLock, held
+from grid.identity import process_identity
+from grid.lock import LOCK_FILE, STALE_SECONDS, DriverLock, Heartbeat, held
 from grid.store import Store
 from tests.grid.studies import SMALL_SETTINGS
 from trainables.errors import InputError
 
 
 def driver(**changes: object) -> dict[str, object]:
-    """The sign of a driver that lives: this process's parent, unless told otherwise."""
-    parent = psutil.Process(os.getppid())
-    sign = {"host": socket.gethostname(), "pid": parent.pid, "process_started": parent.create_time()}
-    return {**sign, "alive_at": time.time(), **changes}
+    """The heartbeat of a driver that lives: this process's parent, unless told otherwise."""
+    parent = os.getppid()
+    beat = {"host": socket.gethostname(), "pid": parent, "process": process_identity(parent)}
+    return {**beat, "alive_at": time.time(), **changes}
 
 
-def store_with(tmp_path: Path, sign: dict[str, object] | None) -> Store:
+def read(store: Store) -> dict[str, Any] | None:
+    return json.loads(store.read(LOCK_FILE)) if store.exists(LOCK_FILE) else None
+
+
+def never_beats(seconds: float) -> None:
+    """Stands for the time that a heartbeat is watched."""
+
+
+def store_with(tmp_path: Path, beat: dict[str, object] | None) -> Store:
     store = Store(str(tmp_path / "out"))
     store.create()
-    if sign:
-        store.publish(json.dumps(sign).encode(), LOCK_FILE)
+    if beat:
+        store.publish(json.dumps(beat).encode(), LOCK_FILE)
     return store
 
 
@@ -45,59 +54,122 @@ def store_with(tmp_path: Path, sign: dict[str, object] | None) -> Store:
     ],
 )
 def test_a_living_driver_keeps_others_out(changes: dict[str, object], tmp_path: Path) -> None:
-    sign = driver(**changes)
-    store = store_with(tmp_path, sign)
-    with pytest.raises(InputError, match=f"another run works in {store.out} .process {sign['pid']} on {sign['host']}"):
+    beat = driver(**changes)
+    store = store_with(tmp_path, beat)
+    with pytest.raises(InputError, match=f"another run works in {store.out} .process {beat['pid']} on {beat['host']}"):
         DriverLock(store).check()
-    assert store.read_json(LOCK_FILE) == sign
+    assert read(store) == beat
 
 
 @pytest.mark.parametrize(
-    "sign",
+    "beat",
     [
         None,
-        driver(process_started=1.0),  # the process number was given to another process since
+        driver(process="another boot/1"),  # the process number was given to another process since
         driver(pid=2**22 + 1),
         driver(host="elsewhere", alive_at=time.time() - STALE_SECONDS - 1),
     ],
 )
-def test_a_dead_driver_is_followed_at_once(sign: dict[str, object] | None, tmp_path: Path) -> None:
-    store = store_with(tmp_path, sign)
-    lock = DriverLock(store)
+def test_a_dead_driver_is_followed_at_once(beat: dict[str, object] | None, tmp_path: Path) -> None:
+    store = store_with(tmp_path, beat)
+    lock = DriverLock(store, never_beats)
     lock.check()
     with held(lock):
-        assert store.read_json(LOCK_FILE)["pid"] == os.getpid()
+        assert read(store)["pid"] == os.getpid()
         lock.check()
-    assert store.read_json(LOCK_FILE) is None
+    assert read(store) is None
 
 
 COLLECTED_AT = time.time()
 
 
 @pytest.mark.parametrize(
-    ("sign", "line"),
+    ("beat", "line"),
     [
         (None, "no run works here now"),
-        (driver(host="elsewhere", pid=7), r"a run works here: process 7 on elsewhere; its last sign .* [0-9] s ago"),
-        (driver(alive_at=time.time() + 30), r"a run works here: process \d+ on .*; its last sign of life came 0 s ago"),
-        (driver(alive_at=time.time() - 4000), r"a run works here: .* came 4,0\d\d s ago"),
+        (driver(host="elsewhere", pid=7), r"a run works here: process 7 on elsewhere, last heartbeat [0-9] s ago"),
+        (
+            driver(alive_at=time.time() + 30),
+            r"a run works here: process \d+ on .*, last heartbeat 30 s ahead of .* clock",
+        ),
+        (driver(alive_at=time.time() - 4000), r"a run works here: .* last heartbeat 4,0\d\d s ago"),
         (
             driver(host="elsewhere", pid=7, alive_at=time.time() - 4000),
-            r"no run works here now; the last one \(process 7 on elsewhere\) gave .* 4,0\d\d s ago and died",
+            r"no run seems to work here now; last heartbeat of process 7 on elsewhere: 4,0\d\d s ago",
         ),
-        (driver(process_started=1.0), r"no run works here now; the last one .* and died"),
+        (driver(process="another boot/1"), r"no run works here now; the last one .* died, last heartbeat \d+ s ago"),
     ],
 )
-def test_who_works_here(sign: dict[str, Any] | None, line: str, tmp_path: Path) -> None:
-    if sign:  # the signs were dated as the tests were collected, which may be long ago
-        sign = sign | {"alive_at": sign["alive_at"] + time.time() - COLLECTED_AT}
-    store = store_with(tmp_path, sign)
+def test_who_works_here(beat: dict[str, Any] | None, line: str, tmp_path: Path) -> None:
+    if beat:  # the heartbeats were dated as the tests were collected, which may be long ago
+        beat = beat | {"alive_at": beat["alive_at"] + time.time() - COLLECTED_AT}
+    store = store_with(tmp_path, beat)
     assert re.fullmatch(line, DriverLock(store).describe())
-    assert store.read_json(LOCK_FILE) == sign
+    assert read(store) == beat
+
+
+@pytest.mark.parametrize("step", [-4000.0, -2.0, 2.0, 4000.0])
+def test_a_step_of_the_clock_kills_no_driver(step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under NTP, or in a laptop that wakes up: the identity of a process never follows the clock."""
+    store = store_with(tmp_path, driver())
+    now = time.time()
+    monkeypatch.setattr(lock_module.time, "time", lambda: now + step)
+    with pytest.raises(InputError, match="another run works in"):
+        DriverLock(store).check()
+    assert DriverLock(store).describe().startswith("a run works here")
+
+
+@pytest.mark.parametrize("skew", [-3600.0, -STALE_SECONDS - 1, STALE_SECONDS + 1, 3600.0])
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_machine_whose_clock_differs_is_watched(skew: float, beats: bool, tmp_path: Path) -> None:
+    """Neither a clock that is behind nor one that is ahead makes a living driver dead, or a dead one live for ever."""
+    beat = driver(host="elsewhere", alive_at=time.time() + skew)
+    store = store_with(tmp_path, beat)
+
+    def sleep(seconds: float) -> None:
+        if beats:
+            store.publish(json.dumps({**beat, "alive_at": time.time() + skew + seconds}).encode(), LOCK_FILE)
+
+    lock = DriverLock(store, sleep)
+    if beats:
+        with pytest.raises(InputError, match="another run works in"):
+            lock.check()
+    else:
+        lock.check()
+
+
+DAMAGED = {
+    "empty": b"",
+    "truncated": b'{"host": "x", "pid":',
+    "garbage": bytes(range(256)),
+    "a list": b"[]",
+    "a number": b"3",
+    "no fields": b"{}",
+    "one field": b'{"host": "x"}',
+    "a word for a number": b'{"host": "x", "pid": "x", "process": "p", "alive_at": 1}',
+    "a negative process": b'{"host": "x", "pid": -1, "process": "p", "alive_at": 1}',
+    "true for a process": b'{"host": "x", "pid": true, "process": "p", "alive_at": 1}',
+    "no time": b'{"host": "x", "pid": 1, "process": "p", "alive_at": NaN}',
+    "a word for a time": b'{"host": "x", "pid": 1, "process": "p", "alive_at": "now"}',
+    "a list for a host": b'{"host": [], "pid": 1, "process": "p", "alive_at": 1}',
+    "deep": b"[" * 5000,
+    "version 0.1": b'{"host": "x", "pid": 1, "process_started": 1.5, "alive_at": 1.5}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_heartbeat_blocks_nobody(content: bytes, tmp_path: Path) -> None:
+    store = store_with(tmp_path, None)
+    store.publish(content, LOCK_FILE)
+    assert Heartbeat.parse(content) is None
+    assert DriverLock(store).describe() == "no run works here now"
+    with held(DriverLock(store)):
+        assert read(store)["pid"] == os.getpid()
+    assert read(store) is None
 
 
 def test_a_driver_stops_where_another_took_over(tmp_path: Path) -> None:
-    """As after a laptop's long sleep: the sign was stale, another driver came."""
+    """As after a laptop's long sleep: the heartbeat was stale, another driver came."""
     lock = DriverLock(store_with(tmp_path, None))
     lock.renew()
     lock.renewed_at = float("-inf")
@@ -105,10 +177,10 @@ def test_a_driver_stops_where_another_took_over(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another run works"):
         lock.renew()
     lock.release()
-    assert lock.store.read_json(LOCK_FILE)["pid"] == os.getppid()
+    assert read(lock.store)["pid"] == os.getppid()
 
 
-def test_a_sign_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a folder that became read-only; the next driver finds this one dead."""
 
     def read_only(*_: object) -> None:
@@ -117,7 +189,7 @@ def test_a_sign_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monkeypat
     store = store_with(tmp_path, None)
     with monkeypatch.context() as patched, held(DriverLock(store)):
         patched.setattr(Store, "drop", read_only)
-    assert store.read_json(LOCK_FILE)["pid"] == os.getpid()
+    assert read(store)["pid"] == os.getpid()
 
 
 def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ import pytest
 
 from analysis.errors import ResultsError
 from analysis.results import read_runs
-from grid.cost import plan_works
 from grid.measured import measurement, measurements, predicted_images
 from grid.plan import Plan, make_plan
 from grid.store import Store
-from tests.grid.studies import run_without_ray, small_study
+from tests.grid.studies import row_work_of, run_without_ray, small_study
 from tests.small_data import write_small_npz
 from trainables.protocol import UnlearningConfig
 
@@ -33,9 +32,9 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, str]:
 
 def test_a_row_has_the_work_that_its_job_was_planned_with(landed: tuple[Plan, str]) -> None:
     plan, out = landed
-    works = plan_works(plan)
+    works = {cell.key: row_work_of(cell) for cell in plan.cells}
     rows = read_runs(out)
-    assert {row["job_key"] for row in rows} == {key for key, job in plan.jobs.items() if job.kind != "original"}
+    assert {row["job_key"] for row in rows} == set(works)
     for row in rows:
         assert measurement(row, COUNTS).work == works[row["job_key"]]
     batches = {row["method"]: measurement(row, COUNTS).work.batch_size for row in rows}

@@ -9,25 +9,31 @@ from pathlib import Path
 
 import pytest
 
-import grid.plan
+import grid.keys
 from benchmarks.simulation import study_of
-from grid.cost import GPU, seconds_of
+from grid.cost import GPU
 from grid.graph import JobGraph
-from grid.keys import key_of
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from grid.specs import Train, Unlearn
 from grid.store import Store
 from grid.study import STUDIES, Study, narrowed
 from tests.grid.studies import small_study
 from trainables.errors import InputError
-from trainables.protocol import changed, field_names
+from trainables.protocol import Protocol
+from trainables.settings import changed, settings_of
 
 # Fields that name a protocol; they change no result.
 NAMES = {"name"}
-READ_BY_ALL = {"image_size", *(name for name in field_names() if name.startswith(("model.", "training.")))}
+# The protocol's sections that each kind of key reads, besides those of the spec that it needs.
+READS = {
+    "training": ("image_size", "model.", "training.", "augmentation."),
+    "unlearning": ("unlearning.", "saliency."),
+    "evaluation": ("evaluation.",),
+}
 
 
 def kinds(plan: Plan) -> dict[str, int]:
-    found = [job.kind for job in plan.jobs.values()]
+    found = [type(job).__name__ for job in plan.jobs.values()]
     return {kind: found.count(kind) for kind in sorted(set(found))}
 
 
@@ -39,68 +45,87 @@ def test_originals_are_shared_by_rates_and_methods(small_npz: Path) -> None:
     study = small_study(small_npz, forget_rates=(0.1, 0.5), augmentations=("none", "default"), seeds=(0, 1))
     plan = make_plan(study)
     assert plan.num_cells == 2 * 2 * 2 * 4
-    assert kinds(plan) == {"original": 4, "retrain": 16, "unlearn": 16}
+    assert kinds(plan) == {"Evaluate": 32, "Train": 4 + 16, "Unlearn": 8}
+    # Each of the 8 groups of 4 cells would train 4 models, an original more for SalUn.
     assert plan.num_jobs_unshared - len(plan.jobs) == 16 - 4
 
 
 def test_the_paper_study_has_the_papers_cells() -> None:
     plan = make_plan(STUDIES["paper"])
     assert plan.num_cells == 3 * 2 * 3 * 1 * 4
-    assert kinds(plan) == {"original": 9, "retrain": 36, "unlearn": 36}
-    salun = [job for job in plan.jobs.values() if job.method == "salun" and job.dataset == "bloodmnist"]
-    assert {job.train_images for job in salun} == {10 * 11959 + 1196, 10 * 11959 + 5980}
+    assert kinds(plan) == {"Evaluate": 72, "Train": 9 + 36, "Unlearn": 18}
+    salun = [job for job in plan.jobs.values() if isinstance(job, Unlearn) and job.data.name == "bloodmnist"]
+    assert {job.work.train_images for job in salun} == {10 * 11959 + 1196, 10 * 11959 + 5980}
 
 
 def test_a_job_comes_after_what_it_needs(small_npz: Path) -> None:
     seen: set[str] = set()
     for key, job in make_plan(small_study(small_npz, seeds=(0, 1))).jobs.items():
-        assert set(job.needs) <= seen
-        assert bool(job.needs) == (job.kind == "unlearn")
+        assert {need.key for need in job.needs} <= seen
+        assert bool(job.needs) != isinstance(job, Train)
         seen.add(key)
 
 
 def test_without_unlearning_methods_no_original_is_trained(small_npz: Path) -> None:
-    assert kinds(make_plan(small_study(small_npz, methods=("retrain", "retrain-again")))) == {"retrain": 2}
+    plan = make_plan(small_study(small_npz, methods=("retrain", "retrain-again")))
+    assert {job.method for job in plan.jobs.values()} == {"retrain", "retrain-again"}
 
 
 def test_every_run_finds_its_retrain(small_npz: Path) -> None:
-    jobs = make_plan(small_study(small_npz, forget_rates=(0.1, 0.5))).jobs
-    for job in jobs.values():
-        if job.kind != "original":
-            assert jobs[job.retrain_key].method == "retrain"
-            assert jobs[job.retrain_key].forget_rate == job.forget_rate
+    plan = make_plan(small_study(small_npz, forget_rates=(0.1, 0.5)))
+    for cell in plan.cells:
+        retrain = plan.jobs[cell.retrain.key]
+        assert (retrain.method, retrain.forget) == ("retrain", cell.forget)
+        assert cell.original.key in plan.jobs
 
 
 def test_the_noise_floor_differs_in_every_seed_but_the_forget_sets(small_npz: Path) -> None:
-    jobs = {job.method: job for job in make_plan(small_study(small_npz)).jobs.values() if job.kind == "retrain"}
+    jobs = {job.method: job for job in make_plan(small_study(small_npz)).jobs.values() if isinstance(job, Train)}
     first, again = jobs["retrain"].seeds, jobs["retrain-again"].seeds
+    assert jobs["retrain"].forget == jobs["retrain-again"].forget
     assert first.forget == again.forget
     assert first.initialisation != again.initialisation
     assert first.order != again.order
     assert first.augmentation != again.augmentation
-    assert jobs["retrain"].model_key != jobs["retrain-again"].model_key
+    assert jobs["retrain"].key != jobs["retrain-again"].key
 
 
-@pytest.mark.parametrize("field", sorted(set(field_names()) - NAMES))
-def test_every_protocol_field_changes_a_key(field: str, small_npz: Path) -> None:
+@pytest.mark.parametrize("field", sorted({each.name for each in settings_of(Protocol)} - NAMES))
+def test_a_protocol_field_changes_the_keys_of_its_own_users_alone(field: str, small_npz: Path) -> None:
     study = small_study(small_npz, augmentations=("default+ra",))
     value = getattr_dotted(study.protocol, field)
     other = {
         "model.stem": "imagenet",
+        "model.precision": "bf16",
         "saliency.mode": "hard",
-        "unlearning.order": "mixed",
+        "unlearning.epochs": 7,
+        "unlearning.batch_size": 7,
+        "unlearning.learning_rate": 0.5,
+        "unlearning.momentum": 0.5,
+        "unlearning.weight_decay": 0.5,
+        "model.pixel_std": 0.7,
+        "training.momentum": 0.5,
+        "training.weight_decay": 0.5,
+        "training.decay_factor": 0.5,
+        "saliency.fraction": 0.7,
+        "augmentation.crop_padding": 0.7,
+        "augmentation.flip_probability": 0.7,
         "evaluation.mia_non_members": "val",
         "evaluation.mia_members": "balanced",
         "training.milestones": "0.25",
         "image_size": 16,
-    }.get(field, type(value)(value + 1) if not isinstance(value, str | tuple) else None)
+    }.get(field) or type(value)(value + 1)
     changed_study = replace(study, protocol=changed(study.protocol, field, other))
     before, after = keys_by_label(study), keys_by_label(changed_study)
-    salun = next(label for label in before if label.startswith("salun"))
-    original = next(label for label in before if label.startswith("original · "))
-    assert before[salun] != after[salun]
-    trains = field in READ_BY_ALL or field.startswith("augmentation.")
-    assert (before[original] != after[original]) == trains
+    moved = {label.partition(" · ")[0] for label in before if before[label] != after[label]}
+    everything = {label.partition(" · ")[0] for label in before}
+    (reader,) = [kind for kind, names in READS.items() if field.startswith(names)]
+    expected = {
+        "training": everything,
+        "unlearning": {"salun 10%", "evaluation of salun 10%"},
+        "evaluation": {label for label in everything if label.startswith("evaluation")},
+    }
+    assert moved == expected[reader]
 
 
 def getattr_dotted(owner: object, dotted: str) -> object:
@@ -130,7 +155,7 @@ def test_the_files_place_changes_no_key_and_its_pixels_do(small_npz: Path, tmp_p
 
 # Of the keys in plan order, a line each: sha256, 16 digits. A change here makes everyone's results old: raise
 # FORMAT_VERSION where the results change, and find the mistake where they do not.
-KEYS = {"demo": "12c15c4767939596", "paper": "076b1faaabbf90f4", "strict": "47fcb9a9d0968953"}
+KEYS = {"demo": "a3a1ade35e8fb691", "paper": "492b108e49ab7896", "strict": "2b268aade013b941"}
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -139,19 +164,15 @@ def test_the_built_in_studies_keep_their_keys(name: str) -> None:
     assert hashlib.sha256(lines.encode()).hexdigest()[:16] == KEYS[name]
 
 
-def test_a_key_is_the_hash_of_sorted_json_without_blanks() -> None:
-    text = b'{"format":2,"kind":"train","seeds":[1,null,0.1]}'
-    assert key_of({"seeds": [1, None, 0.1], "kind": "train"}) == hashlib.sha256(text).hexdigest()[:20]
-
-
 def test_nothing_is_hashed_twice(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
+    hash_of = grid.keys.hash_of
 
     def counted(parts: dict[str, object]) -> str:
         hashed.append(json.dumps(parts))
-        return key_of(parts)
+        return hash_of(parts)
 
-    monkeypatch.setattr(grid.plan, "key_of", counted)
+    monkeypatch.setattr(grid.keys, "hash_of", counted)
     make_plan(small_study(small_npz, forget_rates=(0.1, 0.5), seeds=(0, 1)))
     assert len(hashed) == len(set(hashed))
 
@@ -159,7 +180,7 @@ def test_nothing_is_hashed_twice(small_npz: Path, monkeypatch: pytest.MonkeyPatc
 def bytes_a_job(num_cells: int) -> float:
     tracemalloc.start()
     plan = make_plan(study_of(num_cells))
-    graph = JobGraph(plan.jobs.values(), set(), seconds_of(plan, GPU))
+    graph = JobGraph(plan.jobs.values(), set(), GPU.seconds_of)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return used / len(graph.jobs)
@@ -187,7 +208,7 @@ def test_what_is_published_is_not_missing(small_npz: Path, tmp_path: Path) -> No
     plan, store = make_plan(small_study(small_npz)), Store(str(tmp_path / "out"))
     store.create()
     assert [job.key for job in missing_jobs(plan, store)] == list(plan.jobs)
-    original = next(key for key, job in plan.jobs.items() if job.kind == "original")
+    original = next(key for key, job in plan.jobs.items() if job.method == "original")
     store.publish_model(original, b"", {})
     assert finished_jobs(plan, store) == {original}
     assert original not in {job.key for job in missing_jobs(plan, store)}

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from grid.plan import Job
 from grid.progress import Progress, duration
 from grid.stopping import Stop
+from tests.grid.studies import FakeJob as Job
 
 
 def job(key: str) -> Job:
-    return Job(key, "retrain", "digits", "none", 0, "retrain", 0.1, key, "", "", (), 1000)
+    return Job(key, images=1000)
 
 
 def follow(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -21,7 +21,7 @@ def follow(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     jobs = [job("a"), job("b"), job("c")]
-    with Progress(jobs, {"retrain": 30}, console) as progress:
+    with Progress(jobs, console) as progress:
         for each in jobs:
             progress.start(each)
         clock[0] += 2.0
@@ -55,8 +55,8 @@ def test_a_live_view_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_name_is_neither_markup_nor_a_control_sequence(terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-    odd = replace(job("a"), dataset="[red]\x1b[2Jx\ny")
-    with Progress([odd], {"retrain": 30}, console) as progress:
+    odd = replace(job("a"), label="[red]\x1b[2Jx\ny")
+    with Progress([odd], console) as progress:
         progress.start(odd)
         progress.tick()
         if terminal:
@@ -71,7 +71,7 @@ def test_quiet_says_nothing_and_verbose_all() -> None:
     lines = {}
     for detail in ("quiet", "verbose"):
         console = Console(file=io.StringIO(), force_terminal=True, width=200)
-        with Progress([job("a")], {"retrain": 30}, console, detail=detail) as progress:
+        with Progress([job("a")], console, detail=detail) as progress:
             progress.start(job("a"))
             progress.advance("a", {"epoch": 3, "images": 500, "images_per_second": 250.0})
             progress.finish("a")
@@ -84,7 +84,7 @@ def test_epochs_of_an_earlier_sitting_are_done_but_no_speed(monkeypatch: pytest.
     """Of 1,000 images 600 were trained before, and 100 now in 2 s: 300 are left, for 6 s."""
     clock = [100.0]
     monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
-    progress = Progress([job("a")], {"retrain": 30}, Console(file=io.StringIO()))
+    progress = Progress([job("a")], Console(file=io.StringIO()))
     progress.start(job("a"))
     clock[0] += 2.0
     progress.advance("a", {"epoch": 21, "images": 100, "resumed_images": 600, "images_per_second": 50.0})
@@ -101,7 +101,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_a_stop_that_was_asked_for_is_raised_again_at_the_next_tick() -> None:
     stop = Stop()
-    progress = Progress([], {}, Console(file=io.StringIO()), on_tick=stop.check)
+    progress = Progress([], Console(file=io.StringIO()), on_tick=stop.check)
     progress.tick()
     stop.requested = True
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +113,7 @@ def test_what_jobs_wait_for_is_printed_again_and_again(detail: str, monkeypatch:
     clock, lacking = [100.0], ["nodes with room for 1 GPU"]
     monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
     console = Console(file=io.StringIO(), width=200)
-    progress = Progress([job("a")], {"retrain": 30}, console, detail=detail, lacking=lambda: lacking[0])
+    progress = Progress([job("a")], console, detail=detail, lacking=lambda: lacking[0])
     for _ in range(3):
         clock[0] += 20.0
         progress.tick()

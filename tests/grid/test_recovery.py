@@ -14,7 +14,8 @@ import torch.multiprocessing as mp
 from analysis.results import open_table, read_runs
 from grid.plan import make_plan
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from tests.grid.processes import addresses_listened_at, kill_one, wait_until
 from tests.grid.studies import run_without_ray
 from trainables.workers import Worker
@@ -66,7 +67,7 @@ def test_a_killed_process_is_started_again(
 
     assert run.returncode == 0, output
     assert "its process died, starting again: retrain 10%" in output
-    assert "1 jobs done" in output
+    assert "2 jobs done" in output
     assert "(raylet)" not in output
     (row,), (wanted,) = read_runs(out), read_runs(undisturbed)
     assert (row["job_key"], row["num_workers"]) == (wanted["job_key"], workers)

@@ -12,9 +12,11 @@ from click.testing import CliRunner
 
 from analysis.results import read_runs
 from grid.cli import main
-from grid.plan import Job, make_plan
+from grid.plan import make_plan
+from grid.specs import Spec
 from grid.store import Store
-from grid.study import Study, find_study, narrowed
+from grid.study import Study, narrowed
+from grid.study_file import find_study
 from tests.grid.processes import wait_until
 from tests.grid.studies import SMALL_SETTINGS
 
@@ -30,7 +32,7 @@ def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def small_run(npz: Path, out: Path) -> list[object]:
-    """Ten jobs: an original and the four methods' rows, at one rate without augmentation, for two seeds."""
+    """16 jobs, four models and their evaluations for two seeds, at one rate without augmentation."""
     axes = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", "--seed", "1"]
     return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--epochs", 40, "--out", out]
 
@@ -95,7 +97,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 
     again = salun_grid(*words)
     assert again.returncode == 0
-    assert "Nothing to do: all 10 jobs of demo are done" in again.stdout
+    assert "Nothing to do: all 16 jobs of demo are done" in again.stdout
     assert "Table 1. Forget rate 10%" in again.stdout
     assert finished == times_of(out)
     for earlier in (after_stop, after_kill):
@@ -111,11 +113,11 @@ def stopped_after(num_models: int, how: signal.Signals, words: list[object], out
     return output, run.returncode
 
 
-def unfinished(npz: Path, out: Path) -> Job:
-    """A retrain-again that has not landed yet."""
+def unfinished(npz: Path, out: Path) -> Spec:
+    """The evaluation of a retrain-again that has no row yet."""
     rows = Store(str(out)).published_rows()
-    jobs = make_plan(the_same_study(npz)).jobs.values()
-    return next(job for job in jobs if job.method == "retrain-again" and job.key not in rows)
+    cells = make_plan(the_same_study(npz)).cells
+    return next(job for job in cells if job.method == "retrain-again" and job.key not in rows)
 
 
 @pytest.fixture

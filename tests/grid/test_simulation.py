@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.simulation import ALL, AMPLE, SCARCE, Shape, gpus, longest_chain, plan_of, simulate
-from grid.cost import GPU, seconds_of
-from grid.plan import Job, Plan
+from grid.cost import GPU
+from grid.plan import Plan
+from grid.specs import Spec
 
 
 @pytest.mark.parametrize("shape", AMPLE.values(), ids=AMPLE)
@@ -27,13 +28,13 @@ def test_where_jobs_are_few_list_scheduling_keeps_its_own_promise(shape: Shape) 
     assert outcome.lower_bound <= outcome.makespan <= outcome.promise
 
 
-def shortest_first(plan: Plan) -> Callable[[Job], float]:
-    seconds = seconds_of(plan, GPU)
+def shortest_first(plan: Plan) -> Callable[[Spec], float]:
+    seconds = GPU.seconds_of
     return lambda job: -seconds(job)
 
 
 @pytest.mark.parametrize("priority", [shortest_first, lambda plan: lambda job: 0.0], ids=["shortest", "any"])
-def test_any_other_order_misses_it(priority: Callable[[Plan], Callable[[Job], float]]) -> None:
+def test_any_other_order_misses_it(priority: Callable[[Plan], Callable[[Spec], float]]) -> None:
     plan = Shape().plan()
     outcome = simulate(plan, gpus(256), priority(plan))
     assert 1.05 * outcome.lower_bound < outcome.makespan <= outcome.promise
@@ -41,19 +42,19 @@ def test_any_other_order_misses_it(priority: Callable[[Plan], Callable[[Job], fl
 
 def naive_makespan(plan: Plan, num_gpus: int) -> float:
     """GPUs of speed 1: again and again, of the jobs that can start soonest, the one with the longest chain."""
-    seconds = seconds_of(plan, GPU)
+    seconds = GPU.seconds_of
 
     def chain(key: str) -> float:
-        waiting = [chain(other) for other, job in plan.jobs.items() if key in job.needs]
+        waiting = [chain(other) for other, job in plan.jobs.items() if key in {need.key for need in job.needs}]
         return seconds(plan.jobs[key]) + max(waiting, default=0.0)
 
     chains = {key: chain(key) for key in plan.jobs}
     free, ends = [0.0] * num_gpus, dict[str, float]()
     while len(ends) < len(plan.jobs):
         starts = {
-            key: max([min(free), *(ends[need] for need in job.needs)])
+            key: max([min(free), *(ends[need.key] for need in job.needs)])
             for key, job in plan.jobs.items()
-            if key not in ends and all(need in ends for need in job.needs)
+            if key not in ends and all(need.key in ends for need in job.needs)
         }
         soonest = [key for key, start in starts.items() if start == min(starts.values())]
         key = min(soonest, key=lambda key: (-chains[key], key))
@@ -72,7 +73,7 @@ def test_the_clock_agrees_with_a_naive_one(num_gpus: int, methods: tuple[str, ..
 
 def test_one_gpu_takes_all_the_work_and_endless_ones_the_longest_chain() -> None:
     plan = Shape(72).plan()
-    seconds = seconds_of(plan, GPU)
+    seconds = GPU.seconds_of
     work = {key: seconds(job) for key, job in plan.jobs.items()}
     assert simulate(plan, [2.0]).makespan == pytest.approx(sum(work.values()) / 2)
     assert simulate(plan, [2.0] * 1000).makespan == pytest.approx(longest_chain(plan, work) / 2)

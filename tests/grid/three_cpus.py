@@ -8,8 +8,9 @@ from rich.console import Console
 
 from grid.cluster import connected_cluster, let_jobs_queue  # before ray, which reads the environment it sets
 from grid.graph import JobGraph
-from grid.plan import Job, make_plan
+from grid.plan import make_plan
 from grid.progress import Progress
+from grid.specs import Spec, Train
 from grid.store import Store
 from grid.tuner import run_jobs
 from tests.grid.studies import small_study
@@ -21,8 +22,8 @@ import ray
 WORKERS = {("original", 0): 3, ("original", 1): 2, ("retrain", 0): 2}
 
 
-def workers_of(job: Job) -> int:
-    return WORKERS.get((job.kind, job.seed), 1)
+def workers_of(job: Spec) -> int:
+    return WORKERS.get((job.method, job.seed), 1) if isinstance(job, Train) else 1
 
 
 if __name__ == "__main__":
@@ -34,9 +35,8 @@ if __name__ == "__main__":
     resources = {"CPU": 1.0}
     assert connected_cluster().slots(resources) == 3
     let_jobs_queue(3)
-    graph = JobGraph(plan.jobs.values(), set(), lambda job: job.train_images, workers_of)
-    epochs = {"original": 2, "retrain": 2, "unlearn": 1}
-    with Progress(list(plan.jobs.values()), epochs, Console(file=sys.stdout, width=200)) as progress:
+    graph = JobGraph(plan.jobs.values(), set(), lambda job: job.work.train_images, workers_of)
+    with Progress(list(plan.jobs.values()), Console(file=sys.stdout, width=200)) as progress:
         run_jobs(plan, graph, out, resources, False, progress)
     print(f"done {progress.done} of {len(plan.jobs)}, failed {len(graph.failed)}")
     sys.stdout.flush()

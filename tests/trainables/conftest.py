@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainables.oracles import digits
-from trainables.training import ResidentData
+from trainables.resident import ResidentData
 
 torch.set_num_threads(1)
 

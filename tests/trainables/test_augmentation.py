@@ -20,7 +20,7 @@ from tests.trainables.oracles import (
 from trainables import randaugment as ours
 from trainables.augmentation import AUGMENTATIONS, Draws, apply
 from trainables.protocol import AugmentationConfig
-from trainables.training import Augmenter
+from trainables.resident import Augmenter
 
 PAPER = AugmentationConfig()
 

@@ -9,9 +9,11 @@ from safetensors.torch import load, save
 from tests.trainables.oracles import equal_states
 from trainables.checkpoint import Checkpoints
 from trainables.model import build_model
+from trainables.passes import Epoch
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData, train
+from trainables.training import train
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 
@@ -64,7 +66,7 @@ def test_without_the_momentum_the_weights_would_differ(data, monkeypatch):
     kept = Kept()
     with pytest.raises(Killed):
         trained(data, kept.checkpoints(), 2)
-    tensors = {name: tensor for name, tensor in load(kept.states[-1]).items() if not name.startswith("momentum")}
+    tensors = {name: tensor for name, tensor in load(kept.states[-1]).items() if not name.startswith("optimizer")}
     header = kept.states[-1][8 : 8 + int.from_bytes(kept.states[-1][:8], "little")]
     kept.states.append(save(tensors, json.loads(header)["__metadata__"]))
     assert not equal_states(undisturbed, trained(data, kept.checkpoints())[0])

@@ -9,8 +9,9 @@ from torch import Tensor
 from tests.trainables.oracles import equal_states, tiny_model
 from trainables import compiled
 from trainables.protocol import AugmentationConfig, TrainingConfig
+from trainables.resident import Augmenter
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, train
+from trainables.training import train
 
 CONFIG = TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05)
 INDICES = torch.arange(80)  # the last batch has 16 images

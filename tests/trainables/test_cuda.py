@@ -11,12 +11,13 @@ from benchmarks.gpu_training import capture
 from tests.trainables.oracles import digits, equal_states, tiny_model
 from trainables import augmentation
 from trainables.checkpoint import Checkpoints
+from trainables.optimizers import apply_mask, sgd
 from trainables.prediction import predict
 from trainables.protocol import AugmentationConfig, TrainingConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.saliency import saliency, top_fractions
 from trainables.seeds import Seeds
-from trainables.sgd import MaskedSGD
-from trainables.training import Augmenter, ResidentData, train
+from trainables.training import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -72,7 +73,8 @@ def test_a_masked_step_ends_at_the_cpus_weights(mode: str) -> None:
         for weight in model.parameters():
             weight.grad = torch.randn(weight.shape, generator=random).to(device)
             mask.append((torch.rand(weight.shape, generator=random) < 0.5).to(device))
-        optimizer = MaskedSGD(model.parameters(), mask, mode, lr=0.1, momentum=0.9, weight_decay=5e-4)
+        optimizer = sgd(model, 0.1, momentum=0.9, weight_decay=5e-4)
+        apply_mask(optimizer, mask, mode)
         optimizer.step()
         optimizer.step()
         ended.append([weight.detach().cpu() for weight in model.parameters()])
@@ -99,7 +101,9 @@ def test_saliency_and_logits_are_the_cpus() -> None:
     scores, logits = [], []
     for device in (CPU, DEVICE):
         model, data = tiny_model().to(device), on(device)
-        scores.append(saliency(model, data, INDICES, Augmenter("none", AugmentationConfig(), 0), 32))
+        scores.append(
+            saliency(model, data, data.subset("forget", INDICES), Augmenter("none", AugmentationConfig(), 0), 32)
+        )
         logits.append(predict(model, data))
     for mine, wanted in zip(*scores, strict=True):
         torch.testing.assert_close(mine.cpu(), wanted.cpu(), rtol=1e-3, atol=1e-4)

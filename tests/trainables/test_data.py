@@ -13,9 +13,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.data import SPLITS, describe, load, read_npz
+from trainables.data import SPLITS, describe, load, medmnist_root, read_npz
 from trainables.errors import InputError
-from trainables.training import ResidentData
+from trainables.resident import ResidentData
 
 COUNTS = {"train": 7, "val": 4, "test": 5}
 
@@ -98,11 +98,40 @@ def test_a_good_file_is_read_as_it_is(tmp_path, channels, column, save):
 
 def test_a_class_seen_in_one_split_only_counts(tmp_path):
     path = saved(tmp_path / "a.npz", **arrays(test_labels=np.array([0, 1, 2, 3, 6])))
-    assert describe(str(path), 0).num_classes == 7
+    assert describe(str(path), 0, allow_empty_classes=True).num_classes == 7
+    with pytest.raises(InputError, match=r"4 of 7 classes have no train image \(3, 4, 5, 6\)"):
+        describe(str(path), 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "empty"),
+    [([1, 2, 3], "1 of 4 classes have no train image (0)"), ([0, 1, 255], "253 of 256 classes")],
+)
+def test_labels_that_skip_a_number_are_refused_with_a_hint_how_to_renumber_them(tmp_path, labels, empty):
+    values = {split: np.resize(labels, COUNTS[split]) for split in SPLITS}
+    path = saved(tmp_path / "a.npz", **arrays(**{f"{split}_labels": each for split, each in values.items()}))
+    with pytest.raises(InputError) as error:
+        describe(str(path), 0)
+    assert empty in str(error.value) and "numpy.unique(labels, return_inverse=True)[1]" in str(error.value)
+    assert "--allow-empty-classes" in str(error.value)
+    assert describe(str(path), 0, allow_empty_classes=True).num_classes == 1 + max(labels)
+
+
+@pytest.mark.parametrize("size", [1, 2, 600])
+def test_images_of_an_unusable_size_are_refused_unless_they_are_resized(tmp_path, size):
+    path = saved(tmp_path / "a.npz", **arrays(size=size))
+    with pytest.raises(InputError, match=f"are {size} px, and 8 to 512 px work; give --image-size"):
+        describe(str(path), 0)
+    assert describe(str(path), 16).image_size == 16
+
+
+def test_an_uppercase_suffix_is_a_file_too(tmp_path):
+    path = saved(tmp_path / "a.npz", **arrays()).rename(tmp_path / "A.NPZ")
+    assert load(describe(str(path), 0)).labels["train"].shape == (COUNTS["train"],)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [12, 5])
+@pytest.mark.parametrize("size", [12, 9])
 def test_a_file_is_resized_to_another_image_size(tmp_path, channels, size):
     """As antialiased bilinear interpolation of every image by itself, to the nearest byte or the next."""
     path = saved(tmp_path / "a.npz", **arrays(channels=channels))
@@ -165,11 +194,23 @@ def test_an_unknown_name_suggests_the_near_one(name, near):
         describe(name, 0)
 
 
-@pytest.mark.parametrize("name", ["chestmnist", "organmnist3d", "zzz", ""])
-def test_what_is_not_supported_is_unknown(name):
-    """Several labels an image, volumes and anything else."""
-    with pytest.raises(InputError, match=f"unknown dataset '{name}'"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("chestmnist", "chestmnist has 14 labels per image"),
+        ("organmnist3d", "organmnist3d holds volumes"),
+        ("zzz", "unknown dataset 'zzz'"),
+        ("", "unknown dataset ''"),
+    ],
+)
+def test_what_is_not_supported_is_refused_with_the_reason(name, why):
+    with pytest.raises(InputError, match=why):
         describe(name, 0)
+
+
+def test_the_folder_of_medmnist_may_begin_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("MEDMNIST_ROOT", "~/x")
+    assert medmnist_root() == Path.home() / "x"
 
 
 @pytest.fixture

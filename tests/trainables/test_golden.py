@@ -19,8 +19,11 @@ import torch
 from tests.trainables.oracles import digits
 from trainables import augmentation
 from trainables.forget import retain_set, uniform_forget_set
-from trainables.methods import Unlearning, draw_labels, unlearn
+from trainables.methods import METHODS, Unlearning, unlearn
+from trainables.methods.random_label import draw_labels
+from trainables.methods.variants import Variant
 from trainables.model import build_model
+from trainables.passes import Epoch
 from trainables.protocol import (
     AugmentationConfig,
     ModelConfig,
@@ -29,8 +32,9 @@ from trainables.protocol import (
     TrainingConfig,
     UnlearningConfig,
 )
+from trainables.resident import Augmenter
 from trainables.seeds import Seeds, generator
-from trainables.training import Augmenter, Epoch, train
+from trainables.training import train
 
 FILE = Path(__file__).with_name("golden.json")
 # Batches as large as the passes: each epoch is one step, and its loss the step's. Forgetting 25 % of 64 images.
@@ -58,9 +62,13 @@ def losses(augmentation: str, stem: str, dtype: torch.dtype = torch.float64) -> 
     forget = uniform_forget_set(0.25, NUM_IMAGES, seeds.forget)
     retain = retain_set(forget, NUM_IMAGES)
     unlearned: list[Epoch] = []
-    parts = torch.from_numpy(forget), torch.from_numpy(retain)
-    work = Unlearning(model, model, data, *parts, protocol, augmenter, seeds, unlearned.append)
-    unlearn("salun", work)
+    subsets = data.forget_and_retain(torch.from_numpy(forget), torch.from_numpy(retain))
+    settings, mask = Variant("salun").resolved(protocol)
+    unlearn(
+        METHODS["salun"],
+        Unlearning(model, model, data, *subsets, settings, augmenter, seeds, unlearned.append),
+        mask,
+    )
     return {"train": [epoch.loss for epoch in trained], "salun": [epoch.loss for epoch in unlearned]}
 
 

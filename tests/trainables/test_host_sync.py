@@ -5,10 +5,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.trainables.oracles import tiny_model
-from trainables import augmentation, training
-from trainables.protocol import AugmentationConfig, TrainingConfig
-from trainables.sgd import sgd
-from trainables.training import Augmenter, ResidentData, one_pass
+from trainables import augmentation, passes
+from trainables.optimizers import sgd
+from trainables.passes import Passes
+from trainables.protocol import AugmentationConfig
+from trainables.resident import Augmenter, ResidentData
 
 # Those that on a GPU wait for its answer: a value, or a shape that depends on values.
 WAITING = {
@@ -34,9 +35,9 @@ def waits_of_a_pass(data: ResidentData, name: str) -> list[str]:
     model = tiny_model()
     model.to(data.device)
     augmenter = Augmenter(name, AugmentationConfig(), 0)
-    indices, labels = torch.arange(96), data.labels["train"][:96]
+    subset = data.subset("train", torch.arange(96))
     with Watch() as watch:
-        one_pass(model, sgd(model, TrainingConfig()), data, indices, labels, augmenter, 32, 0, 0)
+        Passes(model, sgd(model, 0.1, 0.9, 5e-4), data, augmenter, 32, 0).over(subset, 0)
     return watch.waits
 
 
@@ -54,7 +55,7 @@ def test_a_question_in_each_step_is_seen(data, monkeypatch, ask):
         ask(images)
         return apply(images, draws, config)
 
-    monkeypatch.setattr(training.augmentation, "apply", asking)
+    monkeypatch.setattr(passes.augmentation, "apply", asking)
     monkeypatch.setattr(augmentation, "AHEAD", 32)
     assert len(waits_of_a_pass(data, "none")) >= 3
 

@@ -19,11 +19,13 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
-from trainables import methods
-from trainables.methods import METHODS, RETRAIN, RETRAINS, Unlearning, draw_labels, unlearn
+from trainables.methods import METHODS, Unlearning, unlearn
+from trainables.methods.random_label import draw_labels
+from trainables.methods.variants import Variant
+from trainables.passes import Epoch, Passes
 from trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData
 
 FORGET = torch.arange(0, 90, 3)  # 30 images of the first 90
 RETAIN = torch.tensor([i for i in range(90) if i % 3])
@@ -46,10 +48,14 @@ def unlearned(
     settings: Protocol | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> nn.Module:
+    """What the variant `method` makes of a tiny model."""
     model = tiny_model()
     augmenter = Augmenter(name, AugmentationConfig(), seeds.augmentation)
-    job = Unlearning(model, model, data, FORGET, RETAIN, settings or protocol(), augmenter, seeds, on_epoch)
-    seconds = unlearn(method, job)
+    variant = Variant.parse(method)
+    own, mask = variant.resolved(settings or protocol())
+    subsets = data.forget_and_retain(FORGET, RETAIN)
+    job = Unlearning(model, model, data, *subsets, own, augmenter, seeds, on_epoch)
+    seconds = unlearn(METHODS[variant.method], job, mask)
     assert seconds.mask >= 0 and seconds.train >= 0
     return model
 
@@ -104,17 +110,16 @@ def test_each_epoch_passes_over_forget_and_then_retain(data):
 
 
 def test_mixed_passes_once_over_both_with_the_same_labels(data, monkeypatch):
-    settings = replace(protocol(), unlearning=replace(protocol().unlearning, order="mixed"))
     records: list[Epoch] = []
     passes: list[tuple[Tensor, Tensor]] = []
-    one_pass = methods.one_pass
+    over = Passes.over
 
-    def recorded(forward, optimizer, data, indices, targets, *rest):
-        passes.append((indices, targets))
-        return one_pass(forward, optimizer, data, indices, targets, *rest)
+    def recorded(self, subset, epoch):
+        passes.append((subset.indices, subset.labels))
+        return over(self, subset, epoch)
 
-    monkeypatch.setattr(methods, "one_pass", recorded)
-    unlearned("salun", data, settings=settings, on_epoch=records.append)
+    monkeypatch.setattr(Passes, "over", recorded)
+    unlearned("salun:order=mixed", data, on_epoch=records.append)
     assert [(record.epoch, record.phase, record.num_images) for record in records] == [
         (epoch, "mixed", 90) for epoch in range(EPOCHS)
     ]
@@ -136,7 +141,7 @@ def naive_salun(data: ResidentData, name: str, hard: bool, fraction: float = 0.5
     model = tiny_model()
     start = [parameter.detach().clone() for parameter in model.parameters()]
     mask = naive_mask(model, data, name, fraction)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4, fused=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
     model.train()
     for epoch in range(EPOCHS):
         random = torch.randint(0, 10, (len(FORGET),), generator=stream(SEEDS.unlearning, "labels", epoch))
@@ -191,12 +196,12 @@ def test_a_method_leaves_a_finite_model_of_the_same_form(data, method, name):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_says_whether_it_trains(data, method):
-    """One that does reports its epochs and changes the model; one that does not leaves every bit as it was."""
+def test_the_images_of_its_passes_are_those_it_counts_beforehand(data, method):
     records: list[Epoch] = []
-    model = unlearned(method, data, on_epoch=records.append)
-    assert equal_states(model, tiny_model()) is not METHODS[method].trains
-    assert bool(records) is METHODS[method].trains
+    assert not equal_states(unlearned(method, data, on_epoch=records.append), tiny_model())
+    settings, _ = Variant(method).resolved(protocol())
+    planned = METHODS[method].passes(settings).images(len(FORGET), len(RETAIN))
+    assert sum(record.num_images for record in records) == planned
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -222,28 +227,15 @@ def test_only_the_unlearning_and_augmentation_seeds_play_a_part(data, method):
     for seeds in (replace(SEEDS, initialisation=9), replace(SEEDS, order=9), replace(SEEDS, forget=9)):
         assert equal_states(first, unlearned(method, data, "default", seeds))
     for seeds in (replace(SEEDS, unlearning=9), replace(SEEDS, augmentation=9)):
-        other = unlearned(method, data, "default", seeds)
-        assert equal_states(first, other) is not METHODS[method].trains
+        assert not equal_states(first, unlearned(method, data, "default", seeds))
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].masked])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("fraction", [0.1, 0.5])
-def test_a_masked_method_moves_only_the_masks_weights_in_hard_mode(data, method, fraction):
+def test_under_a_mask_a_method_moves_only_the_masks_weights_in_hard_mode(data, method, fraction):
     start = tiny_model()
     mask = naive_mask(tiny_model(), data, "none", fraction)
-    model = unlearned(method, data, settings=protocol("hard", fraction))
+    model = unlearned(f"{method}:mask.fraction={fraction},mask.mode=hard", data)
     for first, last, kept in zip(start.parameters(), model.parameters(), mask, strict=True):
         assert torch.equal(first[~kept], last[~kept])
     assert not equal_states(model, start)
-
-
-def test_original_leaves_every_weight_and_buffer(data):
-    assert equal_states(unlearned("original", data), tiny_model())
-
-
-def test_no_method_bears_a_retrains_name():
-    assert RETRAIN in RETRAINS
-    assert not set(RETRAINS) & set(METHODS)
-    assert RETRAINS[RETRAIN](SEEDS) == SEEDS
-    assert {seeds(SEEDS).forget for seeds in RETRAINS.values()} == {SEEDS.forget}
-    assert len({seeds(SEEDS) for seeds in RETRAINS.values()}) == len(RETRAINS)

@@ -7,7 +7,8 @@ from math import inf, nan
 import pytest
 
 from trainables.errors import InputError
-from trainables.protocol import PROTOCOLS, Protocol, changed, field_names, to_json, validated
+from trainables.protocol import PROTOCOLS, Protocol, to_json
+from trainables.settings import changed, settings_of, validated
 
 PAPER = {
     "name": "paper",
@@ -30,12 +31,11 @@ PAPER = {
     "augmentation.randaugment_magnitude": 9,
     "saliency.fraction": 0.5,
     "saliency.mode": "leaky",
-    "unlearning.epochs": 10,
-    "unlearning.batch_size": 256,
-    "unlearning.learning_rate": 0.013,
-    "unlearning.momentum": 0.9,
-    "unlearning.weight_decay": 5e-4,
-    "unlearning.order": "split",
+    "unlearning.epochs": None,
+    "unlearning.batch_size": None,
+    "unlearning.learning_rate": None,
+    "unlearning.momentum": None,
+    "unlearning.weight_decay": None,
     "evaluation.mia_svc_c": 3.0,
     "evaluation.mia_non_members": "test",
     "evaluation.mia_members": "first",
@@ -68,7 +68,6 @@ OTHER = {
     "unlearning.learning_rate": ("0.5", 0.5),
     "unlearning.momentum": ("0.99", 0.99),
     "unlearning.weight_decay": ("0", 0.0),
-    "unlearning.order": ("mixed", "mixed"),
     "evaluation.mia_svc_c": ("10", 10.0),
     "evaluation.mia_non_members": ("val", "val"),
     "evaluation.mia_members": ("balanced", "balanced"),
@@ -99,14 +98,14 @@ BAD = {
     "unlearning.learning_rate": [0.0, -0.1, 100.0],
     "unlearning.momentum": [-0.1, 1.0],
     "unlearning.weight_decay": [-1e-4, 1.0],
-    "unlearning.order": ["both", ""],
     "evaluation.mia_svc_c": [0.0, -3.0, inf],
     "evaluation.mia_non_members": ["train", ""],
     "evaluation.mia_members": ["last", ""],
 }
 FREE_TEXT = {"name"}
-NUMBERS = [name for name, value in PAPER.items() if isinstance(value, int | float)]
-FLOATS = [name for name, value in PAPER.items() if isinstance(value, float)]
+KINDS = {each.name: each.kind for each in settings_of(Protocol)}
+NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
+FLOATS = [name for name, kind in KINDS.items() if kind is float]
 
 
 def flat(protocol: Protocol) -> dict:
@@ -146,23 +145,23 @@ def test_every_protocol_is_valid_and_bears_its_name(name):
 
 
 def test_field_names_are_every_field_in_order():
-    assert field_names() == list(PAPER)
+    assert list(KINDS) == list(PAPER)
 
 
 def test_every_field_has_its_cases():
     """Fails for a new field until it has another good value and, unless free text, a bad one."""
-    assert set(OTHER) == set(field_names())
-    assert set(BAD) == set(field_names()) - FREE_TEXT
+    assert set(OTHER) == set(KINDS)
+    assert set(BAD) == set(KINDS) - FREE_TEXT
     assert not FREE_TEXT & set(NUMBERS)
 
 
-@pytest.mark.parametrize("name", field_names())
+@pytest.mark.parametrize("name", KINDS)
 def test_changed_from_text_and_back(name):
     paper = PROTOCOLS["paper"]
     text, value = OTHER[name]
     new = changed(paper, name, text)
     assert flat(new) == {**PAPER, name: value}
-    assert type(flat(new)[name]) is type(PAPER[name])
+    assert type(flat(new)[name]) is KINDS[name]
     assert validated(new) == new
     old = PAPER[name]
     old_text = ",".join(map(str, old)) if isinstance(old, tuple) else str(old)
@@ -188,7 +187,7 @@ def test_changed_to_something_not_whole_names_the_field(name, value):
     "name", ["epochs", "training", "training.", "training.epoch", "name.x", "a.b.c", "training.epochs.x", ""]
 )
 def test_an_unknown_field_is_named(name):
-    with pytest.raises(InputError, match="unknown protocol field") as error:
+    with pytest.raises(InputError, match="unknown setting") as error:
         changed(PROTOCOLS["paper"], name, "1")
     assert repr(name) in str(error.value) and "training.epochs" in str(error.value)
 

@@ -13,9 +13,11 @@ from trainables import augmentation
 from trainables.errors import Diverged
 from trainables.forget import retain_set, uniform_forget_set
 from trainables.model import build_model
+from trainables.passes import Epoch, batch_slices, smallest_batch
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData, batches, learning_rate_at, smallest_batch, train
+from trainables.training import learning_rate_at, train
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 INDICES = torch.arange(5, 400, 9)  # 44 images
@@ -67,7 +69,7 @@ def test_learning_rate_of_the_paper():
 def test_batches_cover_everything_once_in_order_and_leave_no_image_alone():
     for count in range(130):
         for batch_size in (2, 3, 4, 7, 16, 64, 129, 200):
-            parts = [range(count)[batch] for batch in batches(count, batch_size, smallest=2)]
+            parts = [range(count)[batch] for batch in batch_slices(count, batch_size, smallest=2)]
             sizes = [len(part) for part in parts]
             assert [i for part in parts for i in part] == list(range(count))
             assert all(size == batch_size for size in sizes[:-1])
@@ -77,11 +79,11 @@ def test_batches_cover_everything_once_in_order_and_leave_no_image_alone():
 
 @pytest.mark.parametrize(("count", "sizes"), [(256, [256]), (257, [257]), (258, [256, 2]), (513, [256, 257])])
 def test_batches_of_256(count, sizes):
-    assert [batch.stop - batch.start for batch in batches(count, 256, smallest=2)] == sizes
+    assert [batch.stop - batch.start for batch in batch_slices(count, 256, smallest=2)] == sizes
 
 
 def test_a_last_batch_of_one_image_stays_where_it_may():
-    assert [batch.stop - batch.start for batch in batches(513, 256)] == [256, 256, 1]
+    assert [batch.stop - batch.start for batch in batch_slices(513, 256)] == [256, 256, 1]
 
 
 SMALLEST = [("3x3", 8, 2), ("3x3", 9, 1), ("3x3", 64, 1), ("imagenet", 32, 2), ("imagenet", 64, 1)]
@@ -101,12 +103,10 @@ def test_a_step_needs_two_images_where_a_batchnorm_sees_one_value_each(stem, ima
 # --- the loop -----------------------------------------------------------------------------------------------
 
 
-def naive_training(model: nn.Module, data: ResidentData, name: str, fused: bool) -> list[tuple]:
+def naive_training(model: nn.Module, data: ResidentData, name: str) -> list[tuple]:
     """Four epochs over INDICES, one image at a time until the batch; (loss, accuracy, rate) of each epoch."""
     records = []
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, fused=fused, foreach=False
-    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     for epoch, rate in enumerate([0.05, 0.05, 0.005, 0.0005]):
         optimizer.param_groups[0]["lr"] = [0.05, 0.05, 0.05 * 0.1, 0.05 * 0.1**2][epoch]
         order = INDICES[torch.randperm(len(INDICES), generator=stream(0, "order", "train", epoch))]
@@ -129,10 +129,9 @@ def naive_training(model: nn.Module, data: ResidentData, name: str, fused: bool)
 
 @pytest.mark.parametrize("name", ["none", "default", "default+ra"])
 def test_train_is_bit_equal_to_the_naive_loop(data, name):
-    """With the same kernel of SGD, the fused one."""
     model, _ = trained(data, name=name)
     naive = tiny_model()
-    naive_training(naive, data, name, fused=True)
+    naive_training(naive, data, name)
     assert equal_states(model, naive)
     assert not equal_states(model, tiny_model())
 
@@ -144,29 +143,10 @@ def test_how_many_images_are_augmented_together_changes_nothing(data, monkeypatc
     assert equal_states(trained(data, name="default+ra")[0], model)
 
 
-@pytest.fixture
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.parametrize("name", ["none", "default", "default+ra"])
-@pytest.mark.usefixtures("double_precision")
-def test_train_equals_the_naive_loop_with_plain_sgd(data, name):
-    """In double precision, since training magnifies the kernels' last bit a thousandfold and more."""
-    model, _ = trained(data, name=name)
-    naive = tiny_model()
-    naive_training(naive, data, name, fused=False)
-    for ours, theirs in zip(model.state_dict().values(), naive.state_dict().values(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
-    assert model.conv1.weight.dtype == torch.float64
-
-
 @pytest.mark.parametrize("name", ["none", "default+ra"])
 def test_epochs_loss_accuracy_and_rate_equal_naive_sums(data, name):
     _, epochs = trained(data, name=name)
-    records = naive_training(tiny_model(), data, name, fused=True)
+    records = naive_training(tiny_model(), data, name)
     assert [(epoch.epoch, epoch.phase, epoch.num_images) for epoch in epochs] == [
         (i, "train", len(INDICES)) for i in range(4)
     ]

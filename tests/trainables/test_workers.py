@@ -9,9 +9,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from trainables.model import build_model
+from trainables.passes import Epoch
 from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from trainables.resident import Augmenter, ResidentData
 from trainables.seeds import Seeds
-from trainables.training import Augmenter, Epoch, ResidentData, train
+from trainables.training import train
 from trainables.workers import ALONE, Worker
 
 NUM_IMAGES = 41

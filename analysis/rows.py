@@ -1,0 +1,39 @@
+"""Rows of `runs` that cannot be trusted: each is named, with the reason, and left out."""
+
+import json
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from analysis.errors import ResultsWarning
+from analysis.schemas import RUNS
+
+Run = dict[str, Any]
+JSON_COLUMNS = ("protocol_json", "method_params", "seeds")
+REQUIRED = tuple(field.name for field in RUNS if not field.nullable)
+
+
+def sound(runs: Iterable[Run], absent: frozenset[str]) -> list[Run]:
+    """The rows without a flaw; a ResultsWarning names each other one. `absent` are columns that its version lacks."""
+    kept = []
+    for run in runs:
+        if why := flaw(run, absent):
+            named = f"row {run.get('job_key') or 'without a job_key'} of {run.get('method') or 'no method'}"
+            warnings.warn(f"{named} is left out: {why}.", ResultsWarning, stacklevel=2)
+        else:
+            kept.append(run)
+    return kept
+
+
+def flaw(run: Run, absent: frozenset[str]) -> str:
+    """What is wrong with a row, or ""."""
+    for name in REQUIRED:
+        if run[name] is None and name not in absent:
+            return f"{name} is null"
+    for name in JSON_COLUMNS:
+        try:
+            if not isinstance(json.loads(run[name]), dict):
+                return f"{name} is no JSON object"
+        except (ValueError, RecursionError):
+            return f"{name} is no JSON"
+    return ""

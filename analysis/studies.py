@@ -1,0 +1,52 @@
+"""The studies started in a result folder, as their files list them."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.storage import Place
+
+MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
+
+
+@dataclass(frozen=True)
+class StartedStudy:
+    """A study's name, the command that started it and when, and the keys of its models and rows."""
+
+    name: str
+    command: str
+    started_at: str
+    models: frozenset[str]
+    rows: frozenset[str]
+
+    @classmethod
+    def parse(cls, content: bytes) -> "StartedStudy | None":
+        """The study in a file, or None where it is damaged; `originals` and `evaluated` are its older names."""
+        try:
+            found: dict[str, Any] = json.loads(content)
+            models: Any = found.get("models", found.get("originals", []))
+            rows: Any = found.get("rows", found.get("evaluated"))
+            name, command, started_at = found["study"], found["command"], found.get("started_at", "")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        lists = isinstance(models, list) and isinstance(rows, list)
+        if not lists or not all(isinstance(word, str) for word in (name, command, started_at, *models, *rows)):
+            return None
+        return cls(name, command, started_at, frozenset(models), frozenset(rows))
+
+
+def read_studies(place: Place) -> tuple[list[StartedStudy], list[str]]:
+    """Every study started in a folder, the oldest first, and the files that are damaged and left out."""
+    studies, damaged = [], []
+    for name in place.whole(".json", "studies"):
+        path = place.inside("studies", name)
+        try:
+            with place.files.open_input_file(path) as file:
+                study = StartedStudy.parse(file.read(MAX_BYTES))
+        except OSError:
+            study = None
+        if study is None:
+            damaged.append(path)
+        else:
+            studies.append(study)
+    return sorted(studies, key=lambda study: study.started_at), damaged

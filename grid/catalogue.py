@@ -1,0 +1,51 @@
+"""What there is to choose from, as text: the settings of the protocol, and the methods with theirs."""
+
+from typing import Any
+
+from trainables.methods import METHODS, Method
+from trainables.protocol import PROTOCOLS, Protocol
+from trainables.settings import Setting, settings_of, value_at
+
+INDENT = "    "
+
+
+def list_settings(protocol: str = "paper") -> str:
+    """Every setting of a protocol: its name and value there, what it may be, what it is, and its source."""
+    found = PROTOCOLS[protocol]
+    lines = [
+        f"Settings of the protocol {protocol}; change one with --set NAME=VALUE, or under [protocol] in a study file."
+    ]
+    for each in settings_of(Protocol):
+        lines += ["", f"{each.name} = {written(value_at(found, each.name))}", f"{INDENT}{described(each)}"]
+    return "\n".join(lines)
+
+
+def list_methods() -> str:
+    """Each method: its idea and paper, its cost in passes, whether it needs D_r, and its settings with defaults."""
+    lines = ["Change a setting with --method NAME:FIELD=VALUE,…; mask.fraction and mask.mode put SalUn's mask on any."]
+    for name, method in METHODS.items():
+        lines += ["", f"{name}: {method.idea} ({method.paper})", f"{INDENT}{cost_in_words(method)}"]
+        lines += [
+            f"{INDENT}{each.name} = {written(each.default)}: {each.allowed}" for each in settings_of(method.settings)
+        ]
+    return "\n".join(lines)
+
+
+def cost_in_words(method: Method) -> str:
+    """`needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
+    passes = method.passes(method.settings())
+    need = "needs D_r" if passes.retain else "needs D_f alone"
+    mask = ", and 1 over D_f for the mask" if method.masked else ""
+    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{mask}"
+
+
+def described(setting: Setting) -> str:
+    source = f" Source: {setting.source}." if setting.source else ""
+    return f"{setting.allowed or 'text'}. {setting.doc}".strip() + source
+
+
+def written(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, tuple):
+        return ",".join(f"{part:g}" for part in value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

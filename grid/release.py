@@ -1,0 +1,21 @@
+"""The version of this program, with its commit in a checkout. Needs nothing but the standard library."""
+
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+
+@cache
+def code_version() -> str:
+    """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
+    root = Path(__file__).parent.parent
+    release = version("salun-grid")
+    if not (root / ".git").exists():
+        return release
+    try:
+        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
+        commit = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return release
+    return f"{release}+g{commit}"

@@ -1,0 +1,232 @@
+"""Specs: frozen descriptions of one piece of work each, which are their own identity.
+
+A spec holds everything that decides its result, and its key is the hash of that (grid/keys.py). It knows what it
+needs, how much work it is and its label; `grid.jobs.RUNNERS` has its runner. Nothing else decides what a job is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import ClassVar
+
+from grid.keys import key_of
+from grid.work import Kind, Work, attack_pairs
+from trainables.data import DatasetInfo
+from trainables.forget import ForgetSet
+from trainables.methods import METHODS, Settings
+from trainables.model import count_macs
+from trainables.protocol import (
+    AugmentationConfig,
+    EvaluationConfig,
+    ModelConfig,
+    SaliencyConfig,
+    TrainingConfig,
+)
+from trainables.seeds import Seeds
+
+ORIGINAL, RETRAIN, RETRAIN_AGAIN = "original", "retrain", "retrain-again"
+# What a study compares its methods with: the target, the noise floor and the no-op.
+CONTROLS = (RETRAIN, RETRAIN_AGAIN, ORIGINAL)
+
+
+class Described:
+    """What every spec has: `data`, `augmentation`, `seed`, `method` and `forget` name its cell."""
+
+    makes: ClassVar[str]  # `model` or `row`: what is published under its key
+    distributed: ClassVar[bool] = False  # whether several workers may share it
+
+    @cached_property
+    def key(self) -> str:
+        return key_of(self)
+
+    @cached_property
+    def label(self) -> str:
+        """A short name for a person: what it is, forget set, dataset, augmentation, seed."""
+        spec: Spec = self  # type: ignore[assignment]
+        rule = "" if spec.forget is None else f" {spec.forget.short}"
+        source = spec.data.source.rsplit("/", 1)[-1]
+        return f"{spec.verb}{spec.method}{rule} · {source} · {spec.augmentation} · seed {spec.seed}"
+
+    verb: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Train(Described):
+    """Train a model from scratch on D_i, or on D_r where there is something to forget.
+
+    `again` draws initialisation, order and augmentation anew and keeps the forget set: its gap to the first training
+    is the noise floor. `strengths` count only where there is an augmentation.
+    """
+
+    data: DatasetInfo
+    model: ModelConfig
+    training: TrainingConfig
+    augmentation: str
+    strengths: AugmentationConfig | None
+    seed: int
+    forget: ForgetSet | None = None
+    again: bool = False
+
+    makes: ClassVar[str] = "model"
+    distributed: ClassVar[bool] = True
+
+    @property
+    def method(self) -> str:
+        if self.forget is None:
+            return ORIGINAL
+        return RETRAIN_AGAIN if self.again else RETRAIN
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of each stream."""
+        seeds = Seeds.all(self.seed)
+        return seeds.again() if self.again else seeds
+
+    @property
+    def needs(self) -> tuple["Spec", ...]:
+        return ()
+
+    @property
+    def num_epochs(self) -> int:
+        return self.training.epochs
+
+    @cached_property
+    def work(self) -> Work:
+        num_train = self.data.num_images["train"] - (self.forget.count(self.data) if self.forget else 0)
+        return device_work(self, self.training.batch_size, train_images=self.training.epochs * num_train)
+
+
+@dataclass(frozen=True)
+class Unlearn(Described):
+    """Turn an original into an unlearned model by one method with its settings."""
+
+    original: Train
+    forget: ForgetSet
+    method: str
+    settings: Settings
+    mask: SaliencyConfig | None
+    seed: int
+    version: int = 1
+    variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
+
+    makes: ClassVar[str] = "model"
+
+    @property
+    def data(self) -> DatasetInfo:
+        return self.original.data
+
+    @property
+    def model(self) -> ModelConfig:
+        return self.original.model
+
+    @property
+    def augmentation(self) -> str:
+        return self.original.augmentation
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of each stream."""
+        return replace(self.original.seeds, unlearning=self.seed)
+
+    @property
+    def needs(self) -> tuple["Spec", ...]:
+        return (self.original,)
+
+    @property
+    def num_epochs(self) -> int:
+        return getattr(self.settings, "epochs", 1)
+
+    @cached_property
+    def work(self) -> Work:
+        num_forget = self.forget.count(self.data)
+        passes = METHODS[self.method].passes(self.settings)
+        images = passes.images(num_forget, self.data.num_images["train"] - num_forget)
+        batch_size = getattr(self.settings, "batch_size", 1)
+        return device_work(self, batch_size, train_images=images + (num_forget if self.mask else 0))
+
+
+@dataclass(frozen=True)
+class Evaluate(Described):
+    """Predict every image with a model, attack it, and publish its row. The original itself is the no-op."""
+
+    subject: Train | Unlearn
+    forget: ForgetSet
+    evaluation: EvaluationConfig
+
+    makes: ClassVar[str] = "row"
+    verb: ClassVar[str] = "evaluation of "
+    num_epochs: ClassVar[int] = 0
+
+    @property
+    def data(self) -> DatasetInfo:
+        return self.subject.data
+
+    @property
+    def model(self) -> ModelConfig:
+        return self.subject.model
+
+    @property
+    def augmentation(self) -> str:
+        return self.subject.augmentation
+
+    @property
+    def seed(self) -> int:
+        return self.subject.seed
+
+    @property
+    def method(self) -> str:
+        return self.subject.method
+
+    @property
+    def needs(self) -> tuple["Spec", ...]:
+        return (self.subject,)
+
+    @property
+    def original(self) -> Train:
+        """The training on all of D_i that belongs to the cell."""
+        subject = self.subject
+        return subject.original if isinstance(subject, Unlearn) else replace(subject, forget=None, again=False)
+
+    @property
+    def retrain(self) -> "Evaluate":
+        """The evaluation of the cell's retrain, to which this one is compared."""
+        return Evaluate(replace(self.original, forget=self.forget), self.forget, self.evaluation)
+
+    @cached_property
+    def work(self) -> Work:
+        num_images = self.data.num_images
+        pairs = attack_pairs(self.forget.count(self.data), num_images, self.evaluation.mia_non_members)
+        return device_work(self, 1, eval_images=sum(num_images.values()), attack_pairs=pairs)
+
+
+Spec = Train | Unlearn | Evaluate
+
+
+def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:
+    """`amounts` of the model and the images of `spec`."""
+    model, data = spec.model, spec.data
+    return Work(
+        kind=Kind.of(model),
+        gmac=count_macs(model, data.num_classes, data.image_size) / 1e9,
+        image_size=data.image_size,
+        width=model.width,
+        augmentation=spec.augmentation,
+        batch_size=batch_size,
+        **amounts,  # type: ignore[arg-type]
+    )
+
+
+def closure(specs: Iterable[Spec], done: set[str] | frozenset[str] = frozenset()) -> dict[str, Spec]:
+    """`specs` and all that they need, by key, each after its needs; without what is `done` or needed by that alone."""
+    found: dict[str, Spec] = {}
+
+    def visit(spec: Spec) -> None:
+        if spec.key in found or spec.key in done:
+            return
+        for need in spec.needs:
+            visit(need)
+        found[spec.key] = spec
+
+    for spec in specs:
+        visit(spec)
+    return found

@@ -1,0 +1,144 @@
+"""Study files: TOML in which each field is read by its type, so that nothing odd passes to the plan."""
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from grid.specs import CONTROLS
+from grid.study import STUDIES, Study
+from trainables.errors import InputError, shown, unknown_choice
+from trainables.methods.variants import Variant
+from trainables.protocol import PROTOCOLS, Protocol
+from trainables.settings import changed
+
+MAX_BYTES = 2**20  # of a study file; one is some lines long
+
+
+def find_study(name: str) -> Study:
+    """A built-in study by name, or the study in a .toml file by path. Raises InputError for anything else."""
+    if name in STUDIES:
+        return STUDIES[name]
+    if name.lower().endswith(".toml"):
+        return read_study(Path(name))
+    raise unknown_choice("study", name, [*STUDIES, "a path to a .toml file"])
+
+
+def read_study(path: Path) -> Study:
+    """A study from TOML: `name`, the five axes as lists, and `[protocol]` with `base` and changed fields.
+
+    What it leaves out is as in the study `paper`. Raises InputError naming the field, the value and what is allowed.
+    """
+    content = read_toml(path)
+    for unknown in content.keys() - FIELDS.keys():
+        raise unknown_choice("field in the study file", unknown, list(FIELDS))
+    values = {name: FIELDS[name](name, value) for name, value in content.items() if name != "protocol"}
+    name = values.setdefault("name", path.stem)
+    protocol = read_protocol(content.get("protocol", {}), name)
+    return replace(STUDIES["paper"], protocol=protocol, words=(str(path),), **values)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file's table. Raises InputError where it cannot be read, is no TOML, or says nothing."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read the study {shown(str(path))}: {reason}.") from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"the study {path} is larger than {MAX_BYTES:,} bytes; a study file is some lines of TOML.")
+    try:
+        table = tomllib.loads(content.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"the study {path} is not valid TOML: {error}.") from None
+    if not table:
+        raise InputError(f"the study {path} says nothing; give it a name, datasets or another field.")
+    return table
+
+
+def read_protocol(table: Any, name: str) -> Protocol:
+    """The protocol of `[protocol]`: its `base` with the other fields changed, named as the study."""
+    if not isinstance(table, dict):
+        raise InputError(f'protocol must be a table such as [protocol] with base = "paper", not {shown(table)}.')
+    base = text("protocol.base", table.get("base", "paper"))
+    if base not in PROTOCOLS:
+        raise unknown_choice("protocol", base, list(PROTOCOLS))
+    protocol = replace(PROTOCOLS[base], name=name)
+    for dotted, value in flattened({key: value for key, value in table.items() if key != "base"}):
+        protocol = changed(protocol, dotted, value, typed=True)
+    return protocol
+
+
+def flattened(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Dotted names and values of nested tables."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+# --- the types of the fields --------------------------------------------------------------------------------
+
+
+def text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{field} must be text in quotes, not {shown(value)}.")
+    return value
+
+
+def truth(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{field} must be true or false, not {shown(value)}.")
+    return value
+
+
+def dataset(field: str, value: Any) -> str:
+    if not text(field, value) or not value.isprintable():
+        raise InputError(f"{field} must be names of datasets or paths to .npz files, not {shown(value)}.")
+    return value
+
+
+def rate(field: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{field} must be numbers between 0 and 1, not {shown(value)}.")
+    return float(value) if abs(value) <= 1 else value
+
+
+def seed(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{field} must be whole numbers from 0, not {shown(value)}.")
+    return value
+
+
+def method(field: str, value: Any) -> str:
+    """A control or a variant, as text or as a table with a name."""
+    if isinstance(value, dict) and value.get("name") in CONTROLS:
+        raise InputError(f"{field}: {value['name']} is a control and has no settings; write it as text.")
+    return str(Variant.from_table(value, also=CONTROLS)) if isinstance(value, dict) else text(field, value)
+
+
+def list_of(item: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
+    def read(field: str, value: Any) -> tuple:
+        if not isinstance(value, list) or not value:
+            example = getattr(STUDIES["paper"], field)[:2]
+            listed = ", ".join(f'"{each}"' if isinstance(each, str) else f"{each:g}" for each in example)
+            raise InputError(f"{field} must be a list such as [{listed}], not {shown(value)}.")
+        return tuple(item(field, each) for each in value)
+
+    return read
+
+
+# Each field of a study file and how it is read; `protocol` is a table of its own.
+FIELDS: dict[str, Callable[[str, Any], Any]] = {
+    "name": text,
+    "datasets": list_of(dataset),
+    "forget_rates": list_of(rate),
+    "augmentations": list_of(text),
+    "seeds": list_of(seed),
+    "methods": list_of(method),
+    "allow_empty_classes": truth,
+    "protocol": lambda field, value: value,
+}

@@ -1,0 +1,53 @@
+"""The unlearning methods: each turns the original, in place, into the unlearned model.
+
+A method is one function with its settings, in a module of this package, and one line in METHODS.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
+from trainables.methods.random_label import RandomLabel, passes_over_both, random_label
+from trainables.passes import now
+from trainables.protocol import SaliencyConfig
+from trainables.saliency import saliency, top_fraction
+
+__all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning", "unlearn"]
+
+METHODS: dict[str, Method] = {
+    "random_label": Method(
+        random_label,
+        RandomLabel,
+        passes_over_both,
+        idea="Train on random labels for D_f and the true ones for D_r.",
+        paper="Golatkar et al. 2020, arXiv 1911.04933",
+    ),
+    "salun": Method(
+        random_label,
+        RandomLabel,
+        passes_over_both,
+        idea="random_label, on the weights that D_f moves most.",
+        paper="Fan et al. 2024, arXiv 2310.12508",
+        masked=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of the mask and of the rest."""
+
+    mask: float
+    train: float
+
+
+def unlearn(method: Method, job: Unlearning[Any], mask: SaliencyConfig | None) -> Seconds:
+    """Run `method` on the model of `job`, in place, under SalUn's mask where `mask` asks for one."""
+    started = now(job.data.device)
+    if mask is not None:
+        scores = saliency(job.model, job.data, job.forget, job.augmenter, job.settings.batch_size)
+        job.mask, job.mask_mode = top_fraction(scores, mask.fraction), mask.mode
+    masked = now(job.data.device)
+    job.teachers = {name: TEACHERS[name](job) for name in method.teachers}
+    method.unlearn(job)
+    return Seconds(mask=masked - started, train=now(job.data.device) - masked)

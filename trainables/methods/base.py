@@ -1,0 +1,123 @@
+"""What an unlearning method is, and what it works with."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from trainables.optimizers import Mask, apply_mask, sgd
+from trainables.passes import OnEpoch, Passes
+from trainables.resident import Augmenter, ResidentData, Subset
+from trainables.seeds import Seeds, generator
+from trainables.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a method; each has its own frozen subclass."""
+
+
+@dataclass(frozen=True)
+class Iterative(Settings):
+    """SGD with a constant learning rate; the defaults are SalUn's, and a method declares those that differ."""
+
+    epochs: int = setting(10, at_least=1, unit="passes", source="the paper")
+    batch_size: int = setting(256, at_least=2, unit="images", source="the paper")
+    learning_rate: float = setting(0.013, above=0, below=100, source="the paper")
+    momentum: float = setting(0.9, at_least=0, below=1, source="SalUn's code")
+    weight_decay: float = setting(5e-4, at_least=0, below=1, source="SalUn's code")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class PassCount:
+    """How often a method passes over D_f and D_r: for progress, cost, and whether it needs D_r at all.
+
+    A pass is forward and backward; a pass forward alone counts a third.
+    """
+
+    forget: float = 0.0
+    retain: float = 0.0
+
+    def images(self, num_forget: int, num_retain: int) -> int:
+        return round(self.forget * num_forget + self.retain * num_retain)
+
+
+@dataclass(frozen=True)
+class Method:
+    """`unlearn` changes the model of its job in place; `passes` counts, from the settings, what that takes.
+
+    `teachers` are the other models that it needs, by name in TEACHERS. `masked` says whether SalUn's mask is on
+    unless a variant says otherwise. `version` is part of the key: raise it when the code gives another result.
+    """
+
+    unlearn: Callable[["Unlearning[Any]"], None]
+    settings: type[Settings]
+    passes: Callable[[Any], PassCount]
+    idea: str
+    paper: str
+    masked: bool = False
+    teachers: tuple[str, ...] = ()
+    version: int = 1
+
+
+@dataclass
+class Unlearning(Generic[S]):
+    """One unlearning: `model` is the original, to be changed in place; D_f and D_r are `forget` and `retain`.
+
+    `forward` is what training batches go through: the model itself, or the same compiled. `mask` chooses the weights
+    that may move; None is all of them. `on_epoch` hears of each pass.
+    """
+
+    model: nn.Module
+    forward: nn.Module
+    data: ResidentData
+    forget: Subset
+    retain: Subset
+    settings: S
+    augmenter: Augmenter
+    seeds: Seeds
+    on_epoch: OnEpoch = lambda epoch: None
+    mask: Mask | None = None
+    mask_mode: str = "leaky"
+    teachers: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def sgd(self) -> torch.optim.SGD:
+        """SGD over every weight, as the settings `learning_rate`, `momentum` and `weight_decay` say."""
+        s: Any = self.settings
+        return sgd(self.model, s.learning_rate, s.momentum, s.weight_decay)
+
+    def passes(self, optimizer: torch.optim.Optimizer) -> Passes:
+        """The engine around `optimizer`: any of `torch.optim`, over the model's parameters, and under the mask."""
+        if self.mask is not None:
+            apply_mask(optimizer, self.mask, self.mask_mode)
+        s: Any = self.settings
+        order_seed = self.seeds.unlearning
+        return Passes(self.forward, optimizer, self.data, self.augmenter, s.batch_size, order_seed, self.on_epoch)
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """A random stream of its own for (the job's unlearning seed, purpose)."""
+        return generator(self.seeds.unlearning, *purpose)
+
+    @cached_property
+    def num_classes(self) -> int:
+        return self.data.num_classes
+
+
+def original_teacher(job: Unlearning[Any]) -> nn.Module:
+    """The original as it was before the unlearning, in eval mode, frozen."""
+    return frozen(deepcopy(job.model))
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    return model.eval().requires_grad_(False)
+
+
+# Each makes, before the method starts, one of the models that a method may ask for.
+TEACHERS: dict[str, Callable[[Unlearning[Any]], nn.Module]] = {"original": original_teacher}

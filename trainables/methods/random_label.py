@@ -1,0 +1,49 @@
+"""Random labels on D_f (Golatkar et al. 2020), which SalUn (Fan et al. 2024) trains under its mask."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.methods.base import Iterative, PassCount, Unlearning
+from trainables.seeds import generator
+from trainables.settings import setting
+
+ORDERS = ("split", "mixed")
+
+
+@dataclass(frozen=True)
+class RandomLabel(Iterative):
+    """SGD with a constant learning rate."""
+
+    order: str = setting(
+        "split",
+        one_of=ORDERS,
+        doc="Each epoch passes over D_f, then D_r (split), or once over both, shuffled together (mixed).",
+        source="SalUn's code: split for CIFAR-10 and SVHN since April 2024, mixed for its other data",
+    )
+
+
+def random_label(job: Unlearning[RandomLabel]) -> None:
+    """Random labels on D_f and the true ones on D_r, each epoch, as SalUn's code has it.
+
+    The labels are drawn afresh each epoch, uniform over all classes; the true one may come.
+    """
+    passes = job.passes(job.sgd())
+    for epoch in range(job.settings.epochs):
+        labels = draw_labels(len(job.forget), job.data.num_classes, job.seeds.unlearning, epoch)
+        forget = job.forget.relabelled(labels)
+        if job.settings.order == "mixed":
+            passes.over(forget.joined(job.retain, "mixed"), epoch)
+        else:
+            passes.over(forget, epoch)
+            passes.over(job.retain, epoch)
+
+
+def draw_labels(num_images: int, num_classes: int, seed: int, epoch: int) -> Tensor:
+    """int64 (num_images,), uniform over 0 … num_classes − 1, of its own for each epoch."""
+    return torch.randint(0, num_classes, (num_images,), generator=generator(seed, "labels", epoch))
+
+
+def passes_over_both(settings: RandomLabel) -> PassCount:
+    return PassCount(forget=settings.epochs, retain=settings.epochs)

@@ -1,0 +1,94 @@
+"""A variant: a method with some of its settings changed, as `salun:learning_rate=0.01,mask.fraction=0.3`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from trainables.errors import InputError, unknown_choice
+from trainables.methods import METHODS, Method, Settings
+from trainables.protocol import Protocol, SaliencyConfig
+from trainables.settings import changed, validated
+
+MASK = "mask."
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`changes` are (field, text) in the order of the names; a field of the mask is written `mask.fraction`."""
+
+    method: str
+    changes: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, also: tuple[str, ...] = ()) -> "Variant":
+        """The variant that `text` names; `also` are names that a message offers besides.
+
+        Raises InputError for an unknown method or setting, or a bad value.
+        """
+        method, _, rest = text.partition(":")
+        changes = {}
+        for part in filter(None, rest.split(",")):
+            name, equals, value = part.partition("=")
+            if not equals:
+                raise InputError(
+                    f"a method with settings looks like salun:learning_rate=0.01,mask.fraction=0.3, not {text!r}."
+                )
+            changes[name.strip()] = value.strip()
+        return cls.of(method.strip(), changes, also)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], also: tuple[str, ...] = ()) -> "Variant":
+        """The variant of a study file's `{ name = "salun", learning_rate = 0.01, mask = { fraction = 0.3 } }`."""
+        if not isinstance(table.get("name"), str):
+            raise InputError(f"a method in a study file is a name or a table with a name, not {dict(table)!r}.")
+        changes: dict[str, str] = {}
+        for name, value in table.items():
+            nested = value.items() if isinstance(value, dict) else ()
+            changes |= {f"{name}.{inner}": text_of(each) for inner, each in nested}
+            if name != "name" and not isinstance(value, dict):
+                changes[name] = text_of(value)
+        return cls.of(table["name"], changes, also)
+
+    @classmethod
+    def of(cls, method: str, changes: Mapping[str, str], also: tuple[str, ...] = ()) -> "Variant":
+        if method not in METHODS:
+            raise unknown_choice("method", method, [*also, *METHODS])
+        variant = cls(method, tuple(sorted(changes.items())))
+        variant.resolved(Protocol())
+        return variant
+
+    def __str__(self) -> str:
+        changes = ",".join(f"{name}={value}" for name, value in self.changes)
+        return f"{self.method}:{changes}" if changes else self.method
+
+    def resolved(self, protocol: Protocol) -> tuple[Settings, SaliencyConfig | None]:
+        """The method's settings and its mask under `protocol`, whose `unlearning` changes each method's defaults."""
+        try:
+            return self._resolved(protocol)
+        except InputError as error:
+            raise InputError(f"method {self.method}: {error}") from None
+
+    def _resolved(self, protocol: Protocol) -> tuple[Settings, SaliencyConfig | None]:
+        method = METHODS[self.method]
+        settings, mask = with_overrides(method, protocol), protocol.saliency if method.masked else None
+        for name, value in self.changes:
+            if name.startswith(MASK):
+                mask = changed(mask or protocol.saliency, name.removeprefix(MASK), value)
+            else:
+                settings = changed(settings, name, value)
+        return validated(settings), mask and validated(mask)
+
+
+def text_of(value: Any) -> str:
+    """A TOML value as the command line would have it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def with_overrides(method: Method, protocol: Protocol) -> Settings:
+    """The method's defaults, with what the protocol says for all methods that have a setting of the name."""
+    settings = method.settings()
+    names = {field.name for field in fields(settings)}
+    given = {field.name: getattr(protocol.unlearning, field.name) for field in fields(protocol.unlearning)}
+    return replace(settings, **{name: value for name, value in given.items() if name in names and value is not None})

@@ -1,0 +1,140 @@
+"""Dataset files in MedMNIST's layout, `.npz`: {train,val,test}_images uint8 (N, H, W[, 3]), {…}_labels (N[, 1]).
+
+Headers are checked before anything is inflated, and no pickle is ever read.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from trainables.errors import InputError
+
+SPLITS = ("train", "val", "test")
+MAX_CLASS = 9999
+# Inflated images are held twice for a moment, as read and as resized or copied to a tensor.
+COPIES = 2
+
+Arrays = dict[str, np.ndarray]
+
+
+def read_npz(path: Path) -> tuple[Arrays, Arrays]:
+    """Images (uint8, (N, H, W, C)) and labels (int64, (N,)) of each split.
+
+    Raises InputError, naming the file and the array, for anything but the layout, for a file that may not be read,
+    and for one that does not fit the memory.
+    """
+    with opened(path) as file:
+        check_memory(path, sum(array_bytes(path, file, f"{split}_images") for split in SPLITS))
+    with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+        images = {split: checked_images(path, split, member(path, arrays, f"{split}_images")) for split in SPLITS}
+        labels = {
+            split: checked_labels(path, split, member(path, arrays, f"{split}_labels"), len(images[split]))
+            for split in SPLITS
+        }
+    if len({array.shape[1:] for array in images.values()}) != 1:
+        raise InputError(f"{path}: the images of train, val and test differ in shape; they must be the same.")
+    return images, labels
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open; whatever stops its reader becomes an InputError that says whose fault it is."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except InputError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise InputError(f"no dataset file at {path}; give the path of an .npz file in MedMNIST's layout.") from None
+    except PermissionError:
+        raise InputError(f"{path} may not be read by this user; ask its owner for permission.") from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit the memory; use a smaller file or a machine with more.") from None
+    except Exception as error:  # the file may be anything
+        if "pickle" in str(error).lower() or "object array" in str(error).lower():
+            raise InputError(
+                f"{path} holds pickled Python objects, which can run code when read; save plain numeric arrays."
+            ) from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is broken or not an .npz file ({reason}); copy or download it again.") from None
+
+
+def array_bytes(path: Path, file: IO[bytes], name: str) -> int:
+    """The bytes that an array will take, by its header; its entry in the archive must be as large."""
+    with zipfile.ZipFile(file) as archive:
+        try:
+            entry = archive.getinfo(f"{name}.npy")
+        except KeyError:
+            raise absent(path, name) from None
+        with archive.open(entry) as content:
+            version = npy.read_magic(content)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = read(content)
+            if dtype.hasobject:
+                raise ValueError("object array")
+            num_bytes = prod(shape) * dtype.itemsize
+            if content.tell() + num_bytes != entry.file_size:
+                raise ValueError(f"{name} says {shape} of {dtype}, and its entry has {entry.file_size:,} bytes")
+    return num_bytes
+
+
+def check_memory(path: Path, num_bytes: int) -> None:
+    """Raise InputError where COPIES of so many bytes do not fit what the machine has free."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if COPIES * num_bytes > free:
+        gib = 2**30
+        raise InputError(
+            f"the images of {path} inflate to {num_bytes / gib:.1f} GiB and {COPIES} copies are needed, but "
+            f"{free / gib:.1f} GiB of memory are free; use a smaller file or a machine with more."
+        )
+
+
+def absent(path: Path, name: str) -> InputError:
+    return InputError(f"{path} has no array {name}; MedMNIST's layout needs images and labels for train, val and test.")
+
+
+def member(path: Path, file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    if name not in file.files:
+        raise absent(path, name)
+    array = file[name]
+    if not isinstance(array, np.ndarray):  # numpy hands over an entry that is no array as bytes
+        raise InputError(f"{path}: {name} is not a numpy array; save the file with numpy.savez.")
+    return array
+
+
+def checked_images(path: Path, split: str, array: np.ndarray) -> np.ndarray:
+    grey, colour = array.ndim == 3, array.ndim == 4 and array.shape[-1] in (1, 3)
+    if array.dtype != np.uint8 or not (grey or colour) or array.shape[1] != array.shape[2] or array.size == 0:
+        raise InputError(
+            f"{path}: {split}_images must be uint8 square images, (N, S, S) or (N, S, S, 3) with N above 0, "
+            f"not {array.dtype} {array.shape}."
+        )
+    return array[..., None] if grey else array
+
+
+def checked_labels(path: Path, split: str, array: np.ndarray, num_images: int) -> np.ndarray:
+    if array.ndim == 2 and array.shape[1] > 1 and len(array) == num_images:
+        raise InputError(
+            f"{path}: {split}_labels has {array.shape[1]} labels per image, and this program classifies one."
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"{path}: {split}_labels must be whole numbers, not {array.dtype}; number the classes from 0, as "
+            "numpy.unique(labels, return_inverse=True)[1] does."
+        )
+    if array.shape not in ((num_images,), (num_images, 1)):
+        raise InputError(
+            f"{path}: {split}_labels must be one whole number for each of the {num_images} images, not {array.shape}."
+        )
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > MAX_CLASS:
+        raise InputError(f"{path}: {split}_labels must be classes counted from 0, not {low}..{high}.")
+    return array.reshape(-1).astype(np.int64)

@@ -1,0 +1,224 @@
+"""Settings: frozen dataclasses whose fields say what they may be; one validator reads them all.
+
+`setting(...)` declares a field with its range, unit, sentence and source. Protocols, study files, the command line,
+variants of methods, the catalogues and the docs all read these declarations; there is no second table of rules.
+"""
+
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from math import inf, isfinite
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from trainables.errors import MAX_CHOICES, InputError, shown, unknown_choice
+
+Config = TypeVar("Config")
+LISTED_BY = "salun-grid settings"
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a value may be. Bounds hold for each number of a tuple; None is no bound.
+
+    `zero` allows 0 besides, with its meaning; `rising` asks a tuple to rise.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    one_of: tuple[str, ...] = ()
+    zero: str = ""
+    rising: bool = False
+
+    def holds(self, value: Any) -> bool:
+        if isinstance(value, tuple):
+            return all(map(self.holds, value)) and (not self.rising or list(value) == sorted(value))
+        if isinstance(value, str):
+            return value in self.one_of if self.one_of else True
+        if self.zero and value == 0:
+            return True
+        low, high = self.at_least, self.at_most
+        inside = (low is None or value >= low) and (high is None or value <= high)
+        return inside and (self.above is None or value > self.above) and (self.below is None or value < self.below)
+
+    def __str__(self) -> str:
+        if self.one_of:
+            return f"one of {', '.join(self.one_of)}"
+        low = f"above {self.above:g}" if self.above is not None else ""
+        low = f"at least {self.at_least:g}" if self.at_least is not None else low
+        high = f"below {self.below:g}" if self.below is not None else ""
+        high = f"at most {self.at_most:g}" if self.at_most is not None else high
+        between = ", ".join(filter(None, (low, high)))
+        return f"0 ({self.zero}) or {between}" if self.zero else between
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field as its dataclass declares it; `name` is dotted, as `training.epochs`."""
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    range: Range
+    unit: str
+    doc: str
+    source: str
+
+    @property
+    def allowed(self) -> str:
+        """`a whole number, at least 1 (images)`."""
+        what = "" if self.range.one_of else ("numbers with commas between" if self.kind is tuple else KINDS[self.kind])
+        text = ", ".join(filter(None, (what, str(self.range))))
+        return text + (f" ({self.unit})" if self.unit else "") + (", or none" if self.optional else "")
+
+    def refusal(self, value: Any) -> InputError:
+        return InputError(f"{self.name} must be {self.allowed}, not {shown(value)}.")
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    one_of: tuple[str, ...] = (),
+    zero: str = "",
+    rising: bool = False,
+    unit: str = "",
+    doc: str = "",
+    source: str = "",
+) -> Any:
+    """A dataclass field with its range, unit, one sentence, and where its default comes from.
+
+    Fields may be int, float, str, bool, tuple[float, ...], or one of these or None; numbers must be finite.
+    """
+    allowed = Range(above, at_least, below, at_most, one_of, zero, rising)
+    return field(default=default, metadata={"range": allowed, "unit": unit, "doc": doc, "source": source})
+
+
+def settings_of(config: Any) -> tuple[Setting, ...]:
+    """Every setting of a dataclass, those of nested dataclasses with dotted names, in order."""
+    return _settings_of(config, "")
+
+
+@cache
+def _settings_of(config: Any, prefix: str) -> tuple[Setting, ...]:
+    hints = get_type_hints(config)
+    found: list[Setting] = []
+    for each in fields(config):
+        kind, optional = hints[each.name], False
+        if get_origin(kind) is UnionType:
+            (kind,) = (part for part in get_args(kind) if part is not NoneType)
+            optional = True
+        if is_dataclass(kind):
+            nested: Any = kind
+            found += _settings_of(nested, f"{prefix}{each.name}.")
+            continue
+        about: dict[str, Any] = {"range": Range(), "unit": "", "doc": "", "source": ""} | dict(each.metadata)
+        found.append(Setting(f"{prefix}{each.name}", get_origin(kind) or kind, optional, each.default, **about))
+    return tuple(found)
+
+
+def find_setting(config: type, dotted: str) -> Setting:
+    """The setting of a dotted name. Raises InputError, with the nearest names, where there is none."""
+    found = {each.name: each for each in settings_of(config)}
+    if dotted not in found:
+        raise unknown_choice("setting", dotted, list(found), LISTED_BY if len(found) > MAX_CHOICES else "")
+    return found[dotted]
+
+
+def value_at(config: Any, dotted: str) -> Any:
+    """The value of a dotted name."""
+    for name in dotted.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def changed(config: Config, dotted: str, value: Any, typed: bool = False) -> Config:
+    """`config` with the setting `dotted` at `value`: text, as on a command line, or a value of its type.
+
+    `typed`, as TOML is, text is only taken for a setting that is text.
+
+    Raises InputError naming the setting, the value and what is allowed.
+    """
+    declared = find_setting(type(config), dotted)
+    if typed and isinstance(value, str) and declared.kind is not str:
+        raise declared.refusal(value)
+    new = converted(declared, value)
+    if not (new is None or (is_finite(new) and declared.range.holds(new))):
+        raise declared.refusal(value)
+    return _replaced(config, dotted.split("."), new)
+
+
+def _replaced(config: Any, names: list[str], value: Any) -> Any:
+    first, *rest = names
+    return replace(config, **{first: _replaced(getattr(config, first), rest, value) if rest else value})
+
+
+def validated(config: Config) -> Config:
+    """`config` itself, once every setting has its type and lies in its range. Raises InputError otherwise."""
+    for declared in settings_of(type(config)):
+        value = value_at(config, declared.name)
+        if value is None and declared.optional:
+            continue
+        kind = (int, float) if declared.kind is float else declared.kind
+        if not isinstance(value, kind) or (isinstance(value, bool) and declared.kind is not bool):
+            raise declared.refusal(value)
+        if not (is_finite(value) and declared.range.holds(value)):
+            raise declared.refusal(value)
+    return config
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a number, or each number of a tuple, is finite; whether text has printable characters alone."""
+    if isinstance(value, tuple):
+        return all(map(is_finite, value))
+    return value.isprintable() if isinstance(value, str) else isinstance(value, int) or isfinite(value)
+
+
+def converted(declared: Setting, value: Any) -> Any:
+    """`value` in the type of its setting; text is read as on a command line unless the setting is text itself."""
+    if isinstance(value, str) and declared.kind is not str:
+        return _from_text(declared, value.strip())
+    if declared.kind is tuple:
+        if not isinstance(value, list | tuple):
+            raise declared.refusal(value)
+        return tuple(_number(declared, part, float) for part in value)
+    if declared.kind in (int, float):
+        return _number(declared, value, declared.kind)
+    if not isinstance(value, declared.kind):
+        raise declared.refusal(value)
+    return value
+
+
+def _number(declared: Setting, value: Any, kind: type) -> Any:
+    """A number of TOML; a whole number may be written 5.0, and nothing is rounded."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value == inf):
+        raise declared.refusal(value)
+    try:
+        new = kind(value)
+    except (ValueError, OverflowError):
+        raise declared.refusal(value) from None
+    if new != value and kind is int:
+        raise declared.refusal(value)
+    return new
+
+
+def _from_text(declared: Setting, text: str) -> Any:
+    if declared.optional and text.lower() == "none":
+        return None
+    if declared.kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise declared.refusal(text)
+        return text.lower() == "true"
+    try:
+        if declared.kind is tuple:
+            return tuple(float(part) for part in text.split(",") if part.strip())
+        whole = declared.kind is int and text.lstrip("+-").isdecimal()
+        return _number(declared, int(text) if whole else float(text), declared.kind)
+    except (ValueError, OverflowError):
+        raise declared.refusal(text) from None
