@@ -36,7 +36,8 @@ def cost_in_words(method: Method) -> str:
     passes = method.passes(method.settings())
     need = "needs D_r" if passes.retain else "needs D_f alone"
     mask = ", and 1 over D_f for the mask" if method.masked else ""
-    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{mask}"
+    paired = ", each batch paired with one of D_f" if passes.paired else ""
+    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{mask}"
 
 
 def described(setting: Setting) -> str:

@@ -18,6 +18,7 @@ class ResNet18(nn.Module):
 
     def __init__(self, config: ModelConfig, num_classes: int) -> None:
         super().__init__()
+        self.config = config
         self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
         self.bf16 = config.precision == "bf16"
         width = config.width

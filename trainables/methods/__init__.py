@@ -1,13 +1,15 @@
 """The unlearning methods: each turns the original, in place, into the unlearned model.
 
-A method is one function with its settings, in a module of this package, and one line in METHODS.
+A method is a module of this package, with its function, its settings and its `Method`, and one line in METHODS.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.methods import (
+    random_label,
+)
 from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
-from trainables.methods.random_label import RandomLabel, passes_over_both, random_label
 from trainables.passes import now
 from trainables.protocol import SaliencyConfig
 from trainables.saliency import saliency, top_fraction
@@ -15,21 +17,8 @@ from trainables.saliency import saliency, top_fraction
 __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning", "unlearn"]
 
 METHODS: dict[str, Method] = {
-    "random_label": Method(
-        random_label,
-        RandomLabel,
-        passes_over_both,
-        idea="Train on random labels for D_f and the true ones for D_r.",
-        paper="Golatkar et al. 2020, arXiv 1911.04933",
-    ),
-    "salun": Method(
-        random_label,
-        RandomLabel,
-        passes_over_both,
-        idea="random_label, on the weights that D_f moves most.",
-        paper="Fan et al. 2024, arXiv 2310.12508",
-        masked=True,
-    ),
+    "random_label": random_label.METHOD,
+    "salun": random_label.SALUN,
 }
 
 

@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from trainables.model import build_model
 from trainables.optimizers import Mask, apply_mask, sgd
 from trainables.passes import OnEpoch, Passes
 from trainables.resident import Augmenter, ResidentData, Subset
-from trainables.seeds import Seeds, generator
+from trainables.seeds import Seeds, derived_seed, generator
 from trainables.settings import setting
 
 
@@ -39,14 +40,16 @@ S = TypeVar("S", bound=Settings)
 class PassCount:
     """How often a method passes over D_f and D_r: for progress, cost, and whether it needs D_r at all.
 
-    A pass is forward and backward; a pass forward alone counts a third.
+    A pass is forward and backward; a pass forward alone counts a third. `paired` are the passes over D_r in which as
+    many images of D_f go along.
     """
 
     forget: float = 0.0
     retain: float = 0.0
+    paired: float = 0.0
 
     def images(self, num_forget: int, num_retain: int) -> int:
-        return round(self.forget * num_forget + self.retain * num_retain)
+        return round(self.forget * num_forget + (self.retain + self.paired) * num_retain)
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,16 @@ def original_teacher(job: Unlearning[Any]) -> nn.Module:
     return frozen(deepcopy(job.model))
 
 
+def random_teacher(job: Unlearning[Any]) -> nn.Module:
+    """A freshly initialised network of the same form, in eval mode, frozen."""
+    model: Any = job.model
+    seed = derived_seed(job.seeds.unlearning, "random teacher")
+    return frozen(build_model(model.config, job.data.num_classes, seed).to(job.data.device))
+
+
 def frozen(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
 # Each makes, before the method starts, one of the models that a method may ask for.
-TEACHERS: dict[str, Callable[[Unlearning[Any]], nn.Module]] = {"original": original_teacher}
+TEACHERS: dict[str, Callable[[Unlearning[Any]], nn.Module]] = {"original": original_teacher, "random": random_teacher}

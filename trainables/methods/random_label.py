@@ -1,11 +1,11 @@
 """Random labels on D_f (Golatkar et al. 2020), which SalUn (Fan et al. 2024) trains under its mask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from trainables.methods.base import Iterative, PassCount, Unlearning
+from trainables.methods.base import Iterative, Method, PassCount, Unlearning
 from trainables.seeds import generator
 from trainables.settings import setting
 
@@ -45,5 +45,16 @@ def draw_labels(num_images: int, num_classes: int, seed: int, epoch: int) -> Ten
     return torch.randint(0, num_classes, (num_images,), generator=generator(seed, "labels", epoch))
 
 
-def passes_over_both(settings: RandomLabel) -> PassCount:
-    return PassCount(forget=settings.epochs, retain=settings.epochs)
+METHOD = Method(
+    random_label,
+    RandomLabel,
+    passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs),
+    idea="Train on random labels for D_f and the true ones for D_r.",
+    paper="Golatkar et al. 2020, arXiv 1911.04933",
+)
+SALUN = replace(
+    METHOD,
+    idea="random_label, on the weights that D_f moves most.",
+    paper="Fan et al. 2024, arXiv 2310.12508",
+    masked=True,
+)

@@ -1,0 +1,19 @@
+"""Kullback–Leibler divergence from a teacher's predictions to a student's: the loss of the methods that distil."""
+
+import torch
+from torch import Tensor, nn
+
+from trainables.passes import Batch
+
+
+def teach(teacher: nn.Module, batch: Batch) -> Tensor:
+    """The logits of a frozen teacher, float (B, num_classes)."""
+    with torch.no_grad():
+        return teacher(batch.images)
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
+    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)) of each image, float (B,) (Hinton et al. 2015)."""
+    target = torch.log_softmax(teacher / temperature, 1)
+    found = torch.log_softmax(student / temperature, 1)
+    return (target.exp() * (target - found)).sum(1) * temperature**2
