@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.methods import (
+    finetune,
     random_label,
 )
 from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
@@ -17,6 +18,7 @@ from trainables.saliency import saliency, top_fraction
 __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning", "unlearn"]
 
 METHODS: dict[str, Method] = {
+    "finetune": finetune.METHOD,
     "random_label": random_label.METHOD,
     "salun": random_label.SALUN,
 }
