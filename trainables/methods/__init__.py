@@ -8,6 +8,7 @@ from typing import Any
 
 from trainables.methods import (
     finetune,
+    gradient_ascent,
     random_label,
 )
 from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
@@ -19,6 +20,7 @@ __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning"
 
 METHODS: dict[str, Method] = {
     "finetune": finetune.METHOD,
+    "gradient_ascent": gradient_ascent.METHOD,
     "random_label": random_label.METHOD,
     "salun": random_label.SALUN,
 }
