@@ -9,6 +9,7 @@ from typing import Any
 from trainables.methods import (
     finetune,
     gradient_ascent,
+    negative_gradient_plus,
     random_label,
 )
 from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
@@ -21,6 +22,7 @@ __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning"
 METHODS: dict[str, Method] = {
     "finetune": finetune.METHOD,
     "gradient_ascent": gradient_ascent.METHOD,
+    "negative_gradient_plus": negative_gradient_plus.METHOD,
     "random_label": random_label.METHOD,
     "salun": random_label.SALUN,
 }
