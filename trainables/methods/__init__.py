@@ -9,6 +9,7 @@ from typing import Any
 from trainables.methods import (
     finetune,
     gradient_ascent,
+    l1_sparse,
     negative_gradient_plus,
     random_label,
 )
@@ -25,6 +26,7 @@ METHODS: dict[str, Method] = {
     "negative_gradient_plus": negative_gradient_plus.METHOD,
     "random_label": random_label.METHOD,
     "salun": random_label.SALUN,
+    "l1_sparse": l1_sparse.METHOD,
 }
 
 
