@@ -12,6 +12,7 @@ from trainables.methods import (
     l1_sparse,
     negative_gradient_plus,
     random_label,
+    scrub,
 )
 from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
 from trainables.passes import now
@@ -27,6 +28,7 @@ METHODS: dict[str, Method] = {
     "random_label": random_label.METHOD,
     "salun": random_label.SALUN,
     "l1_sparse": l1_sparse.METHOD,
+    "scrub": scrub.METHOD,
 }
 
 
