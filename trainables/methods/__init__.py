@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.methods import (
+    bad_teacher,
     finetune,
     gradient_ascent,
     l1_sparse,
@@ -29,6 +30,7 @@ METHODS: dict[str, Method] = {
     "salun": random_label.SALUN,
     "l1_sparse": l1_sparse.METHOD,
     "scrub": scrub.METHOD,
+    "bad_teacher": bad_teacher.METHOD,
 }
 
 

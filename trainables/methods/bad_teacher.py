@@ -1,0 +1,58 @@
+"""Bad teacher (Chundawat et al. 2023, arXiv 2205.08096): an untrained network teaches D_f, the original some of D_r."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.methods.base import Method, PassCount, Settings, Unlearning
+from trainables.methods.distillation import divergence, teach
+from trainables.passes import Batch
+from trainables.resident import Subset
+from trainables.settings import setting
+
+
+@dataclass(frozen=True)
+class BadTeacher(Settings):
+    """Adam; both kinds of images share the batches of one shuffled pass."""
+
+    epochs: int = setting(1, at_least=1, unit="passes", source="official code")
+    batch_size: int = setting(256, at_least=2, unit="images", source="official code")
+    learning_rate: float = setting(1e-4, above=0, below=100, source="official code")
+    temperature: float = setting(1.0, above=0, below=1000, source="official code")
+    retain_fraction: float = setting(0.3, above=0, at_most=1, doc="Of D_r, drawn once.", source="official code")
+
+
+def bad_teacher(job: Unlearning[BadTeacher]) -> None:
+    """Minimise KL(random ‖ θ) on D_f and KL(θ₀ ‖ θ) on the drawn part of D_r; the official mean is over classes too."""
+    s, num_forget = job.settings, len(job.forget)
+    optimizer = torch.optim.Adam(job.model.parameters(), lr=s.learning_rate)
+    passes, both = job.passes(optimizer), job.forget.joined(drawn(job), "mixed")
+
+    def loss(batch: Batch) -> Tensor:
+        forgotten = (batch.places < num_forget)[:, None]
+        good, bad = teach(job.teachers["original"], batch), teach(job.teachers["random"], batch)
+        target = torch.where(forgotten, bad, good)
+        # The official kl_div averages over classes, and scales by no power of the temperature.
+        scale = job.data.num_classes * s.temperature**2
+        return divergence(target, batch.logits, s.temperature) / scale
+
+    for epoch in range(s.epochs):
+        passes.over(both, epoch, loss=loss)
+
+
+def drawn(job: Unlearning[BadTeacher]) -> Subset:
+    """A uniform part of D_r."""
+    order = torch.randperm(len(job.retain), generator=job.generator("bad_teacher", "retain"))
+    kept = order[: max(1, round(job.settings.retain_fraction * len(order)))].sort().values
+    return job.data.subset("retain", job.retain.indices[kept])
+
+
+METHOD = Method(
+    bad_teacher,
+    BadTeacher,
+    passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs * s.retain_fraction),
+    idea="Imitate an untrained network on D_f, the original on some of D_r.",
+    paper="Chundawat et al. 2023, arXiv 2205.08096",
+    teachers=("original", "random"),
+)
