@@ -8,6 +8,7 @@ from typing import Any
 
 from trainables.methods import (
     bad_teacher,
+    cf_k,
     finetune,
     gradient_ascent,
     l1_sparse,
@@ -31,6 +32,7 @@ METHODS: dict[str, Method] = {
     "l1_sparse": l1_sparse.METHOD,
     "scrub": scrub.METHOD,
     "bad_teacher": bad_teacher.METHOD,
+    "cf_k": cf_k.METHOD,
 }
 
 
