@@ -137,7 +137,7 @@ def forget_count(rate: float, num_train: int) -> int:
         if empty:
             raise InputError(
                 f"forget rate {rate:g} of {num_train} train images gives an empty {name} set; "
-                f"choose a rate between {1 / num_train:.2g} and {1 - 1 / num_train:.2g}."
+                f"choose a rate between {0.5 / num_train:.2g} and {1 - 0.5 / num_train:.2g}."
             )
     return count
 

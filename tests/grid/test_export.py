@@ -117,3 +117,10 @@ def test_what_cannot_be_exported(two_models: None, words: list[str], sentence: s
     assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_folder_whose_name_is_too_long_is_one_sentence(landed: tuple[Plan, Store]) -> None:
+    plan, _ = landed
+    result = salun_grid("export", next(iter(plan.jobs)), "--out", "out", "--to", "x" * 300)
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit)
+    assert "File name too long" in result.stderr and len(result.stderr.splitlines()) == 1

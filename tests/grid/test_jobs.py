@@ -19,6 +19,7 @@ from grid.plan import Plan, make_plan, missing_jobs
 from grid.store import Store
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
 from trainables.data import load
+from trainables.errors import Diverged
 from trainables.model import ResNet18
 from trainables.passes import Epoch, Passes
 
@@ -232,3 +233,12 @@ def written(store: Store) -> dict[Path, int]:
     """When each result was written."""
     folder = Path(store.out)
     return {path: path.stat().st_mtime_ns for name in ("models", "results") for path in folder.glob(f"{name}/**/*.*")}
+
+
+def test_a_learning_rate_that_is_too_high_is_named(small_npz: Path, tmp_path: Path) -> None:
+    """Nothing is published of a model whose weights are no numbers."""
+    study = small_study(small_npz, methods=("retrain", "salun:learning_rate=99"))
+    plan, store = make_plan(study), Store(str(tmp_path / "out"))
+    with pytest.raises(Diverged, match=r"learning.rate"):
+        run_without_ray(plan, store)
+    assert {run["method"] for run in read_runs(store.out)} == {"retrain"}

@@ -5,8 +5,10 @@ import pickle
 import random
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from trainables.data import SPLITS, describe, load, read_npz
@@ -211,3 +213,25 @@ def test_a_pickle_under_the_name_of_an_archive_is_refused_and_does_not_run(tmp_p
     assert not folder.exists()
     pickle.loads(path.read_bytes())
     assert folder.exists(), "the payload does run where pickles are allowed"
+
+
+def test_a_file_that_inflates_beyond_the_memory_is_refused_before_it_is_inflated(tmp_path, monkeypatch):
+    """By its headers: the archive is small, and nothing of it is read."""
+    images = np.zeros((64, 256, 256), np.uint8)
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, **arrays(train_images=images, train_labels=np.arange(64) % 2))
+    assert path.stat().st_size < 100_000
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("inflated"))
+    assert_refused(path, r"inflate to 0\.0 GiB and 2 copies are needed")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
+    """Root reads everything, so the operating system's answer is made here."""
+    path = saved(tmp_path / "a.npz")
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert_refused(path, "may not be read by this user; ask its owner")
