@@ -11,6 +11,8 @@ import click
 from analysis.errors import ResultsError, ResultsWarning
 from analysis.text import printable
 
+MAX_CHARACTERS = 1200  # of a message
+
 
 class Commands(click.Group):
     """Turns a user's mistake into one sentence and exit status 2; a closed pipe ends the program silently."""
@@ -25,11 +27,16 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except self.mistakes as error:
-            raise click.UsageError(printable(str(error))) from None
+            raise click.UsageError(shortened(printable(str(error)))) from None
         except BrokenPipeError:
             raise  # click exits with its usual status, 1
         except OSError as error:
             raise click.UsageError(printable(f"cannot write {error.filename}: {error.strerror}.")) from None
+
+
+def shortened(text: str) -> str:
+    """`text`, without the middle where it is long, as where it repeats a path of thousands of characters."""
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS // 2]} … {text[-MAX_CHARACTERS // 2 :]}"
 
 
 def prepare_output() -> None:

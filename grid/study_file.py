@@ -13,6 +13,7 @@ from trainables.methods.variants import Variant
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import changed
 
+MAX_DEPTH = 8  # of tables under [protocol]
 MAX_BYTES = 2**20  # of a study file; one is some lines long
 
 
@@ -72,7 +73,9 @@ def read_protocol(table: Any, name: str) -> Protocol:
 
 
 def flattened(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Dotted names and values of nested tables."""
+    """Dotted names and values of nested tables. Raises InputError where they are nested deeper than any setting."""
+    if prefix.count(".") > MAX_DEPTH:
+        raise InputError(f"protocol is nested too deeply at {shown(prefix)}; a setting is written training.epochs = 5.")
     for name, value in table.items():
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{name}.")

@@ -189,7 +189,10 @@ def medmnist_root() -> Path:
     import medmnist
 
     own = medmnist.dataset.DEFAULT_ROOT or Path.home() / ".medmnist"
-    return Path(os.environ.get("MEDMNIST_ROOT") or own).expanduser()
+    try:
+        return Path(os.environ.get("MEDMNIST_ROOT") or own).expanduser()
+    except RuntimeError:
+        raise InputError(f"MEDMNIST_ROOT is {os.environ['MEDMNIST_ROOT']}, and there is no such user.") from None
 
 
 def _download_medmnist(name: str, size: int) -> Path:

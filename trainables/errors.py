@@ -42,5 +42,8 @@ def nearest(given: str, choices: list[str]) -> str:
 
 def shown(value: object) -> str:
     """A value in a message: its repr, in which control characters are escaped, cut where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

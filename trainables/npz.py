@@ -17,6 +17,7 @@ from trainables.errors import InputError
 
 SPLITS = ("train", "val", "test")
 MAX_CLASS = 9999
+MAX_REASON = 200  # characters of what numpy says, which may repeat a header
 # Inflated images are held twice for a moment, as read and as resized or copied to a tensor.
 COPIES = 2
 
@@ -61,7 +62,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             raise InputError(
                 f"{path} holds pickled Python objects, which can run code when read; save plain numeric arrays."
             ) from None
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:MAX_REASON]
         raise InputError(f"{path} is broken or not an .npz file ({reason}); copy or download it again.") from None
 
 

@@ -43,7 +43,7 @@ def bad_file(name: str, folder: Path) -> Path:
 # Options after the command ({file}: a bad file), and what the sentence must say.
 BAD_INPUTS = {
     "dataset": ("--dataset bloodmnits", "Did you mean 'bloodmnist'"),
-    "method": ("--method saloon", "Choose from: retrain, retrain-again, original, random_label, salun"),
+    "method": ("--method saloon", "Choose from: retrain, retrain-again, original, finetune"),
     "augmentation": ("--augmentation defaults", "Did you mean 'default'"),
     "study": ("dmeo", "Did you mean 'demo'"),
     "rate 0": ("--forget-rate 0", "between 0 and 1"),
@@ -156,7 +156,7 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
     assert "no run works here now" in salun_grid("status", "--out", tmp_path / "out").stdout
     with held(DriverLock(store)):
         here = salun_grid("status", "--out", tmp_path / "out").stdout
-    assert f"a run works here: process {os.getpid()} on {socket.gethostname()}; its last sign of life came" in here
+    assert f"a run works here: process {os.getpid()} on {socket.gethostname()}, last heartbeat" in here
     run_without_ray(plan, store)
     assert "small: 8/8 jobs done: 4/4 models, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
 

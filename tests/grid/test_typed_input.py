@@ -122,6 +122,8 @@ def test_every_field_of_a_study_file_has_its_cases() -> None:
         (b"[protocol.unlearning]\nlr = 1", "Did you mean 'unlearning.learning_rate'"),
         (b"[protocol]\nx.y.z = 1", "x.y.z"),
         (b"#" * 2_000_000, "is larger than"),
+        (b"[protocol]\n" + b"a." * 900 + b"b = 1", "nested too deeply"),
+        (b"seeds = " + b"[" * 400 + b"]" * 400, "seeds must be"),
     ],
 )
 def test_a_study_file_that_is_none(content: bytes, why: str, tmp_path: Path) -> None:

@@ -208,6 +208,12 @@ def test_what_is_not_supported_is_refused_with_the_reason(name, why):
         describe(name, 0)
 
 
+def test_a_home_of_nobody_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("MEDMNIST_ROOT", "~nobody-here/x")
+    with pytest.raises(InputError, match="MEDMNIST_ROOT is ~nobody-here/x, and there is no such user"):
+        medmnist_root()
+
+
 def test_the_folder_of_medmnist_may_begin_with_a_tilde(monkeypatch):
     monkeypatch.setenv("MEDMNIST_ROOT", "~/x")
     assert medmnist_root() == Path.home() / "x"
