@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.studies import read_studies
 from grid.store import Store
 from tests.grid.full_disk import no_file_larger_than
 from trainables.errors import InputError
@@ -98,10 +99,18 @@ def test_hidden_files_are_no_rows(tmp_path: Path) -> None:
 
 def test_a_study_is_noted_once(tmp_path: Path) -> None:
     store = new_store(tmp_path)
-    summary = {"study": "demo", "command": "salun-grid run demo", "originals": ["a"], "evaluated": ["b"]}
+    summary = {"study": "demo", "command": "salun-grid run demo", "models": ["a"], "rows": ["b"]}
     store.publish_study(summary)
     store.publish_study(summary)
-    assert [study["study"] for study in store.read_studies()] == ["demo"]
+    (study,), damaged = read_studies(store.place)
+    assert (study.name, study.models, study.rows, damaged) == ("demo", {"a"}, {"b"}, [])
+
+
+def test_a_study_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.publish_study({"study": "demo", "command": "run", "originals": ["a"], "evaluated": ["b"]})
+    (study,), _ = read_studies(store.place)
+    assert (study.models, study.rows) == ({"a"}, {"b"})
 
 
 @pytest.mark.parametrize(
