@@ -62,6 +62,11 @@ def connected(
             what = f"Ray did not start in {folder}" if folder else f"cannot join the Ray cluster at {address}"
             reason = " ".join(str(error).split())[:MAX_CHARACTERS] or type(error).__name__
             raise InputError(f"{what} ({reason}); the log is {log_file}.") from None
+        except BaseException:  # Ctrl-C or SIGTERM
+            ray.shutdown()
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         try:
             yield folder
         finally:

@@ -92,3 +92,20 @@ def test_a_confined_process_starts_no_more_than_its_cpus(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
     assert cluster.num_cpus() == 1
     assert cluster.this_machine().nodes[0]["CPU"] == 1
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stop_while_ray_starts_leaves_no_folder(
+    stop: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path) -> None:
+        (folder / "ray").mkdir()
+        raise stop
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(cluster.tempfile, "tempdir", "/tmp")
+    made: list[Path] = []
+    monkeypatch.setattr(cluster, "start", lambda folder: (made.append(folder), interrupted(folder)))
+    with pytest.raises(stop), cluster.connected(None, tmp_path / "ray.log"):
+        pytest.fail("Ray has started")
+    assert len(made) == 1 and not made[0].exists()
