@@ -1,4 +1,4 @@
-"""What lands: one fixed, versioned Parquet schema for each table, with the unit of each field in its metadata.
+"""What is written: one fixed, versioned Parquet schema for each table, with the unit of each field in its metadata.
 
 This is the contract between the grid, which writes, and everyone who reads.
 """

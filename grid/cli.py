@@ -96,8 +96,8 @@ def study_options(command: Callable) -> Callable:
 def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
     """Print what STUDY would run and what it would cost. Starts nothing.
 
-    STUDY is demo, paper, strict, or a path to a .toml file. The cost comes from rows that landed, a line for each
-    device that they name; where there is none, from reference rates.
+    STUDY is demo, paper, strict, or a path to a .toml file. The cost is predicted from published rows, a line for
+    each device; without any, from reference rates.
     """
     from grid.commands import chosen_study, describe_plan
 

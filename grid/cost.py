@@ -1,4 +1,4 @@
-"""What a plan will cost: by rates fitted to rows that landed, or by the arithmetic of its jobs and reference rates."""
+"""What a plan will cost: by rates fitted to published rows, or by the arithmetic of its jobs and reference rates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

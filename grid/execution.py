@@ -1,4 +1,4 @@
-"""How a run uses the cluster: the choices of a sitting that no result depends on."""
+"""How a run uses the cluster: choices that no result depends on."""
 
 from dataclasses import dataclass
 from math import inf

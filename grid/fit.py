@@ -1,4 +1,4 @@
-"""Seconds learnt from rows that landed: what a job computes in a few numbers, and what each of them costs a device.
+"""Seconds learnt from published rows: what a job computes in a few numbers, and what each of them costs a device.
 
 A device's seconds are a sum of non-negative terms, each a coefficient times something counted in the job's work. Rows
 are weighed by their own seconds, so that short and long jobs count alike: least squares on relative errors.

@@ -34,7 +34,7 @@ class Progress:
         self.unfinished = {job.key: job for job in jobs}
         self.total_jobs = len(jobs)
         self.total_images = sum(job.work.train_images for job in jobs)
-        # Images of jobs that have ended: trained in this sitting, or before it.
+        # Images of jobs that have ended: trained in this run, or before it.
         self.done = self.failed = self.done_images = self.resumed_images = 0
         self.running: dict[str, tuple[Spec, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
@@ -128,7 +128,7 @@ class Progress:
         return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
 
     def images_trained(self) -> int:
-        """In this sitting, over all jobs."""
+        """In this run, over all jobs."""
         return self.done_images + sum(result.get("images", 0) for _, result in self.running.values())
 
     def images_done(self) -> int:

@@ -30,7 +30,7 @@ def repeat_command(study: Study, job: Evaluate) -> str:
         "--forget-rate": f"{job.forget.rule.rate!r}",
         "--augmentation": job.augmentation,
         "--seed": str(job.seed),
-        "--method": job.method,
+        "--method": job.name,
         "--out": "runs/repeat",
     }
     words = ["salun-grid", "run", *study.words, *(word for pair in narrowing.items() for word in pair)]

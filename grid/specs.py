@@ -45,7 +45,7 @@ class Described:
         spec: Spec = self  # type: ignore[assignment]
         rule = "" if spec.forget is None else f" {spec.forget.short}"
         source = spec.data.source.rsplit("/", 1)[-1]
-        return f"{spec.verb}{spec.method}{rule} · {source} · {spec.augmentation} · seed {spec.seed}"
+        return f"{spec.verb}{spec.name}{rule} · {source} · {spec.augmentation} · seed {spec.seed}"
 
     verb: ClassVar[str] = ""
 
@@ -75,6 +75,11 @@ class Train(Described):
         if self.forget is None:
             return ORIGINAL
         return RETRAIN_AGAIN if self.again else RETRAIN
+
+    @property
+    def name(self) -> str:
+        """The method as a study writes it."""
+        return self.method
 
     @property
     def seeds(self) -> Seeds:
@@ -110,6 +115,11 @@ class Unlearn(Described):
     variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
 
     makes: ClassVar[str] = "model"
+
+    @property
+    def name(self) -> str:
+        """The method as a study writes it, with its settings."""
+        return self.variant or self.method
 
     @property
     def data(self) -> DatasetInfo:
@@ -176,6 +186,11 @@ class Evaluate(Described):
     @property
     def method(self) -> str:
         return self.subject.method
+
+    @property
+    def name(self) -> str:
+        """The method as a study writes it, with its settings."""
+        return self.subject.name
 
     @property
     def needs(self) -> tuple["Spec", ...]:

@@ -32,7 +32,7 @@ from trainables.errors import InputError
 
 FORMAT_FILE = "format.json"
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
-# What must fit at the start of a run: less than any job lands, more than a full disk still takes.
+# What must fit at the start of a run: less than any job writes, more than a full disk still takes.
 PROBE_BYTES = 2**16
 
 

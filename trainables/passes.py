@@ -27,7 +27,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     num_images: int
-    # Read from a checkpoint, and not trained in this sitting.
+    # Read from a checkpoint, and not trained in this run.
     resumed: bool = field(default=False, compare=False)
 
     @property

@@ -33,7 +33,7 @@ def train(
 
     SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept. Every worker of
     a training calls this with the same arguments and ends with the same weights. A training that finds its own
-    state in `checkpoints` goes on from there, to the same weights; `on_epoch` then gets the earlier epochs again.
+    state in `checkpoints` resumes from it, to the same weights; `on_epoch` then gets the earlier epochs again.
     `forward` is what batches go through where it is not `model` itself: the same compiled.
     """
     optimizer = sgd(model, config.learning_rate, config.momentum, config.weight_decay)

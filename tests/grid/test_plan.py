@@ -11,12 +11,15 @@ import pytest
 
 import grid.keys
 from benchmarks.simulation import study_of
+from grid.cli import main
+from grid.commands import chosen_study
 from grid.cost import GPU
 from grid.graph import JobGraph
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from grid.provenance import repeat_command
 from grid.specs import Train, Unlearn
 from grid.store import Store
-from grid.study import STUDIES, Study, narrowed
+from grid.study import STUDIES, Study, checked, narrowed
 from tests.grid.studies import small_study
 from trainables.errors import InputError
 from trainables.protocol import Protocol
@@ -228,3 +231,21 @@ def test_the_summary_holds_the_command_of_the_whole_study(small_npz: Path) -> No
         "--seed",
         "4",
     ]
+
+
+def test_the_command_of_a_row_plans_that_row_again(small_npz: Path) -> None:
+    """With the settings of its variant, whatever else the study has."""
+    methods = ("retrain", "original", "salun", "salun:learning_rate=0.01,mask.fraction=0.3", "scrub:alpha=0.9")
+    axes = {"datasets": (str(small_npz),), "methods": methods, "augmentations": ("default",)}
+    study = checked(narrowed(STUDIES["demo"], axes, ["model.width=4"]))
+    for cell in make_plan(study).cells:
+        program, command, *words = shlex.split(repeat_command(study, cell))
+        assert (program, command) == ("salun-grid", "run")
+        context = main.commands["run"].make_context("run", words)
+        options = {name: value for name, value in context.params.items() if name not in RUN_OPTIONS}
+        again, _ = chosen_study(options)
+        assert [found.key for found in make_plan(again).cells] == [cell.key]
+
+
+# Options of `run` that choose no study.
+RUN_OPTIONS = {"address", "allow_open_cluster", "cpus_per_job", "gpus_per_job", "workers", "compile", "detail"}
