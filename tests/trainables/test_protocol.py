@@ -189,7 +189,7 @@ def test_changed_to_something_not_whole_names_the_field(name, value):
 def test_an_unknown_field_is_named(name):
     with pytest.raises(InputError, match="unknown setting") as error:
         changed(PROTOCOLS["paper"], name, "1")
-    assert repr(name) in str(error.value) and "training.epochs" in str(error.value)
+    assert repr(name) in str(error.value) and "`salun-grid settings` lists them" in str(error.value)
 
 
 def test_an_unknown_field_suggests_the_nearest():
