@@ -100,6 +100,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
     """Run the jobs without a result and print the results; returns the exit status."""
     store = Store(out)
     store.check()
+    store.check_keys()
     plan = make_plan(study)
     if execution.detail != "quiet":
         for note in plan.notes:

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from analysis import storage
 from analysis.errors import naming
 from analysis.schemas import SCHEMA_VERSION, SCHEMAS
+from grid.keys import FORMAT_VERSION
 from trainables.errors import InputError
 
 FORMAT_FILE = "format.json"
@@ -192,13 +193,32 @@ class Store:
                 f"version {SCHEMA_VERSION}; give another folder."
             )
 
+    def check_keys(self) -> None:
+        """Raise InputError where the results here have keys of another format: a run would add a second one of each.
+
+        Call it after `check`.
+        """
+        if self._has_our_keys() or not (self.published_rows() or self.published_models()):
+            return
+        raise InputError(
+            f"--out {self.out} holds results of a version with other keys, so a run would compute each of them a "
+            "second time; give another folder. They can still be read."
+        )
+
+    def _has_our_keys(self) -> bool:
+        """Whether the folder says that its keys have this version's format; the first formats were not noted."""
+        try:
+            return json.loads(self.read(FORMAT_FILE)).get("key_format") == FORMAT_VERSION
+        except FileNotFoundError:
+            return False
+
     def create(self) -> None:
         """Make the folder and mark it as ours. Raises InputError where it takes no PROBE_BYTES more."""
         with self._writing():
             if not storage.is_remote(self.out):
                 make_private(Path(self.out))
-            if not self.exists(FORMAT_FILE):
-                marker = {"format": "salun-grid", "schema_version": SCHEMA_VERSION}
+            if not self._has_our_keys():
+                marker = {"format": "salun-grid", "schema_version": SCHEMA_VERSION, "key_format": FORMAT_VERSION}
                 self.publish(json.dumps(marker).encode(), FORMAT_FILE)
             probe = f".{uuid.uuid4().hex}"
             self.publish(bytes(PROBE_BYTES), "logs", probe)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.schemas import SCHEMA_VERSION
 from analysis.studies import read_studies
 from grid.store import Store
 from tests.grid.full_disk import no_file_larger_than
@@ -147,3 +148,15 @@ def test_a_new_folder_is_private_and_an_old_one_keeps_its_mode(tmp_path: Path) -
     (tmp_path / "shared").chmod(0o755)
     Store(str(tmp_path / "shared")).create()
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_of_other_keys_is_not_added_to(tmp_path: Path) -> None:
+    """Of an earlier version, which did not note their format; without results it is taken over."""
+    store = new_store(tmp_path)
+    store.publish(json.dumps({"format": "salun-grid", "schema_version": SCHEMA_VERSION}).encode(), "format.json")
+    store.check_keys()
+    store.publish_model("key", b"weights", {"model_key": "key"})
+    store.check()
+    with pytest.raises(InputError, match="other keys, so a run would compute each of them a second time"):
+        store.check_keys()
+    Store(str(tmp_path / "new")).check_keys()
