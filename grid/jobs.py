@@ -147,7 +147,7 @@ def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
     """Apply the job's method to its published original, and publish the outcome."""
     data = resident(place.dataset, place.device)
     forget, retain = forget_and_retain(job.forget, place.dataset)
-    model = load_model(job.original, place)
+    model, _ = load_model(job.original, place)
     epochs: list[Epoch] = []
     forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
     work = Unlearning(
@@ -169,17 +169,15 @@ def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
     """Predict every image with a published model and publish the predictions and the row."""
     started = time.perf_counter()
     data = resident(place.dataset, place.device)
-    manifest = place.store.read_manifest(job.subject.key)
-    model = load_model(job.subject, place)
+    model, manifest = load_model(job.subject, place)
     loaded = time.perf_counter()
     logits = predict(model, data)
     if not all(np.isfinite(part).all() for part in logits.values()):
         raise Diverged(f"the logits of {job.subject.label} are not finite numbers; try a lower learning rate.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
-    forget, _ = forget_and_retain(job.forget, place.dataset)
-    forgotten = torch.zeros(len(place.dataset.labels["train"]), dtype=torch.bool)
-    forgotten[forget] = True
-    predictions = Predictions(logits, place.dataset.labels, forgotten.numpy())
+    forgotten = np.zeros(len(place.dataset.labels["train"]), dtype=bool)
+    forgotten[job.forget.indices(place.dataset.labels["train"])] = True
+    predictions = Predictions(logits, place.dataset.labels, forgotten)
     runs = landing.runs_columns(job, place.study, predictions, manifest, seconds)
     if place.store.has_row(job.key):
         return
@@ -214,17 +212,15 @@ def augmenter_of(job: Train, seed: int) -> Augmenter:
     return Augmenter(job.augmentation, job.strengths or AugmentationConfig(), seed)
 
 
-def load_model(job: Train | Unlearn, place: Workplace) -> ResNet18:
-    """A published model on this workplace's device. Raises InputError where its files are damaged."""
-    weights, manifest = place.store.read_weights(job.key), place.store.read_manifest(job.key)
+def load_model(job: Train | Unlearn, place: Workplace) -> tuple[ResNet18, dict[str, Any]]:
+    """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
+    weights, manifest = place.store.read_model(job.key)
     model = ResNet18(job.model, place.num_classes)
     try:
-        if manifest.get("weights_sha256", digest := sha256(weights).hexdigest()) != digest:
-            raise ValueError
         model.load_state_dict(load_safetensors(weights))
-    except (SafetensorError, RuntimeError, ValueError):
+    except (SafetensorError, RuntimeError):
         raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
-    return laid_out(model.to(place.device))
+    return laid_out(model.to(place.device)), manifest
 
 
 def publish_model(

@@ -101,6 +101,17 @@ class Store:
         self.publish(weights, "models", key, WEIGHTS_FILE)
         self.publish(json.dumps(manifest, indent=1, sort_keys=True).encode(), "models", key, MANIFEST_FILE)
 
+    def read_model(self, key: str) -> tuple[bytes, dict[str, Any]]:
+        """Weights and manifest of a published model. Raises InputError where a file is damaged.
+
+        A manifest without a hash, as version 0.1 wrote it, vouches for any weights.
+        """
+        weights, manifest = self.read_weights(key), self.read_manifest(key)
+        digest = hashlib.sha256(weights).hexdigest()
+        if manifest.get("weights_sha256", digest) != digest:
+            raise self.damaged_model(key, WEIGHTS_FILE)
+        return weights, manifest
+
     def read_weights(self, key: str) -> bytes:
         """The safetensors of a published model."""
         return self.read("models", key, WEIGHTS_FILE)

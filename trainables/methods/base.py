@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -107,10 +106,6 @@ class Unlearning(Generic[S]):
     def generator(self, *purpose: object) -> torch.Generator:
         """A random stream of its own for (the job's unlearning seed, purpose)."""
         return generator(self.seeds.unlearning, *purpose)
-
-    @cached_property
-    def num_classes(self) -> int:
-        return self.data.num_classes
 
 
 def original_teacher(job: Unlearning[Any]) -> nn.Module:
