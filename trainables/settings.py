@@ -6,7 +6,7 @@ variants of methods, the catalogues and the docs all read these declarations; th
 
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from math import inf, isfinite
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -197,7 +197,7 @@ def converted(declared: Setting, value: Any) -> Any:
 
 def _number(declared: Setting, value: Any, kind: type) -> Any:
     """A number of TOML; a whole number may be written 5.0, and nothing is rounded."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value == inf):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise declared.refusal(value)
     try:
         new = kind(value)
