@@ -11,9 +11,11 @@ from benchmarks.gpu_training import capture
 from tests.trainables.oracles import digits, equal_states, tiny_model
 from trainables import augmentation
 from trainables.checkpoint import Checkpoints
+from trainables.methods import METHODS, Unlearning, unlearn
+from trainables.methods.variants import Variant
 from trainables.optimizers import apply_mask, sgd
 from trainables.prediction import predict
-from trainables.protocol import AugmentationConfig, TrainingConfig
+from trainables.protocol import AugmentationConfig, Protocol, TrainingConfig, UnlearningConfig
 from trainables.resident import Augmenter, ResidentData
 from trainables.saliency import saliency, top_fractions
 from trainables.seeds import Seeds
@@ -129,3 +131,22 @@ def test_cuda_graphs_train_to_the_same_weights() -> None:
     plain, replayed = trained(DEVICE), trained(DEVICE, graphs=True)
     for wanted, found in zip(plain.parameters(), replayed.parameters(), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def unlearned(method: str, device: torch.device) -> torch.nn.Module:
+    """What two epochs of a method make of the tiny model."""
+    model, data = tiny_model().to(device), on(device)
+    unlearning = UnlearningConfig(epochs=2, batch_size=32, learning_rate=0.001)
+    settings, mask = Variant(method).resolved(Protocol(unlearning=unlearning))
+    subsets = data.forget_and_retain(INDICES[:30], INDICES[30:])
+    augmenter = Augmenter("none", AugmentationConfig(), 0)
+    unlearn(METHODS[method], Unlearning(model, model, data, *subsets, settings, augmenter, Seeds.all(0)), mask)
+    return model
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ends_near_the_cpus_weights_each_time_the_same(method: str) -> None:
+    found = unlearned(method, DEVICE)
+    assert equal_states(found, unlearned(method, DEVICE))
+    for mine, wanted in zip(found.parameters(), unlearned(method, CPU).parameters(), strict=True):
+        torch.testing.assert_close(mine.cpu(), wanted, rtol=1e-2, atol=1e-3)
