@@ -108,6 +108,22 @@ def solarize(images: Tensor, magnitude: int, sign: float) -> Tensor:
     return F.solarize(images, _level(0.0, magnitude, first=255.0))
 
 
+def sharpness(images: Tensor, magnitude: int, sign: float) -> Tensor:
+    """torchvision's `adjust_sharpness` in whole numbers; its own copies the kernel's centre from the host each time.
+
+    The blur is the mean of 3×3 pixels with the centre counted 5 times: a sum over 13 is never half-way between two
+    whole numbers, so that rounding is the same whatever the device's convolutions round to.
+    """
+    values = images.to(torch.int16)
+    centre = values[..., 1:-1, 1:-1]
+    in_rows = values[..., :-2] + values[..., 1:-1] + values[..., 2:]
+    total = in_rows[..., :-2, :] + in_rows[..., 1:-1, :] + in_rows[..., 2:, :] + 4 * centre
+    blurred = images.clone()
+    blurred[..., 1:-1, 1:-1] = (2 * total + 13).div(26, rounding_mode="floor").to(torch.uint8)
+    factor = 1.0 + sign * _level(0.9, magnitude)
+    return (factor * images + (1.0 - factor) * blurred).clamp(0, 255).to(torch.uint8)
+
+
 def _enhance(adjust: Callable[[Tensor, float], Tensor]) -> Operation:
     return lambda images, magnitude, sign: adjust(images, 1.0 + sign * _level(0.9, magnitude))
 
@@ -125,7 +141,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _enhance(F.adjust_brightness),
     _enhance(F.adjust_saturation),
     _enhance(F.adjust_contrast),
-    _enhance(F.adjust_sharpness),
+    sharpness,
     posterize,
     solarize,
     lambda images, magnitude, sign: F.autocontrast(images),
