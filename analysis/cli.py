@@ -51,7 +51,7 @@ def _deliver(text: str, out: Path | None) -> None:
 @FORMAT
 @TEXT_FILE
 def tables_command(folder: str, form: str, out: Path | None) -> None:
-    """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget rate, the gap beside each value."""
+    """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget set, the gap beside each value."""
     from analysis.commands import tables_text
 
     _deliver(tables_text(folder, form), out)
@@ -122,7 +122,7 @@ def export_command(folder: str, no_predictions: bool, non_members: str, out: Pat
     help="Folder of the pictures  [default: DIR/figures; ./figures for a bucket]",
 )
 def figure_command(folder: str, out: Path | None) -> None:
-    """Figure 2: AG by augmentation, dataset and forget rate, as PNG and SVG."""
+    """Figure 2: AG by augmentation, dataset and forget set, as PNG and SVG."""
     from analysis.commands import draw_figure
 
     for path in draw_figure(folder, out):

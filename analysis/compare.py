@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.completeness import remarks
 from analysis.errors import ResultsError
-from analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, percent, summarise
+from analysis.forget import forget_name
+from analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, summarise
 from analysis.results import Run
 from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.statistics import Spread, spread
@@ -78,7 +79,7 @@ def _row(place: Place, left: Summary | None, right: Summary | None, signs: Signs
     changed = with_interval(difference, sign="+") if difference else "–"
     if difference and any(difference.n < len(s.seeds) for s in sides if s):
         n += f", {difference.n} shared"
-    return [name, group.augmentation, method, percent(group.forget_rate), *values, *averages, changed, rte, n]
+    return [name, group.augmentation, method, forget_name(group.forget), *values, *averages, changed, rte, n]
 
 
 def ag_difference(left: Summary | None, right: Summary | None) -> Spread | None:

@@ -8,7 +8,8 @@ from itertools import product
 
 from analysis import storage
 from analysis.errors import ResultsError, ResultsWarning
-from analysis.gaps import METRICS, labelling, percent
+from analysis.forget import forget_name
+from analysis.gaps import METRICS, labelling
 from analysis.results import Run
 from analysis.studies import read_studies
 from analysis.text import printable
@@ -44,9 +45,9 @@ def checked(runs: list[Run]) -> list[Run]:
 
 
 def name_of(run: Run) -> str:
-    """A cell's name without its seed: method, dataset, augmentation, forget rate."""
+    """A cell's name without its seed: method, dataset, augmentation, forget set."""
     place = f"{run['dataset']} {run['image_size']}px"
-    return f"{run['method']}, {place}, {run['augmentation']}, forgetting {percent(run['forget_rate'])}"
+    return f"{run['method']}, {place}, {run['augmentation']}, forgetting {forget_name(run['forget'])}"
 
 
 def labelled(runs: list[Run]) -> list[Run]:
@@ -65,7 +66,7 @@ def missing_cells(runs: list[Run]) -> list[str]:
     places: dict[tuple, list[Run]] = defaultdict(list)
     for run in labelled(runs):
         places[run["dataset"], run["image_size"], run["model"], run["protocol"]].append(run)
-    columns = ("method", "augmentation", "forget_rate", "seed")
+    columns = ("method", "augmentation", "forget", "seed")
     absent: dict[str, list[int]] = defaultdict(list)
     for rows in places.values():
         found = {tuple(run[column] for column in columns) for run in rows}
@@ -97,7 +98,7 @@ def coarse_metrics(runs: list[Run], margin: float) -> list[str]:
     for run in labelled(runs):
         for metrics, images in (("UA and MIA", run["num_forget"]), ("RA", run["num_retain"])):
             if images and 100 / images > margin:
-                place = f"{run['dataset']} {run['image_size']}px, forgetting {percent(run['forget_rate'])}"
+                place = f"{run['dataset']} {run['image_size']}px, forgetting {forget_name(run['forget'])}"
                 found[f"{metrics} by {100 / images:.1f} ({images} images), {place}"] = None
     return list(found)
 

@@ -24,7 +24,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 def training_rows(folder: str) -> list[Run]:
-    """`mean`, `low` and `high` train accuracy (percent) over all seeds, rates and models, for each epoch of each kind.
+    """`mean`, `low` and `high` train accuracy (percent) by epoch, over all seeds, forget sets and models.
 
     Rows are told apart by dataset, image_size, method, augmentation and epoch. An unlearning's pass over D_f, whose
     labels are wrong on purpose, is left out.

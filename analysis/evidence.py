@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 
 from analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
 from analysis.errors import ResultsError, UndefinedError
+from analysis.forget import reference_group
 from analysis.gaps import Group, grouping
 from analysis.metrics import Predictions
 from analysis.references import References
@@ -142,11 +143,14 @@ def references_for(
 
 
 def blocks(runs: list[Run]) -> list[list[Run]]:
-    """Rows whose models learned the same data in the same way, whatever the seed, rate and method."""
+    """Rows whose models learned the same data in the same way, whatever the seed and method.
+
+    Forget sets share a block where the retrains of one may serve as references for another.
+    """
     group_of = grouping(runs)
     found: dict[Group, list[Run]] = defaultdict(list)
     for run in runs:
-        found[group_of(run)._replace(forget_rate=0.0)].append(run)
+        found[group_of(run)._replace(forget=reference_group(run["forget"]))].append(run)
     return list(found.values())
 
 

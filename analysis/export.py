@@ -11,7 +11,7 @@ from analysis.gaps import AVERAGES, METRICS, gaps, paired
 from analysis.results import Run
 from analysis.text import spreadsheet_cell
 
-CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget_rate", "seed")
+CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget", "seed")
 CELL += ("method", "method_params", "job_key", "retrain_key", "device_name", "num_workers")
 COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason")
 SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_compile", "seconds_load")

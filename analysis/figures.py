@@ -1,4 +1,4 @@
-"""Figure 2: AG by augmentation, dataset and forget rate, mean and spread over seeds."""
+"""Figure 2: AG by augmentation, dataset and forget set, mean and spread over seeds."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 
 from analysis.errors import ResultsError, naming
 from analysis.fonts import draw
-from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary, percent
+from analysis.forget import forget_name, forget_order
+from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary
 
 # Okabe and Ito's palette, distinguishable to colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
@@ -80,7 +81,7 @@ def legend_above(figure: Figure, handles: Sequence[Artist], **options: Any) -> N
 
 
 def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure:
-    """Bars of AG: a panel for each method and forget rate, bars by augmentation, a dot for each seed.
+    """Bars of AG: a panel for each method and forget set, bars by augmentation, a dot for each seed.
 
     With `provenance` the figure says below where it comes from; without, its caption has to.
 
@@ -88,19 +89,21 @@ def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure
     """
     summaries = with_gaps(summaries)
     methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))
-    rates = sorted({s.group.forget_rate for s in summaries})
+    forgets = sorted({s.group.forget for s in summaries}, key=forget_order)
     augmentations = in_order({s.group.augmentation for s in summaries})
-    cells: dict[tuple[str, float], list[Summary]] = {}
+    cells: dict[tuple[str, str], list[Summary]] = {}
     for summary in summaries:
-        cells.setdefault((summary.method, summary.group.forget_rate), []).append(summary)
-    size = (1.2 + 3.6 * len(rates), 1.2 + 2.7 * len(methods))
+        cells.setdefault((summary.method, summary.group.forget), []).append(summary)
+    size = (1.2 + 3.6 * len(forgets), 1.2 + 2.7 * len(methods))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(methods), len(rates), squeeze=False, sharey=True)
+    axes = figure.subplots(len(methods), len(forgets), squeeze=False, sharey=True)
     for row, method in zip(axes, methods, strict=True):
-        for axis, rate in zip(row, rates, strict=True):
-            _panel(axis, cells.get((method, rate), []), augmentations)
-            axis.set_title(f"{label(FLOORS.get(method, method))}, forgetting {percent(rate)}", fontsize=10, wrap=True)
+        for axis, forget in zip(row, forgets, strict=True):
+            _panel(axis, cells.get((method, forget), []), augmentations)
+            axis.set_title(
+                f"{label(FLOORS.get(method, method))}, forgetting {forget_name(forget)}", fontsize=10, wrap=True
+            )
         row[0].set_ylabel("AG (percentage points)")
     # Only now: a limit set on one shared axis stops all of them from growing with their data.
     axes[0][0].set_ylim(bottom=0)

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.errors import ResultsError
+from analysis.forget import forget_name, forget_order
 from analysis.results import Run
 from analysis.statistics import Spread, spread
+from analysis.text import natural_order
 from analysis.variants import Differing, differing, variant_name
 
 METRICS = ("ua", "ra", "ta", "mia")
@@ -36,12 +38,7 @@ class Group(NamedTuple):
     image_size: int
     model: str
     augmentation: str
-    forget_rate: float
-
-
-def percent(rate: float) -> str:
-    """A forget rate for a person: `10%`, `12.5%`."""
-    return f"{100 * rate:g}%"
+    forget: str
 
 
 def signed_gaps(run: Run, retrain: Run) -> dict[str, float]:
@@ -78,7 +75,7 @@ def grouping(runs: list[Run], told_apart: Collection[str] = ()) -> Callable[[Run
     def group_of(run: Run) -> Group:
         protocol = protocols[basis[run["protocol_json"]]]
         dataset = datasets[run["image_size"]][run["dataset_fingerprint"]]
-        return Group(protocol, dataset, run["image_size"], run["model"], run["augmentation"], run["forget_rate"])
+        return Group(protocol, dataset, run["image_size"], run["model"], run["augmentation"], run["forget"])
 
     return group_of
 
@@ -146,7 +143,7 @@ def in_order(runs: list[Run]) -> list[Run]:
 
 
 def _place(group: Group, method: str) -> tuple:
-    """By dataset, then augmentation in the paper's order, then rate; retrain and floors before the methods."""
+    """By dataset, then augmentation in the paper's order, then forget set; retrain and floors before the methods."""
     augmentation = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
     return (
         group.protocol,
@@ -155,16 +152,10 @@ def _place(group: Group, method: str) -> tuple:
         group.model,
         augmentation,
         group.augmentation,
-        group.forget_rate,
+        forget_order(group.forget),
         METHOD_ORDER.get(method, len(METHOD_ORDER)),
         natural_order(method),
     )
-
-
-def natural_order(text: str) -> list[tuple[bool, float, str]]:
-    """A sort key that orders numbers within names by value: `epochs=9` before `epochs=10`."""
-    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text)
-    return [(False, float(part), "") if i % 2 else (True, 0.0, part) for i, part in enumerate(parts)]
 
 
 def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> Summary:
@@ -173,7 +164,7 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     if twice:
         raise ResultsError(
             f"seed {twice[0]} of {method} on {group.dataset}, {group.augmentation}, forgetting "
-            f"{percent(group.forget_rate)}, is there twice; put results that are not one study in folders of their own."
+            f"{forget_name(group.forget)}, is there twice; put results that are not one study in folders of their own."
         )
     pairs = sorted(pairs, key=lambda pair: pair[0]["seed"])
     per_seed = {run["seed"]: gaps(run, retrain) for run, retrain in pairs if retrain}

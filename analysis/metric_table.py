@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from analysis.catalogue import METRICS
 from analysis.evidence import Measured
-from analysis.gaps import Summary, labelling, percent
+from analysis.forget import forget_name
+from analysis.gaps import Summary, labelling
 from analysis.results import Run
 from analysis.statistics import spread
 from analysis.tables import Table, plus_minus
@@ -38,7 +39,7 @@ def metric_table(
         group = summary.group
         place = [f"{group.dataset} {group.image_size}px, {group.protocol}", group.augmentation, summary.method]
         cells = [_cell(values[group, summary.method, name]) for name in names]
-        rows.append([*place, percent(group.forget_rate), *cells, str(len(summary.seeds))])
+        rows.append([*place, forget_name(group.forget), *cells, str(len(summary.seeds))])
     columns = (*PLACE, *(f"{name}{_unit(name)}" for name in names), "n")
     return Table("Metrics from predictions", rows, _note(names, reasons, provenance, remarks), columns)
 

@@ -6,7 +6,8 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 
 from dataclasses import dataclass
 
-from analysis.gaps import METRICS, Summary, percent, without_hash
+from analysis.forget import percent, random_label
+from analysis.gaps import METRICS, Summary, without_hash
 from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.tables import Table, count, plus_minus
 
@@ -64,8 +65,8 @@ def paper_table(summaries: list[Summary]) -> Table:
 
 def _same_cell(row: PaperRow, summary: Summary) -> bool:
     group = summary.group
-    cell = (without_hash(group.dataset), group.forget_rate, group.augmentation, summary.base)
-    return cell == (row.dataset, row.forget_rate, AUGMENTATION, row.method)
+    cell = (without_hash(group.dataset), group.forget, group.augmentation, summary.base)
+    return cell == (row.dataset, random_label(row.forget_rate), AUGMENTATION, row.method)
 
 
 def _row(row: PaperRow, ours: Summary | None, signs: Signs) -> list[str]:

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
-from analysis.gaps import FLOORS, METRICS, NOTHING, Summary, percent
+from analysis.forget import forget_name, forget_order
+from analysis.gaps import FLOORS, METRICS, NOTHING, Summary
 from analysis.statistics import Spread
 from analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 
@@ -43,7 +44,7 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def trade_off(summaries: Sequence[Summary]) -> Figure:
-    """AG against RTE, a panel for each dataset and forget rate; a line marks AG of the no-op.
+    """AG against RTE, a panel for each dataset and forget set; a line marks AG of the no-op.
 
     Marker: method, where there are few; its fill: augmentation. Of many methods those are named that no other beats in
     both, and all have one marker. A method that was timed on several devices has a point for each. `summaries` must
@@ -51,16 +52,16 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
     """
     shown = [s for s in summaries if s.gaps and s.method != "retrain"]
     places = list(dict.fromkeys(place_of(s.group) for s in shown))
-    rates = sorted({s.group.forget_rate for s in shown})
+    forgets = sorted({s.group.forget for s in shown}, key=forget_order)
     methods = list(dict.fromkeys(s.method for s in shown if s.method != NOTHING))
     few = len(methods) <= len(MARKERS)
     styles = {m: marker if few else "o" for m, (_, marker) in method_styles(methods).items()}
     augmentations = in_order({s.group.augmentation for s in shown})
     hues = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(augmentations)}
-    figure, axes = new_figure(1 + 3.4 * len(rates), 1.1 + 2.6 * len(places), len(places), len(rates))
+    figure, axes = new_figure(1 + 3.4 * len(forgets), 1.1 + 2.6 * len(places), len(places), len(forgets))
     for row, place in zip(axes, places, strict=True):
-        for axis, rate in zip(row, rates, strict=True):
-            cell = [s for s in shown if (*place_of(s.group), s.group.forget_rate) == (*place, rate)]
+        for axis, forget in zip(row, forgets, strict=True):
+            cell = [s for s in shown if (*place_of(s.group), s.group.forget) == (*place, forget)]
             points = [point for s in cell if s.method != NOTHING for point in _points(s)]
             for x, ag, summary in points:
                 hue = hues[summary.group.augmentation]
@@ -74,7 +75,7 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
             if not few:
                 _name_points(axis, front(points))
             if cell:
-                title = f"{place_title(cell[0].group)}, forgetting {percent(rate)}"
+                title = f"{place_title(cell[0].group)}, forgetting {forget_name(forget)}"
                 axis.set_title(title, fontsize=9, wrap=True)
             axis.set_xlabel("RTE (minutes)")
         row[0].set_ylabel("AG (percentage points)")
@@ -122,7 +123,7 @@ def _minutes_axis(axis: Axes, minutes: list[float]) -> None:
 
 
 def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str, list[Figure]]:
-    """Each metric's signed gap with its 95 % interval by augmentation and rate, pages for each dataset.
+    """Each metric's signed gap with its 95 % interval by augmentation and forget set, pages for each dataset.
 
     The band is ±`margin`. An interval within it is more than one TOST asks for, which is a 90 % interval there, and
     nothing about Holm's correction.
@@ -139,7 +140,7 @@ def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str,
 
 
 def _forest(rows: Sequence[Summary], styles: dict[str, tuple[str, str]], margin: float) -> Figure:
-    names = [f"{label(s.group.augmentation)}, {percent(s.group.forget_rate)}, {label(s.method)}" for s in rows]
+    names = [f"{label(s.group.augmentation)}, {forget_name(s.group.forget)}, {label(s.method)}" for s in rows]
     width = 6.4 + 0.08 * max(map(len, names))
     figure, axes = new_figure(width, 1.4 + 0.24 * len(rows), 1, len(METRICS))
     heights = np.arange(len(rows))

@@ -1,8 +1,9 @@
 """Membership attacks that know how hard each image is, from reference models that never saw it (offline attacks).
 
 The grid's own models serve as references. For a target of seed s they are the `retrain` and `retrain-again` of the
-other seeds, of any forget rate, with the target's dataset, augmentation and training. A forgotten image of the target
-is OUT of such a reference where the reference forgot it too; validation and test images are OUT of all.
+other seeds with the target's dataset, augmentation and training, of any uniform forget set where the target's is one,
+else of the target's own. A forgotten image of the target is OUT of such a reference where the reference forgot it too;
+validation and test images are OUT of all.
 
 Left out, and why:
 - models of the target's own seed: its retrain starts from the weights that its original started from, and is what
@@ -12,7 +13,7 @@ Left out, and why:
 
 A forgotten image has few OUT references, a validation image has all of them, and a mean over few scatters more: that
 alone would tell the two apart. So non-member j is given the references of forgotten image j modulo their number.
-References of a larger forget rate trained on less, in the same proportion on both sides.
+References of a larger forget set trained on less, in the same proportion on both sides.
 """
 
 from dataclasses import dataclass

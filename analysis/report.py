@@ -16,7 +16,8 @@ from analysis.completeness import Progress, progress, remarks
 from analysis.curves import Curve, roc_figure
 from analysis.errors import UndefinedError
 from analysis.evidence import Measured, cases, measured
-from analysis.gaps import FLOORS, Summary, labelling, percent, summarise
+from analysis.forget import forget_name
+from analysis.gaps import FLOORS, Summary, labelling, summarise
 from analysis.metric_table import metric_table
 from analysis.paper import paper_table
 from analysis.results import Run, has_landed
@@ -120,7 +121,7 @@ def gather(folder: str, runs: list[Run]) -> Evidence:
         found.recogniser.add(run, case, group.protocol, method)
         own = found.curves.setdefault(figures.place_name(group), defaultdict(list))
         for attack, curve in _curves(case).items():
-            cell = f"{group.augmentation}, {percent(group.forget_rate)}"
+            cell = f"{group.augmentation}, {forget_name(group.forget)}"
             own[cell, attack, method].append(curve)
     return found
 
@@ -170,7 +171,7 @@ def _every_row(runs: list[Run]) -> Table:
             f"{run['dataset']} {run['image_size']}px, {run['protocol']}",
             run["augmentation"],
             run["method"],
-            percent(run["forget_rate"]),
+            forget_name(run["forget"]),
             str(run["seed"]),
             run["device_name"],
             str(run["num_workers"]),

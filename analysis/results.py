@@ -20,10 +20,9 @@ from analysis.schemas import SCHEMA_VERSION, SCHEMAS
 Made = TypeVar("Made")
 
 # The versions that are read, each with the columns that it does not have; they read as null.
-READABLE: dict[str, frozenset[str]] = {
-    "1": frozenset({"precision", "precision_reason", "seconds_compile"}),
-    str(SCHEMA_VERSION): frozenset(),
-}
+SINCE_2 = frozenset({"precision", "precision_reason", "seconds_compile"})
+SINCE_3 = frozenset({"role", "forget", "forget_rule"})
+READABLE: dict[str, frozenset[str]] = {"1": SINCE_2 | SINCE_3, "2": SINCE_3, str(SCHEMA_VERSION): frozenset()}
 
 REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
 FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB
@@ -68,8 +67,7 @@ def _files(place: storage.Place, table: str) -> Files:
 def read_runs(folder: str | Path) -> list[Run]:
     """Every sound row of `runs`, as dictionaries by column name; a ResultsWarning names each other row."""
     files = find_files(folder, "runs")
-    absent = frozenset().union(*READABLE.values())
-    return sound(_read_files(files, None).to_pylist(), absent)
+    return sound(_read_files(files, None).to_pylist(), absent=frozenset().union(*READABLE.values()) - SINCE_3)
 
 
 def read_table(folder: str | Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -5,7 +5,7 @@ This is the contract between the grid, which writes, and everyone who reads.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:
@@ -25,19 +25,24 @@ _CELL = [
     _field("augmentation", _TEXT, "", "none, default or default+ra"),
     _field("seed", _INT, "", "seed of the cell"),
     _field("method", _TEXT, "", "original, retrain, or an unlearning method"),
+    _field("role", _TEXT, "", "target (the retrain), control (no-op, second retrain) or method"),
 ]
 
 
-def _forget_rate(nullable: bool) -> pa.Field:
-    meaning = "|D_f| / |D_i|" + "; null for an original's training" * nullable
-    return _field("forget_rate", _FLOAT, "fraction", meaning, nullable)
+def _forget(nullable: bool) -> list[pa.Field]:
+    without = "; null for an original's training" * nullable
+    return [
+        _field("forget", _TEXT, "", f"forget set, as a rule and its parameter: random:0.1{without}", nullable),
+        _field("forget_rule", _TEXT, "", f"rule of the forget set: random{without}", nullable),
+        _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i| where that is the rule's parameter", nullable=True),
+    ]
 
 
 RUNS = _schema(
     "runs",
     [
         *_CELL,
-        _forget_rate(nullable=False),
+        *_forget(nullable=False),
         _field("dataset_fingerprint", _TEXT, "", "hash of the dataset's pixels and labels, or of its file"),
         _field("num_classes", _INT, "classes", "classes of the dataset"),
         _field("num_forget", _INT, "images", "|D_f|"),
@@ -78,7 +83,7 @@ EPOCHS = _schema(
     "epochs",
     [
         *_CELL,
-        _forget_rate(nullable=True),
+        *_forget(nullable=True),
         _field("model_key", _TEXT, "", "key of the model that this epoch trained"),
         _field("epoch", _INT, "", "epoch, from 0"),
         _field("phase", _TEXT, "", "train, or the pass of an unlearning: forget, retain, mixed"),

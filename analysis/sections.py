@@ -26,7 +26,7 @@ def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
     )
     trades = [plots.trade_off(own) for own in _some_datasets(summaries)]
     parts += ["<h2>AG against RTE</h2>", *page.figures_html(trades, "AG against RTE", trade)]
-    parts += ["<h2>Sensitivity to augmentation and forget rate</h2>"]
+    parts += ["<h2>Sensitivity to augmentation and forget set</h2>"]
     shown = closest(summaries)
     band = (
         "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
@@ -72,8 +72,8 @@ def training_section(folder: str, summaries: Sequence[Summary] = ()) -> list[str
     shown = CONTROLS.union(s.base for s in summaries if s.method in closest_here)
     rows = [row for row in rows if not summaries or row["method"] in shown]
     caption = (
-        "In train mode, augmented; means over all seeds, rates, protocols and parameters of a method, bands from the "
-        f"smallest to the largest. {limited(summaries)}"
+        "In train mode, augmented; means over all seeds, forget sets, protocols and settings of a method, bands from "
+        f"the smallest to the largest. {limited(summaries)}"
     )
     places = sorted({(row["dataset"], row["image_size"]) for row in rows})
     drawn = [

@@ -24,7 +24,8 @@ from analysis.figures import (
     ranked,
     with_gaps,
 )
-from analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary, percent
+from analysis.forget import forget_name, forget_order
+from analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES_PER_PAGE = 50
@@ -70,21 +71,21 @@ def _strips(summaries: list[Summary], provenance: str) -> Iterator[Figure]:
 def _page(
     summaries: list[Summary], methods: Sequence[str], first: int, title: str, right: float, provenance: str
 ) -> Figure:
-    rates = sorted({s.group.forget_rate for s in summaries})
+    forgets = sorted({s.group.forget for s in summaries}, key=forget_order)
     augmentations = in_order({s.group.augmentation for s in summaries})
     names = [f"{label(FLOORS.get(method, method))}  {rank}" for rank, method in enumerate(methods, start=first)]
-    width = 0.5 + 0.07 * max(map(len, names)) + 3.0 * len(rates)
+    width = 0.5 + 0.07 * max(map(len, names)) + 3.0 * len(forgets)
     figure = Figure(figsize=(width, 2.0 + 0.19 * len(methods)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(rates), squeeze=False, sharey=True)[0]
-    for axis, rate in zip(axes, rates, strict=True):
-        own = [s for s in summaries if s.group.forget_rate == rate]
+    axes = figure.subplots(1, len(forgets), squeeze=False, sharey=True)[0]
+    for axis, forget in zip(axes, forgets, strict=True):
+        own = [s for s in summaries if s.group.forget == forget]
         _floor_lines(axis, own)
         for i, augmentation in enumerate(augmentations):
             lines = {s.method: s for s in own if s.group.augmentation == augmentation}
             shift = 0.5 * ((i + 0.5) / len(augmentations) - 0.5)
             _markers(axis, [(y + shift, lines[m]) for y, m in enumerate(methods) if m in lines], _look(i))
-        axis.set_title(f"forgetting {percent(rate)}", fontsize=9)
+        axis.set_title(f"forgetting {forget_name(forget)}", fontsize=9)
         axis.set(xlim=(0, right), ylim=(len(methods) - 0.4, -0.6), xlabel="AG (percentage points)")
         axis.set_yticks(range(len(methods)), names, fontsize=7)
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Tables 1, 2, … in the paper's shape: one for each forget rate, each value with its gap to the retrain."""
+"""Tables 1, 2, … in the paper's shape: one for each forget set, each value with its gap to the retrain."""
 
 import csv
 import io
@@ -8,14 +8,14 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from analysis.gaps import AVERAGES, FLOORS, METRICS, Summary, percent
+from analysis.forget import forget_name, forget_order
+from analysis.gaps import AVERAGES, FLOORS, METRICS, Summary
 from analysis.rte import Signs, device_signs, devices_note, rte_cell
 from analysis.statistics import Spread
 from analysis.text import spreadsheet_cell
@@ -38,13 +38,14 @@ class Table:
 
 
 def make_tables(summaries: list[Summary], provenance: str, remarks: str = "") -> list[Table]:
-    """One table for each protocol and forget rate, numbered from 1. `remarks` name what is missing."""
-    sections: dict[tuple[str, float], list[Summary]] = defaultdict(list)
+    """One table for each protocol and forget set, numbered from 1. `remarks` name what is missing."""
+    sections: dict[tuple[str, str], list[Summary]] = defaultdict(list)
     for summary in summaries:
-        sections[summary.group.protocol, summary.group.forget_rate].append(summary)
+        sections[summary.group.protocol, summary.group.forget].append(summary)
     tables = []
-    for number, ((protocol, rate), chosen) in enumerate(sorted(sections.items(), key=itemgetter(0)), start=1):
-        title = f"Table {number}. Forget rate {percent(rate)}, protocol {protocol}"
+    in_order = sorted(sections.items(), key=lambda section: (section[0][0], forget_order(section[0][1])))
+    for number, ((protocol, forget), chosen) in enumerate(in_order, start=1):
+        title = f"Table {number}. Forgetting {forget_name(forget)}, protocol {protocol}"
         signs = device_signs(chosen)
         rows = [_row(summary, signs) for summary in chosen]
         tables.append(Table(title, rows, _note(chosen, signs, provenance, remarks)))
@@ -71,7 +72,7 @@ def _verdict_row(verdict: Verdict) -> list[str]:
     measured = [with_interval(summary.signed[m], sign="+") if summary.signed else "–" for m in METRICS]
     averages = [with_interval(a) if a else "missing" for a in (summary.gaps.get("ag"), verdict.nothing, verdict.noise)]
     chances = [_p_value(p) for p in (verdict.equivalence_p, verdict.benefit_p)]
-    place = [size, group.augmentation, summary.method, percent(group.forget_rate), verdict.text]
+    place = [size, group.augmentation, summary.method, forget_name(group.forget), verdict.text]
     return [*place, *measured, *averages, *chances, str(verdict.n)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # The columns of `runs` and `epochs` that are shown to a person. JSON columns are parsed, not shown.
 _SHOWN = frozenset(
-    {"study", "dataset", "augmentation", "method", "protocol", "model", "device_name", "precision", "command"}
+    {"study", "dataset", "augmentation", "forget", "method", "protocol", "model", "device_name", "precision", "command"}
     | {"code_version", "torch_version", "ray_version"}
 )
 
@@ -28,6 +28,12 @@ def printable_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `runs` or `epochs` whose shown columns are `printable`."""
     shown = {name: printable(row[name]) for name in _SHOWN if isinstance(row.get(name), str)}
     return {**row, **shown}
+
+
+def natural_order(text: str) -> list[tuple[bool, float, str]]:
+    """A sort key that orders numbers within names by value: `epochs=9` before `epochs=10`."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text)
+    return [(False, float(part), "") if i % 2 else (True, 0.0, part) for i, part in enumerate(parts)]
 
 
 def spreadsheet_cell(text: str) -> str:

@@ -30,9 +30,9 @@ RESOURCES = {"CPU": 1.0}
 
 def study_of(num_cells: int) -> Study:
     """At least `num_cells` cells of scikit-learn's digits, which need no download."""
-    rates = (0.1, 0.2, 0.3, 0.4, 0.5)
-    cells_a_seed = len(STUDIES["demo"].augmentations) * len(rates) * len(STUDIES["demo"].methods)
-    return replace(STUDIES["demo"], name="scale", forget_rates=rates, seeds=tuple(range(-(-num_cells // cells_a_seed))))
+    sets = tuple(f"random:{rate}" for rate in (0.1, 0.2, 0.3, 0.4, 0.5))
+    cells_a_seed = len(STUDIES["demo"].augmentations) * len(sets) * len(STUDIES["demo"].methods)
+    return replace(STUDIES["demo"], name="scale", forget_sets=sets, seeds=tuple(range(-(-num_cells // cells_a_seed))))
 
 
 def measure(num_trials: int, whose: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ALL = STUDIES["paper"].methods
 def study_of(num_cells: int, methods: tuple[str, ...] = ALL, unlearning_epochs: int = 10) -> Study:
     """The study `paper` with as many seeds as give at least `num_cells` cells: MedMNIST as described, no pixel."""
     paper = STUDIES["paper"]
-    cells_a_seed = len(paper.datasets) * len(paper.augmentations) * len(paper.forget_rates) * len(methods)
+    cells_a_seed = len(paper.datasets) * len(paper.augmentations) * len(paper.forget_sets) * len(methods)
     seeds = tuple(range(-(-num_cells // cells_a_seed)))
     protocol = changed(paper.protocol, "unlearning.epochs", unlearning_epochs)
     return replace(paper, name="scale", methods=methods, seeds=seeds, protocol=protocol)

@@ -33,7 +33,7 @@ class Words:
 
     def run(self, out: str) -> None:
         """`salun-grid run` in a process of its own."""
-        options = {"augmentations": "--augmentation", "methods": "--method", "forget_rates": "--forget-rate"}
+        options = {"augmentations": "--augmentation", "methods": "--method", "forget_sets": "--forget"}
         options |= {"seeds": "--seed"}
         words = [word for axis, values in self.axes.items() for value in values for word in (options[axis], str(value))]
         words += [word for setting in self.settings for word in ("--set", setting)]
@@ -42,7 +42,7 @@ class Words:
 
 SMALL = Words({"augmentations": ("default",), "methods": ("retrain", "salun")})
 TINY = Words(
-    {"augmentations": ("default",), "methods": ("retrain",), "forget_rates": (0.5,), "seeds": (0,)},
+    {"augmentations": ("default",), "methods": ("retrain",), "forget_sets": ("random:0.5",), "seeds": (0,)},
     ("model.width=1", "training.epochs=1", "training.batch_size=600"),
 )
 
@@ -57,7 +57,7 @@ def call(module: str, *words: str) -> None:
 def small_study(repetitions: int) -> list[Result]:
     """Every cell of a study from nothing to its rows: 2 rates × 2 seeds, SalUn against the retrain."""
     plan = make_plan(SMALL.study)
-    cells = [(rate, seed) for rate in plan.study.forget_rates for seed in plan.study.seeds]
+    cells = [(forget, seed) for forget in plan.study.forget_sets for seed in plan.study.seeds]
     ways: dict[str, Callable[[], object]] = {
         "a shell loop, fresh processes": partial(shell_loop, cells),
         "a careful loop, shared originals": partial(call, "benchmarks.whole", "careful"),
@@ -72,12 +72,12 @@ def in_a_new_folder(act: Callable[[str], object]) -> None:
         act(f"{folder}/out")
 
 
-def shell_loop(cells: list[tuple[float, int]]) -> None:
+def shell_loop(cells: list[tuple[str, int]]) -> None:
     """Each cell on its own: original, SalUn (mask and unlearning) and retrain, each in a process of its own."""
-    for rate, seed in cells:
+    for forget, seed in cells:
         with tempfile.TemporaryDirectory() as folder:
             for stage in ("original", "salun", "retrain"):
-                call("benchmarks.whole", stage, str(rate), str(seed), folder)
+                call("benchmarks.whole", stage, forget, str(seed), folder)
 
 
 def in_order(plan: Plan, out: str, methods: tuple[str, ...] = ("original", "retrain", "salun")) -> None:
@@ -119,5 +119,5 @@ if __name__ == "__main__":
     if sys.argv[1] in ("tiny", "careful"):
         in_a_new_folder(partial(in_order, make_plan({"tiny": TINY, "careful": SMALL}[sys.argv[1]].study)))
     else:
-        stage, rate, seed, out = sys.argv[1:]
-        in_order(make_plan(replace(SMALL.study, forget_rates=(float(rate),), seeds=(int(seed),))), out, (stage,))
+        stage, forget, seed, out = sys.argv[1:]
+        in_order(make_plan(replace(SMALL.study, forget_sets=(forget,), seeds=(int(seed),))), out, (stage,))

@@ -1,7 +1,9 @@
 """What there is to choose from, as text: the settings of the protocol, and the methods with theirs."""
 
+import inspect
 from typing import Any
 
+from trainables.forget import FORGET_RULES
 from trainables.methods import METHODS, Method
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import Setting, settings_of, value_at
@@ -28,6 +30,14 @@ def list_methods() -> str:
         lines += [
             f"{INDENT}{each.name} = {written(each.default)}: {each.allowed}" for each in settings_of(method.settings)
         ]
+    return "\n".join(lines)
+
+
+def list_forget_rules() -> str:
+    """Each rule: how it is written, and what it forgets."""
+    lines = ['Give one with --forget RULE:PARAMETER, or several in a study file: forget_sets = ["random:0.1"].']
+    for rule in FORGET_RULES.values():
+        lines += ["", f"{rule.example}: {inspect.getdoc(rule)}".replace("\n", f"\n{INDENT}")]
     return "\n".join(lines)
 
 

@@ -51,11 +51,19 @@ def study_options(command: Callable) -> Callable:
             help="MedMNIST's name, digits, or a path to .npz." + several,
         ),
         click.option(
+            "--forget",
+            "forget_sets",
+            multiple=True,
+            metavar="RULE:PARAMETER",
+            help="Images to forget, as random:0.1; `salun-grid forget-rules`." + several,
+        ),
+        click.option(
             "--forget-rate",
             "forget_rates",
             type=float,
             multiple=True,
-            help="Part of D_i to forget." + several,
+            metavar="RATE",
+            help="Short for --forget random:RATE, a fraction of the train images." + several,
         ),
         click.option("--augmentation", "augmentations", multiple=True, help="none, default or default+ra." + several),
         click.option("--seed", "seeds", type=int, multiple=True, help="Seed of the cell." + several),
@@ -199,6 +207,14 @@ def methods() -> None:
     from grid.catalogue import list_methods
 
     click.echo(list_methods())
+
+
+@main.command("forget-rules")
+def forget_rules() -> None:
+    """List the rules of forget sets: how each is written, and which images it forgets."""
+    from grid.catalogue import list_forget_rules
+
+    click.echo(list_forget_rules())
 
 
 @main.command()

@@ -25,6 +25,7 @@ from grid.study import AXES, Study, checked, narrowed
 from grid.study_file import find_study
 from grid.work import Kind
 from trainables.errors import InputError
+from trainables.forget import Random
 
 # What `plan` calls each kind of job.
 KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate}
@@ -39,6 +40,7 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     }
     given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
     axes = {axis: options[axis] for axis in AXES}
+    axes["forget_sets"] = (*options["forget_sets"], *(Random(rate).label for rate in options["forget_rates"]))
     study = checked(
         narrowed(find_study(options["study"]), axes, [*given, *options["settings"]], options["allow_empty_classes"])
     )

@@ -5,7 +5,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from analysis.gaps import percent
+from analysis.forget import forget_name
 from analysis.results import Run, read_runs
 from analysis.storage import is_remote
 from analysis.text import printable
@@ -22,8 +22,8 @@ def list_models(out: str) -> str:
     store.check()
     models: dict[str, str] = {}
     for run in read_runs(out):
-        rate = "" if run["method"] == "original" else f" {percent(run['forget_rate'])}"
-        models[run["model_key"]] = described(run, run["method"] + rate)
+        forgotten = "" if run["method"] == "original" else f" {forget_name(run['forget'])}"
+        models[run["model_key"]] = described(run, run["method"] + forgotten)
         models.setdefault(run["original_key"], described(run, "original"))
     published = store.published_models()
     lines = sorted((text, key) for key, text in models.items() if key in published)

@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.metrics import Attack, Predictions, evaluate
+from analysis.rows import ROLES
 from analysis.schemas import SCHEMAS
 from grid.provenance import repeat_command
 from grid.release import code_version
 from grid.specs import Evaluate, Spec, Train, Unlearn
 from grid.study import Study
 from trainables.data import SPLITS
+from trainables.forget import rate_of
 from trainables.passes import Epoch
 from trainables.protocol import to_json
 
@@ -25,6 +27,7 @@ NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0},
 
 def cell_columns(job: Spec, study: Study) -> dict[str, Any]:
     """The columns that `runs` and `epochs` share."""
+    forget = job.forget
     return {
         "study": study.name,
         "dataset": job.data.name,
@@ -32,7 +35,10 @@ def cell_columns(job: Spec, study: Study) -> dict[str, Any]:
         "augmentation": job.augmentation,
         "seed": job.seed,
         "method": job.method,
-        "forget_rate": None if job.forget is None else job.forget.rule.rate,
+        "role": ROLES.get(job.method, "method"),
+        "forget": None if forget is None else forget.label,
+        "forget_rule": None if forget is None else forget.label.partition(":")[0],
+        "forget_rate": None if forget is None else rate_of(forget.rule),
     }
 
 

@@ -1,7 +1,7 @@
 """From a study to jobs: its cells as specs, and all that they need. Shared work is the same spec."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -10,7 +10,7 @@ from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Spec, Train, 
 from grid.store import Store
 from grid.study import Study
 from trainables.data import DatasetInfo, describe
-from trainables.forget import ForgetSet, Random
+from trainables.forget import ForgetSet, Rule, parse_rule
 from trainables.methods import METHODS
 from trainables.methods.variants import Variant
 from trainables.precision import Precision, here
@@ -50,36 +50,37 @@ class Plan:
 def make_plan(study: Study) -> Plan:
     """Every cell's jobs, without loading a pixel of MedMNIST.
 
-    Raises InputError for an unknown or broken dataset, or a rate that leaves the forget or retain set empty.
+    Raises InputError for an unknown or broken dataset, or a rule that leaves the forget or retain set empty.
     """
     protocol = study.protocol
     datasets = {source: describe(source, protocol.image_size, study.allow_empty_classes) for source in study.datasets}
-    rates = {source: rates_of(study, info) for source, info in datasets.items()}
+    rules = {source: rules_of(study, info) for source, info in datasets.items()}
     precision = here(protocol.model)
     cells = tuple(
         cell
         for source, augmentation, seed in product(study.datasets, study.augmentations, study.seeds)
         for cell in cells_of(
-            original_of(study, datasets[source], precision, augmentation, seed), study, tuple(rates[source])
+            original_of(study, datasets[source], precision, augmentation, seed), study, tuple(rules[source])
         )
     )
     notes = [
-        f"forget rate {same:g} of {source} forgets the same images as {rate:g}, and is left out."
-        for source, kept in rates.items()
-        for rate, merged in kept.items()
+        f"forget set {same.label} of {source} holds the same images as {rule.label}, and is left out."
+        for source, kept in rules.items()
+        for rule, merged in kept.items()
         for same in merged
     ]
     return Plan(study, datasets, precision, cells, closure(cells), (*study.notes, *notes))
 
 
-def rates_of(study: Study, data: DatasetInfo) -> dict[float, list[float]]:
-    """The forget rates that differ on `data`, each with those that forget as many, and so the same, images."""
-    kept: dict[int, float] = {}
-    rates: dict[float, list[float]] = {}
-    for rate in study.forget_rates:
-        first = kept.setdefault(Random(rate).count(data), rate)
-        rates.setdefault(first, []).extend([rate] if rate != first else [])
-    return rates
+def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:
+    """The forget rules that differ on `data`, each with those that forget the same images."""
+    kept: dict[Hashable, Rule] = {}
+    rules: dict[Rule, list[Rule]] = {}
+    for rule in map(parse_rule, study.forget_sets):
+        rule.count(data)
+        first = kept.setdefault((type(rule), rule.same_on(data)), rule)
+        rules.setdefault(first, []).extend([rule] if rule != first else [])
+    return rules
 
 
 def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentation: str, seed: int) -> Train:
@@ -90,11 +91,11 @@ def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentat
     return Train(data, model, protocol.training, augmentation, strengths, seed)
 
 
-def cells_of(original: Train, study: Study, rates: tuple[float, ...]) -> Iterator[Evaluate]:
-    """The evaluations of one original's cells: each method at each of `rates`."""
+def cells_of(original: Train, study: Study, rules: tuple[Rule, ...]) -> Iterator[Evaluate]:
+    """The evaluations of one original's cells: each method for each of `rules`."""
     protocol = study.protocol
-    for rate in rates:
-        forget = ForgetSet(Random(rate), original.seed)
+    for rule in rules:
+        forget = ForgetSet(rule, original.seed)
         for method in study.methods:
             yield Evaluate(subject_of(method, original, forget, study), forget, protocol.evaluation)
 

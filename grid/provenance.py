@@ -27,7 +27,7 @@ def repeat_command(study: Study, job: Evaluate) -> str:
     """The command that computes this one row again, in a new folder."""
     narrowing = {
         "--dataset": job.data.source,
-        "--forget-rate": f"{job.forget.rule.rate!r}",
+        "--forget": job.forget.label,
         "--augmentation": job.augmentation,
         "--seed": str(job.seed),
         "--method": job.name,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
+from analysis.forget import forget_name
 from grid.keys import key_of
 from grid.work import Kind, Work, attack_pairs
 from trainables.data import DatasetInfo
@@ -43,7 +44,7 @@ class Described:
     def label(self) -> str:
         """A short name for a person: what it is, forget set, dataset, augmentation, seed."""
         spec: Spec = self  # type: ignore[assignment]
-        rule = "" if spec.forget is None else f" {spec.forget.short}"
+        rule = "" if spec.forget is None else f" {forget_name(spec.forget.label)}"
         source = spec.data.source.rsplit("/", 1)[-1]
         return f"{spec.verb}{spec.name}{rule} · {source} · {spec.augmentation} · seed {spec.seed}"
 

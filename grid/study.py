@@ -7,7 +7,7 @@ from typing import Any
 from grid.specs import CONTROLS, RETRAIN
 from trainables.augmentation import AUGMENTATIONS
 from trainables.errors import InputError, shown, unknown_choice
-from trainables.forget import check_forget_rate
+from trainables.forget import parse_rule
 from trainables.methods.variants import Variant
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import changed, validated
@@ -26,7 +26,7 @@ class Study:
 
     name: str
     datasets: tuple[str, ...]
-    forget_rates: tuple[float, ...]
+    forget_sets: tuple[str, ...]
     augmentations: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: tuple[str, ...]
@@ -37,14 +37,21 @@ class Study:
     allow_empty_classes: bool = False
 
 
-AXES = ("datasets", "forget_rates", "augmentations", "seeds", "methods")
+# Each axis and the option that replaces it.
+AXES = {
+    "datasets": "--dataset",
+    "forget_sets": "--forget",
+    "augmentations": "--augmentation",
+    "seeds": "--seed",
+    "methods": "--method",
+}
 
 
 def _built_in(name: str, protocol: str, **axes: Any) -> Study:
     return Study(
         name=name,
         datasets=axes.get("datasets", PAPER_DATASETS),
-        forget_rates=(0.1, 0.5),
+        forget_sets=("random:0.1", "random:0.5"),
         augmentations=axes.get("augmentations", ("none", "default", "default+ra")),
         seeds=axes.get("seeds", (0,)),
         methods=axes.get("methods", (*CONTROLS, "salun")),
@@ -70,7 +77,7 @@ STUDIES: dict[str, Study] = {
 def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str], allow_empty_classes: bool = False) -> Study:
     """`study` with the given axes in place of its own and `section.field=value` settings in its protocol."""
     given: dict[str, Any] = {axis: tuple(values) for axis, values in axes.items() if values}
-    words = [word for axis, values in given.items() for value in values for word in (_option(axis), str(value))]
+    words = [word for axis, values in given.items() for value in values for word in (AXES[axis], str(value))]
     study = replace(study, **given, axis_words=tuple(words))
     for setting in settings:
         dotted, equals, value = setting.partition("=")
@@ -81,10 +88,6 @@ def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str], allow_
     if allow_empty_classes:
         study = replace(study, allow_empty_classes=True, words=(*study.words, "--allow-empty-classes"))
     return study
-
-
-def _option(axis: str) -> str:
-    return f"--{axis.removesuffix('s').replace('_', '-')}"
 
 
 def checked(study: Study) -> Study:
@@ -98,8 +101,6 @@ def checked(study: Study) -> Study:
     for axis in AXES:
         if not getattr(study, axis):
             raise InputError(f"the study {study.name!r} has no {axis.replace('_', ' ')}; give at least one.")
-    for rate in study.forget_rates:
-        check_forget_rate(rate)
     for augmentation in study.augmentations:
         if augmentation not in AUGMENTATIONS:
             raise unknown_choice("augmentation", augmentation, list(AUGMENTATIONS))
@@ -107,7 +108,8 @@ def checked(study: Study) -> Study:
         if not 0 <= seed < 2**31:
             raise InputError(f"seed must be from 0 to {2**31 - 1}, not {shown(seed)}.")
     methods = tuple(canonical_method(method, study.protocol) for method in study.methods)
-    return with_notes(replace(study, methods=methods))
+    forget_sets = tuple(parse_rule(text).label for text in study.forget_sets)
+    return with_notes(replace(study, methods=methods, forget_sets=forget_sets))
 
 
 def canonical_method(text: str, protocol: Protocol) -> str:

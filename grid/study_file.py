@@ -9,6 +9,7 @@ from typing import Any
 from grid.specs import CONTROLS
 from grid.study import STUDIES, Study
 from trainables.errors import InputError, shown, unknown_choice
+from trainables.forget import Random, check_forget_rate
 from trainables.methods.variants import Variant
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import changed
@@ -35,6 +36,8 @@ def read_study(path: Path) -> Study:
     for unknown in content.keys() - FIELDS.keys():
         raise unknown_choice("field in the study file", unknown, list(FIELDS))
     values = {name: FIELDS[name](name, value) for name, value in content.items() if name != "protocol"}
+    if rates := values.pop("forget_rates", ()):
+        values["forget_sets"] = (*values.get("forget_sets", ()), *rates)
     name = values.setdefault("name", path.stem)
     protocol = read_protocol(content.get("protocol", {}), name)
     return replace(STUDIES["paper"], protocol=protocol, words=(str(path),), **values)
@@ -104,10 +107,11 @@ def dataset(field: str, value: Any) -> str:
     return value
 
 
-def rate(field: str, value: Any) -> float:
+def rate(field: str, value: Any) -> str:
+    """A fraction to forget, as the forget set that draws it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{field} must be numbers between 0 and 1, not {shown(value)}.")
-    return float(value) if abs(value) <= 1 else value
+    return Random(float(check_forget_rate(value))).label
 
 
 def seed(field: str, value: Any) -> int:
@@ -123,11 +127,13 @@ def method(field: str, value: Any) -> str:
     return str(Variant.from_table(value, also=CONTROLS)) if isinstance(value, dict) else text(field, value)
 
 
-def list_of(item: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
+def list_of(item: Callable[[str, Any], Any], example: tuple = ()) -> Callable[[str, Any], tuple]:
+    """Reads a list of one value or more; `example` for the message, else the study `paper` has one."""
+
     def read(field: str, value: Any) -> tuple:
         if not isinstance(value, list) or not value:
-            example = getattr(STUDIES["paper"], field)[:2]
-            listed = ", ".join(f'"{each}"' if isinstance(each, str) else f"{each:g}" for each in example)
+            some = example or getattr(STUDIES["paper"], field)[:2]
+            listed = ", ".join(f'"{each}"' if isinstance(each, str) else f"{each:g}" for each in some)
             raise InputError(f"{field} must be a list such as [{listed}], not {shown(value)}.")
         return tuple(item(field, each) for each in value)
 
@@ -138,7 +144,8 @@ def list_of(item: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "name": text,
     "datasets": list_of(dataset),
-    "forget_rates": list_of(rate),
+    "forget_sets": list_of(text),
+    "forget_rates": list_of(rate, (0.1, 0.5)),
     "augmentations": list_of(text),
     "seeds": list_of(seed),
     "methods": list_of(method),

@@ -122,6 +122,7 @@ def test_a_study_file(content: bytes, data: Path, tmp_path_factory: pytest.TempP
 
 OPTIONS = {
     "--dataset": TEXT,
+    "--forget": st.one_of(TEXT, st.builds("random:{}".format, NUMBERS)),
     "--forget-rate": NUMBERS,
     "--augmentation": TEXT,
     "--seed": NUMBERS,
@@ -211,7 +212,7 @@ def test_an_npz_file(content: bytes, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished study with a heartbeat and the state of a training."""
-    axes = {"datasets": (str(data),), "seeds": (0,), "forget_rates": (0.1,), "augmentations": ("none",)}
+    axes = {"datasets": (str(data),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     changes = ("training.epochs=1", "unlearning.epochs=1", "model.width=4")
     plan = make_plan(narrowed(STUDIES["demo"], axes, changes))
     store = Store(str(tmp_path_factory.mktemp("results") / "out"))

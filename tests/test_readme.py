@@ -22,7 +22,7 @@ def test_every_module_has_its_phrase_and_no_phrase_its_module(package: str) -> N
     assert sorted(re.findall(r"^ +(\w+\.py) +\S+ ", section, re.MULTILINE)) == sorted(path.name for path in paths)
 
 
-@pytest.mark.parametrize("words", sorted(set(re.findall(r"(salun-(?:grid|analysis)) ([a-z]+)", README))))
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"(salun-(?:grid|analysis)) ([a-z-]+)", README))))
 def test_every_command_named_exists(words: tuple[str, str]) -> None:
     program, command = words
     assert CliRunner().invoke(COMMANDS[program], [command, "--help"]).exit_code == 0

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.metrics import Predictions
+from analysis.rows import ROLES
 from analysis.schemas import SCHEMAS
 
 Run = dict[str, Any]
@@ -53,6 +54,7 @@ def make_run(**changes: Any) -> Run:
         "seed": 0,
         "method": "salun",
         "forget_rate": 0.1,
+        "forget_rule": "random",
         "num_classes": 8,
         "num_forget": 3,
         "num_retain": 9,
@@ -80,10 +82,12 @@ def make_run(**changes: Any) -> Run:
         "ray_version": "2.56.0",
         "finished_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     } | changes
+    run.setdefault("forget", f"random:{run['forget_rate']!r}")
+    run.setdefault("role", ROLES.get(run["method"], "method"))
     run.setdefault("dataset_fingerprint", f"md5:{_key(run['dataset'], run['image_size'])}")
     run.setdefault("protocol_json", protocol_text(run["protocol"], run["image_size"]))
     protocol = json.loads(run["protocol_json"])
-    cell = [run[name] for name in ("dataset", "image_size", "augmentation", "seed", "forget_rate", "model")]
+    cell = [run[name] for name in ("dataset", "image_size", "augmentation", "seed", "forget", "model")]
     cell += [protocol[section] for section in RETRAIN_SECTIONS]
     retrain_key = _key("retrain", cell)
     own_key = _key(run["method"], run["method_params"], protocol["saliency"], protocol["unlearning"], cell)
@@ -153,12 +157,23 @@ def write_folder(path: Path, runs: list[Run]) -> Path:
 def write_epochs(path: Path, runs: list[Run], epochs: int = 3) -> None:
     """Write a few epochs for each training and unlearning behind `runs`."""
     (path / "results" / "epochs").mkdir(parents=True, exist_ok=True)
-    cell = ("study", "dataset", "image_size", "augmentation", "seed", "method", "forget_rate")
+    cell = (
+        "study",
+        "dataset",
+        "image_size",
+        "augmentation",
+        "seed",
+        "method",
+        "role",
+        "forget",
+        "forget_rule",
+        "forget_rate",
+    )
     for run in runs:
         passes = {"retrain": ["train"], "retrain-again": ["train"]}.get(run["method"], ["forget", "retain"])
         shared = {name: run[name] for name in cell} | {"model_key": run["model_key"]}
         if run["method"] == "original":
-            shared |= {"forget_rate": None, "model_key": run["original_key"]}
+            shared |= {"forget": None, "forget_rule": None, "forget_rate": None, "model_key": run["original_key"]}
             passes = ["train"]
         rows = [
             shared

@@ -56,8 +56,8 @@ def dots_of(axis: Axes) -> list[tuple[float, float]]:
 
 def drawn(summaries: list[Summary], method: str, rate: float, augmentation: str) -> list[Summary]:
     """The summaries behind the bars of one augmentation in one panel, by dataset."""
-    cell = (method, rate, augmentation)
-    found = [s for s in summaries if (s.method, s.group.forget_rate, s.group.augmentation) == cell]
+    cell = (method, f"random:{rate}", augmentation)
+    found = [s for s in summaries if (s.method, s.group.forget, s.group.augmentation) == cell]
     return sorted(found, key=lambda summary: summary.group.dataset)
 
 

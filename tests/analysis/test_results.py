@@ -178,7 +178,7 @@ def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
 ) -> None:
     monkeypatch.setitem(results.READABLE, "0", frozenset({"command"}))
     rewrite(files_of(folder)[1], b"-1")
-    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 2 and 0"):
+    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 2 and 3 and 0"):
         read_runs(folder)
 
 

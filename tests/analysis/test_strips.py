@@ -63,7 +63,7 @@ def test_markers_stand_at_the_means_of_their_line(summaries: list[Summary]) -> N
     lines = [line for line in axis.lines if line.get_marker() in "os"]
     found = {(names[round(y)], float(x)) for line in lines for x, y in line.get_xydata()}
     for summary in summaries:
-        if summary.method in names and summary.group.forget_rate == 0.1:
+        if summary.method in names and summary.group.forget == "random:0.1":
             assert (summary.method, summary.gaps["ag"].mean) in found
     low, high = axis.get_xlim()
     assert low == 0 and high > max(x for _, x in found)

@@ -51,7 +51,7 @@ SMALL_SETTINGS = ["--epochs", "2", "--unlearning-epochs", "1", "--set", "model.w
 
 def small_study(source: Path, **axes: tuple) -> Study:
     """One cell of each method at 10 % on the data set `source`, unless `axes` say otherwise."""
-    base = {"datasets": (str(source),), "forget_rates": (0.1,), "augmentations": ("none",), "seeds": (0,)}
+    base = {"datasets": (str(source),), "forget_sets": ("random:0.1",), "augmentations": ("none",), "seeds": (0,)}
     base |= {"methods": (*CONTROLS, "salun")}
     return replace(STUDIES["demo"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
 

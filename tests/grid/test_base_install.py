@@ -36,7 +36,7 @@ def without_extra(*words: object, packages: frozenset[str] = frozenset(GRID_PACK
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-AXES = {"forget_rates": (0.1,), "augmentations": ("none",), "seeds": (0,)}
+AXES = {"forget_sets": ("random:0.1",), "augmentations": ("none",), "seeds": (0,)}
 OPTIONS = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", *SMALL_SETTINGS]
 
 

@@ -52,7 +52,7 @@ def plan_in(folder: Path) -> Plan:
     npz = folder / "small.npz"
     if not npz.exists():
         write_small_npz(npz)
-    axes = {"datasets": (str(npz),), "seeds": (0,), "forget_rates": (0.1,), "augmentations": ("none",)}
+    axes = {"datasets": (str(npz),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     settings = ("training.epochs=2", "unlearning.epochs=1", "model.width=4")
     return make_plan(narrowed(STUDIES["demo"], axes, settings))
 
@@ -228,7 +228,7 @@ def test_a_training_starts_over_where_its_state_is_damaged(
 FLAWS = {
     "ua": (None, "ua is null"),
     "dataset": (None, "dataset is null"),
-    "forget_rate": (None, "forget_rate is null"),
+    "forget": ("random:often", "forget is 'random:often'"),
     "protocol_json": ("{", "protocol_json is no JSON"),
     "method_params": ("[1]", "method_params is no JSON object"),
     "seeds": (None, "seeds is null"),

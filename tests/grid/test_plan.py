@@ -45,7 +45,9 @@ def keys_by_label(study: Study) -> dict[str, str]:
 
 
 def test_originals_are_shared_by_rates_and_methods(small_npz: Path) -> None:
-    study = small_study(small_npz, forget_rates=(0.1, 0.5), augmentations=("none", "default"), seeds=(0, 1))
+    study = small_study(
+        small_npz, forget_sets=("random:0.1", "random:0.5"), augmentations=("none", "default"), seeds=(0, 1)
+    )
     plan = make_plan(study)
     assert plan.num_cells == 2 * 2 * 2 * 4
     assert kinds(plan) == {"Evaluate": 32, "Train": 4 + 16, "Unlearn": 8}
@@ -75,7 +77,7 @@ def test_without_unlearning_methods_no_original_is_trained(small_npz: Path) -> N
 
 
 def test_every_run_finds_its_retrain(small_npz: Path) -> None:
-    plan = make_plan(small_study(small_npz, forget_rates=(0.1, 0.5)))
+    plan = make_plan(small_study(small_npz, forget_sets=("random:0.1", "random:0.5")))
     for cell in plan.cells:
         retrain = plan.jobs[cell.retrain.key]
         assert (retrain.method, retrain.forget) == ("retrain", cell.forget)
@@ -176,7 +178,7 @@ def test_nothing_is_hashed_twice(small_npz: Path, monkeypatch: pytest.MonkeyPatc
         return hash_of(parts)
 
     monkeypatch.setattr(grid.keys, "hash_of", counted)
-    make_plan(small_study(small_npz, forget_rates=(0.1, 0.5), seeds=(0, 1)))
+    make_plan(small_study(small_npz, forget_sets=("random:0.1", "random:0.5"), seeds=(0, 1)))
     assert len(hashed) == len(set(hashed))
 
 
@@ -202,9 +204,9 @@ def test_augmentation_strengths_leave_unaugmented_keys_alone(small_npz: Path) ->
 
 def test_an_empty_forget_set_is_refused(small_npz: Path) -> None:
     with pytest.raises(InputError, match="empty forget set"):
-        make_plan(small_study(small_npz, forget_rates=(0.001,)))
+        make_plan(small_study(small_npz, forget_sets=("random:0.001",)))
     with pytest.raises(InputError, match="empty retain set"):
-        make_plan(small_study(small_npz, forget_rates=(0.999,)))
+        make_plan(small_study(small_npz, forget_sets=("random:0.999",)))
 
 
 def test_what_is_published_is_not_missing(small_npz: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from trainables.workers import Worker
 
 def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:
     """A study of a single job, and the words after `run demo` that ask for it."""
-    axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("default",), "seeds": (0,)}
+    axes = {"datasets": (str(npz),), "forget_sets": ("random:0.1",), "augmentations": ("default",), "seeds": (0,)}
     settings = [f"training.epochs={epochs}", "model.width=4"]
     study = narrowed(find_study("demo"), axes | {"methods": ("retrain",)}, settings)
     words = ["--dataset", str(npz), "--forget-rate", "0.1", "--augmentation", "default", "--seed", "0"]

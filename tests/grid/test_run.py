@@ -38,7 +38,7 @@ def small_run(npz: Path, out: Path) -> list[object]:
 
 
 def the_same_study(npz: Path) -> Study:
-    axes = {"datasets": (str(npz),), "forget_rates": (0.1,), "augmentations": ("none",)}
+    axes = {"datasets": (str(npz),), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     return narrowed(find_study("demo"), axes, ["training.epochs=40", "unlearning.epochs=1", "model.width=4"])
 
 

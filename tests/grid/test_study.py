@@ -38,7 +38,7 @@ def test_built_in_studies_are_valid(name: str) -> None:
 
 def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     study = checked(written(tmp_path, PAPER_TOML))
-    assert (study.name, study.datasets, study.forget_rates) == ("mine", ("bloodmnist",), (0.25,))
+    assert (study.name, study.datasets, study.forget_sets) == ("mine", ("bloodmnist",), ("random:0.25",))
     assert (study.seeds, study.augmentations) == ((3, 4), STUDIES["paper"].augmentations)
     assert (study.protocol.name, study.protocol.image_size, study.protocol.training.epochs) == ("mine", 28, 5)
     assert study.protocol.saliency.mode == "hard"
@@ -79,7 +79,7 @@ def test_options_narrow_each_axis_and_drop_repeats() -> None:
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"forget_rates": (1.0,)}, "forget rate must lie between 0 and 1"),
+        ({"forget_sets": ("random:1.0",)}, "forget rate must lie between 0 and 1"),
         ({"augmentations": ("defualt",)}, "Did you mean 'default'"),
         ({"methods": ("salum",)}, "Did you mean 'salun'"),
         ({"seeds": (-1,)}, "seed must be from 0"),
@@ -92,9 +92,9 @@ def test_a_bad_axis_is_refused(axes: dict, message: str) -> None:
 
 def test_what_was_given_on_the_command_line_is_named_by_words_and_axis_words() -> None:
     """So that the study's command goes on with all of it: seeds and rates in full, protocol fields as settings."""
-    axes = {"seeds": (0, 2**31 - 1), "forget_rates": (0.25,), "methods": (), "datasets": ("a b.npz",)}
+    axes = {"seeds": (0, 2**31 - 1), "forget_sets": ("random:0.25",), "methods": (), "datasets": ("a b.npz",)}
     study = narrowed(STUDIES["demo"], axes, ["model.width=4"])
     assert study.words == ("demo", "--set", "model.width=4")
-    given = ["--seed", "0", "--seed", "2147483647", "--forget-rate", "0.25", "--dataset"]
+    given = ["--seed", "0", "--seed", "2147483647", "--forget", "random:0.25", "--dataset"]
     assert study.axis_words == (*given, "a b.npz")
     assert narrowed(STUDIES["demo"], {}, []).axis_words == ()

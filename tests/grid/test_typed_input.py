@@ -87,6 +87,16 @@ AXIS_VALUES = {
     "name": ["5", "true", "[]", '""', '"../../../evil"', '"a/b"', '".x"', f'"{LONG}"', '"a\\nb"', "nan", '["a"]'],
     "datasets": ["3", "[]", "[3]", '[""]', '"digits"', f'["{LONG}"]', '["a\\u0007"]', "[true]", '[["digits"]]', "nan"],
     "forget_rates": ["0.1", "[]", "[true]", '["0.1"]', "[0]", "[1]", "[-0.1]", "[nan]", "[inf]", "[[0.1]]", "[1e400]"],
+    "forget_sets": [
+        '"random:0.1"',
+        "[]",
+        "[0.1]",
+        '["random"]',
+        '["random:"]',
+        '["random:x"]',
+        '["random:1"]',
+        '["ramdon:0.1"]',
+    ],
     "augmentations": ['"none"', "[]", "[1]", '["None!"]', f'["{LONG}"]', '["a\\u001b"]', "[true]", "nan"],
     "seeds": ["0", "[]", "[0.5]", "[true]", '["0"]', "[-1]", "[2147483648]", "[nan]", "[inf]", "[[0]]"],
     "methods": [
@@ -141,6 +151,18 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 OPTION_CASES = {
     "--dataset": ["", LONG, "a\x1b[2J", "none.npz", f"{LONG}.npz", "chestmnist", "organmnist3d"],
     "--forget-rate": ["0", "1", "-1", "nan", "inf", "", "x", LONG, "1e999", "a\x1b"],
+    "--forget": [
+        "",
+        ":",
+        "random",
+        "random:",
+        "random:nan",
+        "random:1",
+        "ramdon:0.1",
+        LONG,
+        f"random:{LONG}",
+        "a\x1b[2J",
+    ],
     "--augmentation": ["", "None!", LONG, "a\x1b[2J"],
     "--seed": ["-1", "2147483648", "0.5", "nan", "inf", "", "x", LONG, "1" * 400],
     "--method": [

@@ -1,0 +1,74 @@
+"""Forget sets: which train images D_f must be forgotten; the rest of the train split is D_r.
+
+A rule is a module of this package with one frozen dataclass, and one line in FORGET_RULES. A forget set is written
+`RULE:PARAMETER`, such as `random:0.1`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainables.data import DatasetInfo
+from trainables.errors import InputError, shown, unknown_choice
+from trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
+from trainables.forget.rules import Rule, rate_of
+
+__all__ = [
+    "FORGET_RULES",
+    "ForgetSet",
+    "Random",
+    "Rule",
+    "check_forget_rate",
+    "forget_count",
+    "parse_rule",
+    "rate_of",
+    "retain_set",
+    "uniform_forget_set",
+]
+
+FORGET_RULES: dict[str, type[Rule]] = {
+    "random": Random,
+}
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule that `text`, such as `random:0.1`, names. Raises InputError for an unknown rule or parameter."""
+    name, colon, parameter = text.partition(":")
+    if name not in FORGET_RULES:
+        raise unknown_choice("forget rule", name, list(FORGET_RULES))
+    rule = FORGET_RULES[name]
+    if not colon:
+        raise InputError(f"the forget set {shown(text)} needs a parameter, as in {rule.example}.")
+    return rule.parse(parameter)
+
+
+@dataclass(frozen=True)
+class ForgetSet:
+    """A rule and the seed that it draws with."""
+
+    rule: Rule
+    seed: int
+
+    @property
+    def identity(self) -> list[Any]:
+        """What decides D_f, for a key."""
+        return [self.rule.label, self.seed] if self.rule.seeded else [self.rule.label]
+
+    @property
+    def label(self) -> str:
+        """The rule as it is written, without the seed."""
+        return self.rule.label
+
+    def count(self, data: DatasetInfo) -> int:
+        """|D_f|; see `Rule.count`."""
+        return self.rule.count(data)
+
+    def indices(self, labels: np.ndarray) -> np.ndarray:
+        """Train indices of D_f, int64, ascending."""
+        return self.rule.indices(labels, self.seed)
+
+
+def retain_set(forget: np.ndarray, num_train: int) -> np.ndarray:
+    """Indices (int64, ascending) of D_r = D_i − D_f."""
+    return np.setdiff1d(np.arange(num_train), forget, assume_unique=True)

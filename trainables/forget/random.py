@@ -1,0 +1,79 @@
+"""`random:RATE`: a uniform draw from the train split."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from trainables.data import DatasetInfo
+from trainables.errors import InputError, shown
+from trainables.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class Random:
+    """round(rate · N) of the train split, uniform, not stratified (the paper, and SalUn's code).
+
+    The draw is one permutation a seed, cut at |D_f|: a smaller rate's set lies within a larger one's, and method and
+    augmentation play no part.
+    """
+
+    rate: float
+
+    example: ClassVar[str] = "random:0.1"
+    seeded: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_forget_rate(self.rate)
+
+    @classmethod
+    def parse(cls, parameter: str) -> Self:
+        try:
+            rate = float(parameter)
+        except ValueError:
+            raise InputError(
+                f"a forget set random:RATE needs a number, as in {cls.example}, not {shown(parameter)}."
+            ) from None
+        return cls(rate)
+
+    @property
+    def label(self) -> str:
+        return f"random:{self.rate!r}"
+
+    def count(self, data: DatasetInfo) -> int:
+        return forget_count(self.rate, data.num_images["train"])
+
+    def same_on(self, data: DatasetInfo) -> Hashable:
+        return self.count(data)
+
+    def indices(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        return uniform_forget_set(self.rate, len(labels), seed)
+
+
+def check_forget_rate(rate: float) -> float:
+    """`rate` itself, if it lies strictly between 0 and 1; InputError otherwise."""
+    if not 0 < rate < 1:
+        raise InputError(f"forget rate must lie between 0 and 1 (0.1 forgets 10 %), not {rate:g}.")
+    return rate
+
+
+def forget_count(rate: float, num_train: int) -> int:
+    """|D_f| = round(rate · N), half to even. InputError where that leaves D_f or D_r empty."""
+    count = round(rate * num_train)
+    if num_train < 2:
+        raise InputError(f"a forget set and a retain set need two train images or more, not {num_train}.")
+    for empty, name in ((count == 0, "forget"), (count == num_train, "retain")):
+        if empty:
+            raise InputError(
+                f"forget rate {rate:g} of {num_train} train images gives an empty {name} set; "
+                f"choose a rate between {0.5 / num_train:.2g} and {1 - 0.5 / num_train:.2g}."
+            )
+    return count
+
+
+def uniform_forget_set(rate: float, num_train: int, seed: int) -> np.ndarray:
+    """Indices (int64, ascending) of D_f: uniform over the train split, not stratified."""
+    order = np.random.default_rng(derived_seed(seed, "forget")).permutation(num_train)
+    return np.sort(order[: forget_count(rate, num_train)])
