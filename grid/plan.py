@@ -9,7 +9,7 @@ from typing import Any
 from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Spec, Train, Unlearn, closure
 from grid.store import Store
 from grid.study import Study
-from trainables.data import DatasetInfo, describe
+from trainables.data import DatasetInfo, describe, with_class_counts
 from trainables.forget import ForgetSet, Rule, parse_rule
 from trainables.methods import METHODS
 from trainables.methods.variants import Variant
@@ -48,12 +48,12 @@ class Plan:
 
 
 def make_plan(study: Study) -> Plan:
-    """Every cell's jobs, without loading a pixel of MedMNIST.
+    """Every cell's jobs, without loading MedMNIST's files unless a forget rule needs the labels.
 
     Raises InputError for an unknown or broken dataset, or a rule that leaves the forget or retain set empty.
     """
     protocol = study.protocol
-    datasets = {source: describe(source, protocol.image_size, study.allow_empty_classes) for source in study.datasets}
+    datasets = {source: described(source, study) for source in study.datasets}
     rules = {source: rules_of(study, info) for source, info in datasets.items()}
     precision = here(protocol.model)
     cells = tuple(
@@ -70,6 +70,13 @@ def make_plan(study: Study) -> Plan:
         for same in merged
     ]
     return Plan(study, datasets, precision, cells, closure(cells), (*study.notes, *notes))
+
+
+def described(source: str, study: Study) -> DatasetInfo:
+    """The dataset, with its class counts where a forget rule of the study needs them."""
+    info = describe(source, study.protocol.image_size, study.allow_empty_classes)
+    needs_labels = any(parse_rule(text).needs_labels for text in study.forget_sets)
+    return with_class_counts(info) if needs_labels else info
 
 
 def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:

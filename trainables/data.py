@@ -7,7 +7,7 @@ no pickle is ever read.
 import hashlib
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from trainables.errors import InputError, unknown_choice
-from trainables.npz import SPLITS, read_npz
+from trainables.npz import SPLITS, read_npz, read_train_labels
 
-__all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz"]
+__all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz", "with_class_counts"]
 
 MEDMNIST_SIZES = (28, 64, 128, 224)
 MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as the setting image_size
@@ -25,7 +25,10 @@ MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as the setting image_size
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a plan needs to know of a dataset. `fingerprint` changes when any pixel or label does."""
+    """What a plan needs to know of a dataset. `fingerprint` changes when any pixel or label does.
+
+    `class_counts` are the train images of each class; empty where no label was read (MedMNIST's, not downloaded).
+    """
 
     name: str
     source: str
@@ -34,6 +37,7 @@ class DatasetInfo:
     image_size: int
     num_channels: int
     num_images: dict[str, int]
+    class_counts: tuple[int, ...] = ()
 
     @property
     def identity(self) -> list[Any]:
@@ -68,6 +72,14 @@ def describe(source: str, image_size: int, allow_empty_classes: bool = False) ->
     if source in _medmnist_info():
         return _describe_medmnist(source, image_size)
     raise _other_medmnist(source) or unknown_choice("dataset", source, [*dataset_names(), "a path to an .npz file"])
+
+
+def with_class_counts(info: DatasetInfo) -> DatasetInfo:
+    """`info` with its class counts; a dataset of MedMNIST is downloaded for them, unless it is there."""
+    if info.class_counts:
+        return info
+    labels = read_train_labels(_download_medmnist(info.source, info.image_size))
+    return replace(info, class_counts=tuple(np.bincount(labels, minlength=info.num_classes).tolist()))
 
 
 def is_npz(source: str) -> bool:
@@ -129,7 +141,8 @@ def _info_of(
         raise InputError(
             f"the images of {source} are {size} px, and {MIN_SIZE} to {MAX_SIZE} px work; give --image-size."
         )
-    return DatasetInfo(name, source, fingerprint, num_classes, size, num_channels, counts)
+    per_class = np.bincount(labels["train"], minlength=num_classes)
+    return DatasetInfo(name, source, fingerprint, num_classes, size, num_channels, counts, tuple(per_class.tolist()))
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:

@@ -43,6 +43,13 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays]:
     return images, labels
 
 
+def read_train_labels(path: Path) -> np.ndarray:
+    """Labels of the train split (int64, (N,)) without the images. Raises InputError as `read_npz`."""
+    with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+        labels = member(path, arrays, "train_labels")
+        return checked_labels(path, "train", labels, len(labels))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The file, open; whatever stops its reader becomes an InputError that says whose fault it is."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.data import SPLITS, describe, load, medmnist_root, read_npz
+from trainables.data import SPLITS, describe, load, medmnist_root, read_npz, with_class_counts
 from trainables.errors import InputError
 from trainables.resident import ResidentData
 
@@ -259,6 +259,18 @@ def test_load_reads_medmnists_file_through_its_package(medmnist_file, requests, 
         assert np.array_equal(data.labels[split], labels[split])
     assert made == [(64, medmnist_file.parent)] and requests == []
     assert info.fingerprint == "md5:" + medmnist.INFO["bloodmnist"]["MD5_64"]
+
+
+def test_class_counts_are_those_of_the_train_split(medmnist_file, requests):
+    """MedMNIST's file is opened for them, and only where they are asked for."""
+    described = describe("bloodmnist", 64)
+    _, labels = read_npz(medmnist_file)
+    counted = with_class_counts(described)
+    assert described.class_counts == () and requests == []
+    assert counted.class_counts == tuple(int((labels["train"] == k).sum()) for k in range(described.num_classes))
+    assert counted.identity == described.identity
+    digits = describe("digits", 0)
+    assert sum(digits.class_counts) == digits.num_images["train"] and with_class_counts(digits) is digits
 
 
 @pytest.mark.parametrize("harm", ["changed", "cut", "missing"])
