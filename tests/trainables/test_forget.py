@@ -1,5 +1,6 @@
 """Forget sets: size, membership, and what a seed promises."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -144,5 +145,24 @@ class TestRule:
 def test_an_unknown_rule_names_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'random'"):
         parse_rule("ramdon:0.1")
-    with pytest.raises(InputError, match="needs a parameter, as in random:0.1"):
+    with pytest.raises(InputError, match=r"needs a parameter, as in random:0\.1"):
         parse_rule("random")
+
+
+# --- class:K ------------------------------------------------------------------------------------------------
+
+
+def test_a_class_is_every_train_image_with_its_label():
+    for k in range(5):
+        wanted = [i for i, label in enumerate(LABELS.tolist()) if label == k]
+        assert parse_rule(f"class:{k}").indices(LABELS, seed=0).tolist() == wanted
+        assert parse_rule(f"class:{k}").count(DATA) == len(wanted)
+
+
+def test_a_class_that_is_not_there_is_an_input_error():
+    with pytest.raises(InputError, match="has the classes 0 to 4; the forget set class:5"):
+        parse_rule("class:5").count(DATA)
+    with pytest.raises(InputError, match="class:4 holds no train image"):
+        parse_rule("class:4").count(replace(DATA, class_counts=(50, 50, 50, 50, 0)))
+    with pytest.raises(InputError, match="class:0 holds every train image"):
+        parse_rule("class:0").count(replace(DATA, class_counts=(200, 0, 0, 0, 0)))

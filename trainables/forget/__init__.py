@@ -11,6 +11,7 @@ import numpy as np
 
 from trainables.data import DatasetInfo
 from trainables.errors import InputError, shown, unknown_choice
+from trainables.forget.by_class import ByClass
 from trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
 from trainables.forget.rules import Rule, rate_of
 
@@ -29,6 +30,7 @@ __all__ = [
 
 FORGET_RULES: dict[str, type[Rule]] = {
     "random": Random,
+    "class": ByClass,
 }
 
 
