@@ -107,4 +107,28 @@ PREDICTIONS = _schema(
     ],
 )
 
-SCHEMAS: dict[str, pa.Schema] = {"runs": RUNS, "epochs": EPOCHS, "predictions": PREDICTIONS}
+MEASURES = _schema(
+    "measures",
+    [
+        *_CELL,
+        *_forget(nullable=False),
+        _field("dataset_fingerprint", _TEXT, "", "hash of the dataset's pixels and labels, or of its file"),
+        _field("protocol", _TEXT, "", "name of the protocol"),
+        _field("protocol_json", _TEXT, "JSON", "every field of the protocol"),
+        _field("model", _TEXT, "", "architecture, stem and width"),
+        _field("method_params", _TEXT, "JSON", "hyper-parameters of the method"),
+        _field("job_key", _TEXT, "", "key of the probe's job; one for all of its rows"),
+        _field("model_key", _TEXT, "", "key of the probed model, models/<key>/"),
+        _field("probe", _TEXT, "", "probe"),
+        _field("probe_params", _TEXT, "JSON", "settings of the probe"),
+        _field("metric", _TEXT, "", "what was measured"),
+        _field("element", _INT, "", "number of the epoch, class or layer, where there are several", nullable=True),
+        _field("value", _FLOAT, "", "the measure, in `unit`"),
+        _field("unit", _TEXT, "", "unit of `value`"),
+        _field("seconds", _FLOAT, "seconds", "duration of the whole probe"),
+        _field("device_name", _TEXT, "", "processor or GPU of the probe"),
+        _field("code_version", _TEXT, "", "version and commit of this program"),
+    ],
+)
+
+SCHEMAS: dict[str, pa.Schema] = {"runs": RUNS, "epochs": EPOCHS, "predictions": PREDICTIONS, "measures": MEASURES}

@@ -11,13 +11,14 @@ MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
 
 @dataclass(frozen=True)
 class StartedStudy:
-    """A study's name, the command that started it and when, and the keys of its models and rows."""
+    """A study's name, the command that started it and when, and the keys of its models, rows and measures."""
 
     name: str
     command: str
     started_at: str
     models: frozenset[str]
     rows: frozenset[str]
+    measures: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, content: bytes) -> "StartedStudy | None":
@@ -26,13 +27,16 @@ class StartedStudy:
             found: dict[str, Any] = json.loads(content)
             models: Any = found.get("models", found.get("originals", []))
             rows: Any = found.get("rows", found.get("evaluated"))
+            measures: Any = found.get("measures", [])
             name, command, started_at = found["study"], found["command"], found.get("started_at", "")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        lists = isinstance(models, list) and isinstance(rows, list)
-        if not lists or not all(isinstance(word, str) for word in (name, command, started_at, *models, *rows)):
+        if not all(isinstance(part, list) for part in (models, rows, measures)):
             return None
-        return cls(name, command, started_at, frozenset(models), frozenset(rows))
+        keys = (*models, *rows, *measures)
+        if not all(isinstance(word, str) for word in (name, command, started_at, *keys)):
+            return None
+        return cls(name, command, started_at, frozenset(models), frozenset(rows), frozenset(measures))
 
 
 def read_studies(place: Place) -> tuple[list[StartedStudy], list[str]]:

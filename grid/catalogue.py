@@ -5,6 +5,7 @@ from typing import Any
 
 from trainables.forget import FORGET_RULES
 from trainables.methods import METHODS, Method
+from trainables.probes import PROBES
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import Setting, settings_of, value_at
 
@@ -38,6 +39,19 @@ def list_forget_rules() -> str:
     lines = ['Give one with --forget RULE:PARAMETER, or several in a study file: forget_sets = ["random:0.1"].']
     for rule in FORGET_RULES.values():
         lines += ["", f"{rule.example}: {inspect.getdoc(rule)}".replace("\n", f"\n{INDENT}")]
+    return "\n".join(lines)
+
+
+def list_probes() -> str:
+    """Each probe: its idea and paper, its cost, and its settings with defaults."""
+    lines = ["Give one with --probe NAME or --probe NAME:FIELD=VALUE,…; the table `measures` has what it finds."]
+    for name, probe in PROBES.items():
+        passes = probe.passes(probe.settings())
+        cost = f"{passes.forget:.3g} passes over D_f and {passes.retain:.3g} over D_r"
+        lines += ["", f"{name}: {probe.idea} ({probe.paper})", f"{INDENT}{cost}"]
+        lines += [
+            f"{INDENT}{each.name} = {written(each.default)}: {described(each)}" for each in settings_of(probe.settings)
+        ]
     return "\n".join(lines)
 
 

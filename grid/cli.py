@@ -74,6 +74,13 @@ def study_options(command: Callable) -> Callable:
             metavar="NAME[:FIELD=VALUE,…]",
             help="A control or a method with its settings, as salun:mask.fraction=0.3; `salun-grid methods`." + several,
         ),
+        click.option(
+            "--probe",
+            "probes",
+            multiple=True,
+            metavar="NAME[:FIELD=VALUE,…]",
+            help="Measure what takes the model itself, of every model; `salun-grid probes`." + several,
+        ),
         click.option("--epochs", type=int, help="Epochs of original and retrain (training.epochs)."),
         click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
@@ -207,6 +214,14 @@ def methods() -> None:
     from grid.catalogue import list_methods
 
     click.echo(list_methods())
+
+
+@main.command()
+def probes() -> None:
+    """List the probes: what each measures, its settings with range and default, its cost, its paper."""
+    from grid.catalogue import list_probes
+
+    click.echo(list_probes())
 
 
 @main.command("forget-rules")

@@ -18,7 +18,7 @@ from grid.fit import Measurement
 from grid.lock import DriverLock, held
 from grid.measured import measurements
 from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
-from grid.specs import Evaluate, Train, Unlearn
+from grid.specs import Evaluate, Probe, Train, Unlearn
 from grid.stopping import Stop
 from grid.store import Store
 from grid.study import AXES, Study, checked, narrowed
@@ -28,7 +28,7 @@ from trainables.errors import InputError
 from trainables.forget import Random
 
 # What `plan` calls each kind of job.
-KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate}
+KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate, "probes": Probe}
 
 
 def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
@@ -41,11 +41,10 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
     axes = {axis: options[axis] for axis in AXES}
     axes["forget_sets"] = (*options["forget_sets"], *(Random(rate).label for rate in options["forget_rates"]))
-    study = checked(
-        narrowed(find_study(options["study"]), axes, [*given, *options["settings"]], options["allow_empty_classes"])
-    )
+    settings = [*given, *options["settings"]]
+    study = narrowed(find_study(options["study"]), axes, settings, options["allow_empty_classes"], options["probes"])
     out = options["out"]
-    return study, f"runs/{study.name}" if out is None else out
+    return checked(study), f"runs/{study.name}" if out is None else out
 
 
 def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:
@@ -60,7 +59,8 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     plan = make_plan(study)
     jobs = list(plan.jobs.values())
     num_done = len(finished_jobs(plan, store))
-    by_kind = [f"{sum(type(job) is kind for job in jobs)} {name}" for name, kind in KINDS.items()]
+    num_of = {name: sum(type(job) is kind for job in jobs) for name, kind in KINDS.items()}
+    by_kind = [f"{count} {name}" for name, count in num_of.items() if count or name != "probes"]
     axes = " × ".join(f"{len(getattr(study, axis))} {axis.replace('_', ' ')}" for axis in AXES)
     lines = [f"study          {study.name} (protocol {study.protocol.name})"]
     lines += [f"precision      {plan.precision.name} ({plan.precision.reason})"]

@@ -14,11 +14,12 @@ from analysis.rows import ROLES
 from analysis.schemas import SCHEMAS
 from grid.provenance import repeat_command
 from grid.release import code_version
-from grid.specs import Evaluate, Spec, Train, Unlearn
+from grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from grid.study import Study
 from trainables.data import SPLITS
 from trainables.forget import rate_of
 from trainables.passes import Epoch
+from trainables.probes import Measure
 from trainables.protocol import to_json
 
 # What a manifest says of a model, for the one that nothing was done to.
@@ -114,6 +115,26 @@ def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> d
         "seconds": [epoch.seconds for epoch in epochs],
         "images_per_second": [epoch.images_per_second for epoch in epochs],
     }
+
+
+def measures_columns(job: Probe, study: Study, measures: list[Measure], device: str, seconds: float) -> dict[str, list]:
+    """A row for each measure."""
+    shared = cell_columns(job, study) | {
+        "dataset_fingerprint": job.data.fingerprint,
+        "protocol": study.protocol.name,
+        "protocol_json": to_json(study.protocol),
+        "model": f"resnet18, {job.model.stem} stem, width {job.model.width}",
+        "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
+        "job_key": job.key,
+        "model_key": job.subject.key,
+        "probe": job.probe,
+        "probe_params": json.dumps(asdict(job.settings), sort_keys=True),
+        "seconds": seconds,
+        "device_name": device,
+        "code_version": code_version(),
+    }
+    found = [shared | asdict(measure) for measure in measures]
+    return {name: [row[name] for row in found] for name in SCHEMAS["measures"].names}
 
 
 def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Spec, Train, Unlearn, closure
+from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
 from grid.store import Store
 from grid.study import Study
 from trainables.data import DatasetInfo, describe, with_class_counts
@@ -14,20 +14,25 @@ from trainables.forget import ForgetSet, Rule, parse_rule
 from trainables.methods import METHODS
 from trainables.methods.variants import Variant
 from trainables.precision import Precision, here
+from trainables.probes import PROBES, ChosenProbe
+
+# What jobs make, and what the file of a study calls their keys.
+MADE = {"model": "models", "row": "rows", "measures": "measures"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`cells` are the evaluations of the study; `jobs` by key, each after what it needs; `datasets` by source.
+    """`cells` are the evaluations of the study, `probes` what else is measured of its models.
 
-    `precision` is what the protocol's own one means on this machine, and what all jobs compute in. `notes` say what was
-    merged.
+    `jobs` by key, each after what it needs; `datasets` by source. `precision` is what the protocol's own one means on
+    this machine, and what all jobs compute in. `notes` say what was merged.
     """
 
     study: Study
     datasets: dict[str, DatasetInfo]
     precision: Precision
     cells: tuple[Evaluate, ...]
+    probes: tuple[Probe, ...]
     jobs: dict[str, Spec]
     notes: tuple[str, ...] = ()
 
@@ -43,8 +48,8 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """What `status` needs: the study, the command that started it, the keys of its jobs."""
         command = shlex.join(["salun-grid", "run", *self.study.words, *self.study.axis_words])
-        made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in ("model", "row")}
-        return {"study": self.study.name, "command": command, "models": made["model"], "rows": made["row"]}
+        made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in MADE}
+        return {"study": self.study.name, "command": command, **{MADE[what]: keys for what, keys in made.items()}}
 
 
 def make_plan(study: Study) -> Plan:
@@ -69,7 +74,8 @@ def make_plan(study: Study) -> Plan:
         for rule, merged in kept.items()
         for same in merged
     ]
-    return Plan(study, datasets, precision, cells, closure(cells), (*study.notes, *notes))
+    probes = tuple(probe for cell in cells for probe in probes_of(cell, study))
+    return Plan(study, datasets, precision, cells, probes, closure([*cells, *probes]), (*study.notes, *notes))
 
 
 def described(source: str, study: Study) -> DatasetInfo:
@@ -107,6 +113,14 @@ def cells_of(original: Train, study: Study, rules: tuple[Rule, ...]) -> Iterator
             yield Evaluate(subject_of(method, original, forget, study), forget, protocol.evaluation)
 
 
+def probes_of(cell: Evaluate, study: Study) -> Iterator[Probe]:
+    """What the study's probes measure of the model of a cell."""
+    for text in study.probes:
+        chosen = ChosenProbe.parse(text)
+        version = PROBES[chosen.name].version
+        yield Probe(cell.subject, cell.forget, chosen.name, chosen.settings(), version, str(chosen))
+
+
 def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) -> Train | Unlearn:
     """What `method` makes of the cell: a training, the original itself, or an unlearned model."""
     protocol = study.protocol
@@ -131,10 +145,10 @@ def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) ->
 
 def finished_jobs(plan: Plan, store: Store) -> set[str]:
     """Keys of the plan's jobs whose model or row is published."""
-    published = {"model": store.published_models(), "row": store.published_rows()}
+    published = {what: store.published(what) for what in {job.makes for job in plan.jobs.values()}}
     return {key for key, job in plan.jobs.items() if key in published[job.makes]}
 
 
 def missing_jobs(plan: Plan, store: Store) -> list[Spec]:
     """What is left to do. A model whose dependents are all done is not needed again."""
-    return list(closure(plan.cells, finished_jobs(plan, store)).values())
+    return list(closure([*plan.cells, *plan.probes], finished_jobs(plan, store)).values())

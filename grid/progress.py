@@ -1,7 +1,7 @@
 """One live view of a run on a terminal; plain lines in a pipe or a log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -31,9 +31,9 @@ class Progress:
         """`on_tick` is called at each tick; `lacking` names what the jobs wait for and the cluster lacks, or ""."""
         self.console, self.on_tick, self.detail = console, on_tick, detail
         self.lacking, self.waiting_for, self.last_look = lacking, "", -inf
-        self.unfinished = {job.key: job for job in jobs}
-        self.total_jobs = len(jobs)
-        self.total_images = sum(job.work.train_images for job in jobs)
+        self.unfinished: dict[str, Spec] = {}
+        self.total_jobs = self.total_images = 0
+        self.add(jobs)
         # Images of jobs that have ended: trained in this run, or before it.
         self.done = self.failed = self.done_images = self.resumed_images = 0
         self.running: dict[str, tuple[Spec, dict[str, Any]]] = {}
@@ -58,6 +58,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.live:
             self.live.stop()
+
+    def add(self, jobs: Iterable[Spec]) -> None:
+        """Jobs that joined the run after its start."""
+        for job in jobs:
+            self.unfinished[job.key] = job
+            self.total_jobs += 1
+            self.total_images += job.work.train_images
 
     def start(self, job: Spec) -> None:
         self.first_start = self.first_start or time.monotonic()

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -26,13 +27,22 @@ FAILED = 1
 
 
 def run_missing(
-    plan: Plan, missing: list[Spec], store: Store, execution: Execution, lock: DriverLock, stop: Stop
+    plan: Plan,
+    missing: list[Spec],
+    store: Store,
+    execution: Execution,
+    lock: DriverLock,
+    stop: Stop,
+    grow: Callable[[Spec], Iterable[Spec]] | None = None,
 ) -> int:
-    """Run `missing`; returns the exit status: 0, or 1 when a job failed."""
+    """Run `missing` and what `grow` adds; returns the exit status: 0, or 1 when a job failed.
+
+    `grow` sees each finished job, whose result the store has, and returns the specs that it asks for.
+    """
     console = Console(file=sys.stdout, soft_wrap=True)
     log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
-    graph = JobGraph(missing, set(), cost.GPU.seconds_of, execution.workers_of)
+    graph = JobGraph(missing, set(), cost.GPU.seconds_of, execution.workers_of, grow)
 
     def on_tick() -> None:
         stop.check()
@@ -59,7 +69,7 @@ def run_missing(
         console.print(f"The logs of Ray's processes are in {session}.", markup=False)
     if execution.detail != "quiet":
         console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
-    return 0 if progress.done == len(missing) else FAILED
+    return 0 if progress.done == len(graph.jobs) else FAILED
 
 
 def where_ray_runs(address: str | None) -> str:

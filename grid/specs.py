@@ -16,6 +16,7 @@ from trainables.data import DatasetInfo
 from trainables.forget import ForgetSet
 from trainables.methods import METHODS, Settings
 from trainables.model import count_macs
+from trainables.probes import PROBES
 from trainables.protocol import (
     AugmentationConfig,
     EvaluationConfig,
@@ -33,7 +34,7 @@ CONTROLS = (RETRAIN, RETRAIN_AGAIN, ORIGINAL)
 class Described:
     """What every spec has: `data`, `augmentation`, `seed`, `method` and `forget` name its cell."""
 
-    makes: ClassVar[str]  # `model` or `row`: what is published under its key
+    makes: ClassVar[str]  # `model`, `row` or `measures`: what is published under its key
     distributed: ClassVar[bool] = False  # whether several workers may share it
 
     @cached_property
@@ -156,17 +157,10 @@ class Unlearn(Described):
         return device_work(self, batch_size, train_images=images + (num_forget if self.mask else 0))
 
 
-@dataclass(frozen=True)
-class Evaluate(Described):
-    """Predict every image with a model, attack it, and publish its row. The original itself is the no-op."""
+class OfModel(Described):
+    """What is done with a published model, its `subject`."""
 
     subject: Train | Unlearn
-    forget: ForgetSet
-    evaluation: EvaluationConfig
-
-    makes: ClassVar[str] = "row"
-    verb: ClassVar[str] = "evaluation of "
-    num_epochs: ClassVar[int] = 0
 
     @property
     def data(self) -> DatasetInfo:
@@ -203,6 +197,19 @@ class Evaluate(Described):
         subject = self.subject
         return subject.original if isinstance(subject, Unlearn) else replace(subject, forget=None, again=False)
 
+
+@dataclass(frozen=True)
+class Evaluate(OfModel):
+    """Predict every image with a model, attack it, and publish its row. The original itself is the no-op."""
+
+    subject: Train | Unlearn
+    forget: ForgetSet
+    evaluation: EvaluationConfig
+
+    makes: ClassVar[str] = "row"
+    verb: ClassVar[str] = "evaluation of "
+    num_epochs: ClassVar[int] = 0
+
     @property
     def retrain(self) -> "Evaluate":
         """The evaluation of the cell's retrain, to which this one is compared."""
@@ -215,7 +222,40 @@ class Evaluate(Described):
         return device_work(self, 1, eval_images=sum(num_images.values()), attack_pairs=pairs)
 
 
-Spec = Train | Unlearn | Evaluate
+@dataclass(frozen=True)
+class Probe(OfModel):
+    """Measure what takes the model of a cell itself, and publish it as rows of `measures`."""
+
+    subject: Train | Unlearn
+    forget: ForgetSet
+    probe: str
+    settings: Settings
+    version: int = 1
+    variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
+
+    makes: ClassVar[str] = "measures"
+
+    @property
+    def verb(self) -> str:  # type: ignore[override]
+        return f"{self.variant or self.probe} of "
+
+    @property
+    def num_epochs(self) -> int:
+        return getattr(self.settings, "epochs", 1)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seed of each stream."""
+        return self.subject.seeds
+
+    @cached_property
+    def work(self) -> Work:
+        num_forget = self.forget.count(self.data)
+        images = PROBES[self.probe].passes(self.settings).images(num_forget, self.data.num_images["train"] - num_forget)
+        return device_work(self, getattr(self.settings, "batch_size", 1), train_images=images)
+
+
+Spec = Train | Unlearn | Evaluate | Probe
 
 
 def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:

@@ -14,13 +14,16 @@ def describe_status(out: str) -> str:
     studies, damaged = read_studies(store.place)
     if not studies and not damaged:
         raise InputError(f"no study was started in {out}; give the --out folder of a run.")
-    models, rows = store.published_models(), store.published_rows()
+    published = {"models": store.published_models(), "rows": store.published_rows()}
+    published["measures"] = store.published_measures()
     lines = [DriverLock(store).describe()]
     for study in studies:
-        num_models, num_rows = len(study.models & models), len(study.rows & rows)
+        asked = {"models": study.models, "rows": study.rows, "measures": study.measures}
+        done = {what: len(keys & published[what]) for what, keys in asked.items()}
+        counts = ", ".join(f"{done[what]}/{len(keys)} {what}" for what, keys in asked.items() if keys)
+        total = sum(map(len, asked.values()))
         lines.append(
-            f"{study.name}: {num_models + num_rows}/{len(study.models) + len(study.rows)} jobs done: "
-            f"{num_models}/{len(study.models)} models, {num_rows}/{len(study.rows)} rows "
+            f"{study.name}: {sum(done.values())}/{total} jobs done: {counts} "
             f"(started {study.started_at}: {study.command})"
         )
     lines += [f"{path} is damaged, so its study is left out; rerun its command to write it again" for path in damaged]

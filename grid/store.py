@@ -2,7 +2,7 @@
 
 OUT/format.json                     what this folder is, and its schema's version
 OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
-OUT/results/{runs,epochs,predictions}/<key>.parquet (runs last: it makes the row count as published)
+OUT/results/{runs,epochs,predictions,measures}/<key>.parquet (runs last: it makes the row count as published)
 OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
 OUT/driver.json                     the heartbeat of the run that works here
@@ -152,6 +152,10 @@ class Store:
         pq.write_table(pa.table(columns, schema=SCHEMAS[table]), buffer, compression="zstd")
         self.publish(buffer.getvalue(), "results", table, f"{key}.parquet")
 
+    def read_table(self, table: str, key: str) -> list[dict[str, Any]]:
+        """The published rows of one job in `table`. Raises FileNotFoundError where there are none yet."""
+        return pq.read_table(pa.BufferReader(self.read("results", table, f"{key}.parquet"))).to_pylist()
+
     def publish_study(self, summary: dict[str, Any]) -> None:
         """Note which jobs a study has, for `read_studies`; the same study again changes nothing.
 
@@ -170,6 +174,19 @@ class Store:
 
     def published_rows(self) -> set[str]:
         return self._stems(".parquet", "results", "runs")
+
+    def published_measures(self) -> set[str]:
+        return self._stems(".parquet", "results", "measures")
+
+    def published(self, what: str) -> set[str]:
+        """Keys of the published jobs that make a `model`, a `row` or `measures`."""
+        return {"model": self.published_models, "row": self.published_rows, "measures": self.published_measures}[what]()
+
+    def has(self, what: str, key: str) -> bool:
+        """Whether the `model`, `row` or `measures` of a key is published."""
+        if what == "measures":
+            return self.exists("results", "measures", f"{key}.parquet")
+        return self.has_model(key) if what == "model" else self.has_row(key)
 
     def _stems(self, suffix: str, *parts: str) -> set[str]:
         """The names of a folder's whole files of one kind, without their suffix."""

@@ -9,6 +9,7 @@ from trainables.augmentation import AUGMENTATIONS
 from trainables.errors import InputError, shown, unknown_choice
 from trainables.forget import parse_rule
 from trainables.methods.variants import Variant
+from trainables.probes import ChosenProbe
 from trainables.protocol import PROTOCOLS, Protocol
 from trainables.settings import changed, validated
 
@@ -21,7 +22,8 @@ class Study:
     """Every combination of the five axes is a cell.
 
     `words` name the study and its protocol on a command line, `axis_words` the axes that were given there. `notes` say
-    what was merged or looks unintended. `allow_empty_classes` takes data whose labels skip a number.
+    what was merged or looks unintended. `allow_empty_classes` takes data whose labels skip a number. `probes` are
+    measured of every model.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Study:
     axis_words: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     allow_empty_classes: bool = False
+    probes: tuple[str, ...] = ()
 
 
 # Each axis and the option that replaces it.
@@ -74,7 +77,13 @@ STUDIES: dict[str, Study] = {
 }
 
 
-def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str], allow_empty_classes: bool = False) -> Study:
+def narrowed(
+    study: Study,
+    axes: dict[str, Any],
+    settings: Iterable[str],
+    allow_empty_classes: bool = False,
+    probes: tuple[str, ...] = (),
+) -> Study:
     """`study` with the given axes in place of its own and `section.field=value` settings in its protocol."""
     given: dict[str, Any] = {axis: tuple(values) for axis, values in axes.items() if values}
     words = [word for axis, values in given.items() for value in values for word in (AXES[axis], str(value))]
@@ -85,6 +94,8 @@ def narrowed(study: Study, axes: dict[str, Any], settings: Iterable[str], allow_
             raise InputError(f"a setting looks like training.epochs=5, not {shown(setting)}.")
         named = (*study.words, "--set", setting)
         study = replace(study, protocol=changed(study.protocol, dotted, value), words=named)
+    for probe in probes:
+        study = replace(study, probes=(*study.probes, probe), words=(*study.words, "--probe", probe))
     if allow_empty_classes:
         study = replace(study, allow_empty_classes=True, words=(*study.words, "--allow-empty-classes"))
     return study
@@ -109,7 +120,8 @@ def checked(study: Study) -> Study:
             raise InputError(f"seed must be from 0 to {2**31 - 1}, not {shown(seed)}.")
     methods = tuple(canonical_method(method, study.protocol) for method in study.methods)
     forget_sets = tuple(parse_rule(text).label for text in study.forget_sets)
-    return with_notes(replace(study, methods=methods, forget_sets=forget_sets))
+    probes = tuple(dict.fromkeys(str(ChosenProbe.parse(text)) for text in study.probes))
+    return with_notes(replace(study, methods=methods, forget_sets=forget_sets, probes=probes))
 
 
 def canonical_method(text: str, protocol: Protocol) -> str:

@@ -149,6 +149,7 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "augmentations": list_of(text),
     "seeds": list_of(seed),
     "methods": list_of(method),
+    "probes": list_of(text, ("relearn",)),
     "allow_empty_classes": truth,
     "protocol": lambda field, value: value,
 }

@@ -175,7 +175,7 @@ class GridCallback(tune.Callback):
         if reason:
             self._fail(job, reason)
         else:
-            self.graph.finish(job.key)
+            self.progress.add(self.graph.finish(job.key))
             self.progress.finish(job.key)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:

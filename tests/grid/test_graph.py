@@ -87,3 +87,42 @@ def test_a_chain_is_the_longest_way_to_an_end(seed: int) -> None:
         done.add(found.key)
         g.finish(found.key)
     assert len(done) == len(jobs)
+
+
+# --- a graph that grows -------------------------------------------------------------------------------------
+
+
+def test_a_job_added_later_waits_for_a_running_need() -> None:
+    g = graph(job("a"))
+    assert g.next_job().key == "a"
+    assert [added.key for added in g.add([job("a"), job("b", ("a",)), job("c")])] == ["b", "c"]
+    assert g.next_job().key == "c" and g.next_job() is None and not g.exhausted
+    g.finish("a")
+    assert g.next_job().key == "b"
+    assert g.add([job("a"), job("d", ("a",))])[0].key == "d"  # its need is done
+    assert g.next_job().key == "d"
+
+
+def test_a_job_added_to_a_failed_need_is_blocked_with_what_needs_it() -> None:
+    g = graph(job("a"), job("b", ("a",)))
+    g.next_job()
+    g.fail("a", "out of memory")
+    g.add([job("c", ("a",)), job("d", ("c",)), job("e", ("b",)), job("f")])
+    assert g.blocked == {"b", "c", "d", "e"}
+    assert drain(g) == ["f"] and g.exhausted
+
+
+def test_a_finished_job_may_ask_for_others_and_the_run_waits_for_that() -> None:
+    """A bisection: each result asks for the next job, with a need of its own, until nothing is asked for."""
+    asked = {"a": [job("b", ("n",))], "b": [job("b", ("n",)), job("c")]}
+    g = JobGraph([job("a")], set(), lambda job: 1.0, grow=lambda done: asked.get(done.key, []))
+    assert g.next_job().key == "a" and g.next_job() is None
+    assert not g.exhausted  # what runs may still ask
+    assert [added.key for added in g.finish("a")] == ["n", "b"]
+    assert drain(g) == ["n", "b", "c"] and g.exhausted
+    assert set(g.jobs) == {"a", "n", "b", "c"}
+
+
+def test_a_need_that_is_done_is_not_asked_for_again() -> None:
+    g = JobGraph([job("a")], {"n"}, lambda job: 1.0, grow=lambda done: [job("b", ("n",))] if done.key == "a" else [])
+    assert drain(g) == ["a", "b"]

@@ -106,6 +106,8 @@ def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_what_lands_has_the_published_schema(landed: tuple[Plan, Store]) -> None:
     _, store = landed
     for table, schema in SCHEMAS.items():
+        if table == "measures":  # tests/grid/test_probes.py
+            continue
         dataset = ds.dataset(store.address("results", table), format="parquet")
         assert dataset.schema.equals(schema, check_metadata=True)
 

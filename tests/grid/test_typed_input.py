@@ -104,6 +104,7 @@ AXIS_VALUES = {
         *('[{ name = "salun", epochs = "x" }]', '[{ name = "retrain", epochs = 1 }]', "[{ name = 3 }]", "nan"),
         *('["salun:epochs"]', '["salun:mask.fraction=2"]', '[{ name = "salun", mask = { mode = "soft" } }]'),
     ],
+    "probes": ['"relearn"', "[]", "[1]", '["relaern"]', '["relearn:epochs=0"]', '["relearn:epochs"]', "nan"],
     "allow_empty_classes": ["1", '"true"', "[]", "nan"],
     "protocol": ["3", '"paper"', "[]", "{ base = 3 }", '{ base = ["paper"] }', '{ base = "papre" }', '{ base = "" }'],
 }
@@ -169,6 +170,7 @@ OPTION_CASES = {
         *("", ":", "salun:x", "salun:x=1", "salun:epochs=nan", "retrain:epochs=1"),
         *(LONG, "a\x1b[2J", "salun:mask.fraction=0"),
     ],
+    "--probe": ["", ":", "relaern", "relearn:x=1", "relearn:epochs", "relearn:epochs=0", LONG, "a\x1b"],
     "--epochs": ["0", "-1", "0.5", "nan", "", "x", LONG],
     "--unlearning-epochs": ["0", "-1", "0.5", "nan", "", "x", LONG],
     "--image-size": ["-1", "7", "513", "0.5", "nan", "", "x", LONG],

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from trainables.errors import InputError, unknown_choice
+from trainables.errors import InputError, shown, unknown_choice
 from trainables.methods import METHODS, Method, Settings
 from trainables.protocol import Protocol, SaliencyConfig
 from trainables.settings import changed, validated
@@ -25,16 +25,9 @@ class Variant:
 
         Raises InputError for an unknown method or setting, or a bad value.
         """
-        method, _, rest = text.partition(":")
-        changes = {}
-        for part in filter(None, rest.split(",")):
-            name, equals, value = part.partition("=")
-            if not equals:
-                raise InputError(
-                    f"a method with settings looks like salun:learning_rate=0.01,mask.fraction=0.3, not {text!r}."
-                )
-            changes[name.strip()] = value.strip()
-        return cls.of(method.strip(), changes, also)
+        example = "a method with settings looks like salun:learning_rate=0.01,mask.fraction=0.3"
+        method, changes = split_changes(text, example)
+        return cls.of(method, changes, also)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], also: tuple[str, ...] = ()) -> "Variant":
@@ -77,6 +70,18 @@ class Variant:
             else:
                 settings = changed(settings, name, value)
         return validated(settings), mask and validated(mask)
+
+
+def split_changes(text: str, example: str) -> tuple[str, dict[str, str]]:
+    """`NAME:field=value,…` as the name and its changed settings. Raises InputError, which says `example`."""
+    method, _, rest = text.partition(":")
+    changes = {}
+    for part in filter(None, rest.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"{example}, not {shown(text)}.")
+        changes[name.strip()] = value.strip()
+    return method.strip(), changes
 
 
 def text_of(value: Any) -> str:

@@ -1,0 +1,78 @@
+"""Published models: loading one, and publishing what a training or an unlearning made."""
+
+from hashlib import sha256
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from grid import landing
+from grid.provenance import device_name
+from grid.release import code_version
+from grid.specs import Train, Unlearn
+from grid.store import WEIGHTS_FILE
+from grid.workplace import Workplace
+from trainables.errors import Diverged
+from trainables.layout import laid_out
+from trainables.model import ResNet18
+from trainables.passes import Epoch
+from trainables.precision import precision_on
+from trainables.protocol import to_json
+
+
+def load_model(job: Train | Unlearn, place: Workplace) -> tuple[ResNet18, dict[str, Any]]:
+    """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
+    weights, manifest = place.store.read_model(job.key)
+    model = ResNet18(job.model, place.num_classes)
+    try:
+        model.load_state_dict(load_safetensors(weights))
+    except (SafetensorError, RuntimeError):
+        raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
+    return laid_out(model.to(place.device)), manifest
+
+
+def publish_model(
+    job: Train | Unlearn,
+    place: Workplace,
+    model: torch.nn.Module,
+    epochs: list[Epoch],
+    seconds: dict[str, float],
+    num_masked: int,
+) -> None:
+    """Publish the epochs, then the weights, then the manifest that makes the model count as done.
+
+    A model that another process has published meanwhile stays as it is. `num_masked` images went through the mask.
+    """
+    if place.store.has_model(job.key):
+        return
+    asked = place.study.protocol.model.precision
+    precision = precision_on(place.device, job.model.precision)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = save_safetensors(weights)
+    manifest = {
+        "weights_sha256": sha256(content).hexdigest(),
+        "model_key": job.key,
+        "job": landing.cell_columns(job, place.study) | {"kind": type(job).__name__.lower()},
+        "dataset_fingerprint": job.data.fingerprint,
+        "num_classes": job.data.num_classes,
+        "image_size": job.data.image_size,
+        "protocol": to_json(place.study.protocol),
+        "precision": precision.name,
+        "precision_reason": precision.reason.replace("asked for", "auto", 1) if asked == "auto" else precision.reason,
+        "seconds": seconds,
+        "num_images_seen": sum(epoch.num_images for epoch in epochs) + num_masked,
+        "num_workers": place.worker.world,
+        "device_name": device_name(str(place.device)),
+        "code_version": code_version(),
+        "torch_version": torch.__version__,
+    }
+    place.store.publish_table("epochs", job.key, landing.epochs_columns(job, place.study, epochs))
+    place.store.publish_model(job.key, content, manifest)
+
+
+def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:
+    """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise Diverged(f"the weights are not finite numbers; lower {setting}, now {value}.")

@@ -1,0 +1,61 @@
+"""Where a job runs and what it works on, in the process that does it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from grid.store import Store
+from grid.study import Study
+from trainables.compiled import compiled
+from trainables.data import Dataset
+from trainables.passes import Epoch
+from trainables.resident import ResidentData
+from trainables.workers import ALONE, Worker
+
+Report = Callable[[Epoch], None]
+Fit = Callable[[Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where and how a job runs and what it works on. `report` is called after each epoch, `tell` with a line."""
+
+    study: Study
+    dataset: Dataset
+    store: Store
+    device: torch.device
+    report: Report
+    worker: Worker = ALONE
+    compile: bool = False
+    tell: Callable[[str], None] = lambda text: None
+
+    @property
+    def num_classes(self) -> int:
+        return self.dataset.info.num_classes
+
+    def compiled(self, model: torch.nn.Module, data: ResidentData, batch_size: int) -> tuple[torch.nn.Module, float]:
+        """What training batches go through, and the seconds that compiling it took."""
+        return compiled(model, data, batch_size) if self.compile else (model, 0.0)
+
+
+_resident: dict[tuple[str, int, torch.device], ResidentData] = {}
+
+
+def resident(dataset: Dataset, device: torch.device) -> ResidentData:
+    """The dataset on the device; a warm process keeps the last one for its next job."""
+    key = (dataset.info.fingerprint, dataset.info.image_size, device)
+    if key not in _resident:
+        _resident.clear()
+        _resident[key] = ResidentData.of(dataset, device)
+    return _resident[key]
+
+
+def recorder(epochs: list[Epoch], report: Report) -> Report:
+    """An `on_epoch` that keeps each epoch for its Parquet and passes it on."""
+
+    def record(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        report(epoch)
+
+    return record

@@ -1,0 +1,52 @@
+"""Probes: measurements that need the model itself, not only its predictions.
+
+A probe is a module of this package, with its function, its settings and its `Probe`, and one line in PROBES.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainables.errors import InputError, unknown_choice
+from trainables.methods.base import Settings
+from trainables.methods.variants import split_changes
+from trainables.probes.base import Measure, Probe
+from trainables.settings import changed, validated
+
+__all__ = ["PROBES", "ChosenProbe", "Measure", "Probe"]
+
+PROBES: dict[str, Probe] = {}
+
+
+@dataclass(frozen=True)
+class ChosenProbe:
+    """A probe with some of its settings changed, as `relearn:epochs=3`."""
+
+    name: str
+    changes: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "ChosenProbe":
+        """Raises InputError for an unknown probe or setting, or a bad value."""
+        name, changes = split_changes(text, "a probe with settings looks like relearn:epochs=3")
+        return cls.of(name, changes)
+
+    @classmethod
+    def of(cls, name: str, changes: Mapping[str, str]) -> "ChosenProbe":
+        if name not in PROBES:
+            raise unknown_choice("probe", name, list(PROBES))
+        chosen = cls(name, tuple(sorted(changes.items())))
+        chosen.settings()
+        return chosen
+
+    def settings(self) -> Settings:
+        try:
+            settings = PROBES[self.name].settings()
+            for name, value in self.changes:
+                settings = changed(settings, name, value)
+            return validated(settings)
+        except InputError as error:
+            raise InputError(f"probe {self.name}: {error}") from None
+
+    def __str__(self) -> str:
+        changes = ",".join(f"{name}={value}" for name, value in self.changes)
+        return f"{self.name}:{changes}" if changes else self.name
