@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from trainables.errors import InputError, unknown_choice
 from trainables.methods.base import Settings
 from trainables.methods.variants import split_changes
+from trainables.probes import relearn
 from trainables.probes.base import Measure, Probe
 from trainables.settings import changed, validated
 
 __all__ = ["PROBES", "ChosenProbe", "Measure", "Probe"]
 
-PROBES: dict[str, Probe] = {}
+PROBES: dict[str, Probe] = {
+    "relearn": relearn.PROBE,
+}
 
 
 @dataclass(frozen=True)
