@@ -90,6 +90,17 @@ def metrics_command(
         _deliver(metrics_text(folder, names, non_members, form), out)
 
 
+@main.command("measures")
+@FOLDER
+@FORMAT
+@TEXT_FILE
+def measures_command(folder: str, form: str, out: Path | None) -> None:
+    """What the study's probes found, such as relearning, a table for each probe and metric."""
+    from analysis.commands import measures_text
+
+    _deliver(measures_text(folder, form), out)
+
+
 @main.command("compare")
 @click.argument("first", metavar="DIR1")
 @click.argument("second", metavar="DIR2")

@@ -7,7 +7,7 @@ from analysis import tables
 from analysis.completeness import checked, progress, remarks
 from analysis.errors import ResultsError, naming
 from analysis.gaps import in_order, summarise
-from analysis.results import Run, has_landed, read_runs
+from analysis.results import Run, has_landed, read_runs, read_table
 from analysis.storage import pictures_path
 from analysis.text import printable_row
 from analysis.verdicts import MARGIN_POINTS, judge
@@ -49,6 +49,18 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
     measured = list(measure(folder, runs, chosen, non_members))
     table = metric_table(measured, runs, summarise(runs), chosen, tables.provenance_of(runs), remarks(runs))
     return tables.FORMATS[form]([table])
+
+
+def measures_text(folder: str, form: str = "terminal") -> str:
+    """What the probes found, in one of the formats of `tables.FORMATS`. Raises ResultsError where there is nothing."""
+    from analysis.measures import measure_tables
+
+    rows = [printable_row(row) for row in read_table(folder, "measures").to_pylist()]
+    devices, versions = ({row[name] for row in rows} for name in ("device_name", "code_version"))
+    provenance = f"On {', '.join(sorted(devices))}; salun-grid {', '.join(sorted(versions))}."
+    found = measure_tables(rows, provenance)
+    # CSV has one header, and tables of different probes have different columns.
+    return "\n".join(tables.FORMATS[form]([table]) for table in found)
 
 
 def metrics_list() -> str:

@@ -1,31 +1,41 @@
-"""docs/extending.md: its module is a method, and every name that it explains exists."""
+"""docs/extending.md: its modules are a method, a forget rule and a probe, and every name that it explains exists."""
 
 import re
+import sys
 import types
 from pathlib import Path
 
 import pytest
 
+from analysis.forget import forget_name
 from tests.trainables.oracles import equal_states, tiny_model
 from tests.trainables.test_methods import unlearned
+from tests.trainables.test_probes import measures
+from trainables.data import describe, load
 from trainables.errors import InputError
+from trainables.forget import FORGET_RULES, ForgetSet, parse_rule
 from trainables.methods import METHODS, Unlearning
 from trainables.methods.variants import Variant
 from trainables.passes import Batch, Passes
+from trainables.probes import PROBES
 from trainables.resident import Subset
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
-(CODE,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+METHOD_CODE, RULE_CODE, PROBE_CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def module_of(name, code, monkeypatch):
+    module = types.ModuleType(name)
+    # A dataclass asks for the module that it was defined in.
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(code, "docs/extending.md", "exec"), module.__dict__)
+    return module
 
 
 @pytest.fixture
 def bounded_ascent(monkeypatch):
-    module = types.ModuleType("bounded_ascent")
-    # A dataclass asks for the module that it was defined in.
-    monkeypatch.setitem(__import__("sys").modules, "bounded_ascent", module)
-    exec(compile(CODE, "docs/extending.md", "exec"), module.__dict__)
+    module = module_of("bounded_ascent", METHOD_CODE, monkeypatch)
     monkeypatch.setitem(METHODS, "bounded_ascent", module.METHOD)
-    return module
 
 
 def test_the_module_of_the_page_is_a_method(data, bounded_ascent):
@@ -35,6 +45,28 @@ def test_the_module_of_the_page_is_a_method(data, bounded_ascent):
     assert not equal_states(ours, unlearned("bounded_ascent:mask.fraction=0.5", data))
     with pytest.raises(InputError, match=r"bounded_ascent: ceiling must be a number, above 0, below 100 \(nats\)"):
         Variant.parse("bounded_ascent:ceiling=0")
+
+
+def test_the_rule_of_the_page_is_a_forget_rule(monkeypatch):
+    rule = module_of("first_of_class", RULE_CODE, monkeypatch).FirstOfClass
+    monkeypatch.setitem(FORGET_RULES, "first-of-class", rule)
+    info = describe("digits", 0)
+    forget = ForgetSet(parse_rule(rule.example), seed=5)
+    labels = load(info).labels["train"]
+    indices = forget.indices(labels)
+    assert len(indices) == forget.count(info) == info.class_counts[3] // 2
+    assert set(labels[indices]) == {3} and forget.identity == [rule.example]
+    assert forget_name(forget.label) == "first-of-class 3"
+    with pytest.raises(InputError, match="first-of-class:10 holds no train image of digits"):
+        parse_rule("first-of-class:10").count(info)
+
+
+def test_the_probe_of_the_page_is_a_probe(data, monkeypatch):
+    module = module_of("pull_of_forget", PROBE_CODE, monkeypatch)
+    monkeypatch.setitem(PROBES, "pull_of_forget", module.PROBE)
+    found = measures("pull_of_forget", data)
+    assert [measure.element for measure in found] == [1, 2] and all(measure.value > 0 for measure in found)
+    assert found == measures("pull_of_forget", data)
 
 
 def test_the_names_of_the_page_exist(data):
