@@ -1,5 +1,5 @@
-"""`python -m analysis` is `salun-analysis`."""
+"""`python -m salun_grid.analysis` is `salun-analysis`."""
 
-from analysis.cli import main
+from salun_grid.analysis.cli import main
 
 main(prog_name="salun-analysis")

@@ -9,12 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis import divergence, quality
-from analysis.errors import UndefinedError
-from analysis.metrics import Predictions
-from analysis.references import References, Target, lira, rmia
-from analysis.roc import auc, tpr_at_fpr
-from analysis.scores import SCORES, Score, log_odds
+from salun_grid.analysis import divergence, quality
+from salun_grid.analysis.errors import UndefinedError
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.references import References, Target, lira, rmia
+from salun_grid.analysis.roc import auc, tpr_at_fpr
+from salun_grid.analysis.scores import SCORES, Score, log_odds
 
 # Validation images stand for non-members: the grid keeps the last epoch, so nothing was chosen by them, and
 # PathMNIST's test split comes from another centre than its train split.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from analysis.command_line import Commands
-from analysis.errors import naming
+from salun_grid.analysis.command_line import Commands
+from salun_grid.analysis.errors import naming
 
 FOLDER = click.argument("folder", metavar="DIR")
 MARGIN = click.option(
@@ -52,7 +52,7 @@ def _deliver(text: str, out: Path | None) -> None:
 @TEXT_FILE
 def tables_command(folder: str, form: str, out: Path | None) -> None:
     """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget set, the gap beside each value."""
-    from analysis.commands import tables_text
+    from salun_grid.analysis.commands import tables_text
 
     _deliver(tables_text(folder, form), out)
 
@@ -64,7 +64,7 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
 @TEXT_FILE
 def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
     """What the results support for each method: equal to retraining, better than a no-op, too few seeds."""
-    from analysis.commands import verdicts_text
+    from salun_grid.analysis.commands import verdicts_text
 
     _deliver(verdicts_text(folder, form, margin), out)
 
@@ -80,7 +80,7 @@ def metrics_command(
     folder: str | None, names: tuple[str, ...], listing: bool, non_members: str, form: str, out: Path | None
 ) -> None:
     """Attacks, divergences, calibration and more, computed from the predictions. `--list` needs no DIR."""
-    from analysis.commands import metrics_list, metrics_text
+    from salun_grid.analysis.commands import metrics_list, metrics_text
 
     if listing:
         _deliver(metrics_list(), out)
@@ -96,7 +96,7 @@ def metrics_command(
 @TEXT_FILE
 def measures_command(folder: str, form: str, out: Path | None) -> None:
     """What the study's probes found, such as relearning, a table for each probe and metric."""
-    from analysis.commands import measures_text
+    from salun_grid.analysis.commands import measures_text
 
     _deliver(measures_text(folder, form), out)
 
@@ -108,7 +108,7 @@ def measures_command(folder: str, form: str, out: Path | None) -> None:
 @TEXT_FILE
 def compare_command(first: str, second: str, form: str, out: Path | None) -> None:
     """Two studies side by side, and what differs in their protocols."""
-    from analysis.commands import compare_text
+    from salun_grid.analysis.commands import compare_text
 
     _deliver(compare_text(first, second, form), out)
 
@@ -120,7 +120,7 @@ def compare_command(first: str, second: str, form: str, out: Path | None) -> Non
 @TEXT_FILE
 def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
     """One tidy CSV: a line for each run and metric, the retrain's value beside it."""
-    from analysis.commands import export_text
+    from salun_grid.analysis.commands import export_text
 
     _deliver(export_text(folder, non_members, not no_predictions), out)
 
@@ -134,7 +134,7 @@ def export_command(folder: str, no_predictions: bool, non_members: str, out: Pat
 )
 def figure_command(folder: str, out: Path | None) -> None:
     """Figure 2: AG by augmentation, dataset and forget set, as PNG and SVG."""
-    from analysis.commands import draw_figure
+    from salun_grid.analysis.commands import draw_figure
 
     for path in draw_figure(folder, out):
         click.echo(path)
@@ -157,6 +157,6 @@ def figure_command(folder: str, out: Path | None) -> None:
 )
 def report_command(folder: str, margin: float, images: tuple[Path, ...], out: Path | None) -> None:
     """One HTML page: the verdict, tables, figures, attacks, and the command behind each row."""
-    from analysis.commands import write_report
+    from salun_grid.analysis.commands import write_report
 
     click.echo(write_report(folder, out, margin, images))

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from analysis.errors import ResultsError, ResultsWarning
-from analysis.text import printable
+from salun_grid.analysis.errors import ResultsError, ResultsWarning
+from salun_grid.analysis.text import printable
 
 MAX_CHARACTERS = 1200  # of a message
 

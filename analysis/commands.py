@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import tables
-from analysis.completeness import checked, progress, remarks
-from analysis.errors import ResultsError, naming
-from analysis.gaps import in_order, summarise
-from analysis.results import Run, has_landed, read_runs, read_table
-from analysis.storage import pictures_path
-from analysis.text import printable_row
-from analysis.verdicts import MARGIN_POINTS, judge
+from salun_grid.analysis import tables
+from salun_grid.analysis.completeness import checked, progress, remarks
+from salun_grid.analysis.errors import ResultsError, naming
+from salun_grid.analysis.gaps import in_order, summarise
+from salun_grid.analysis.results import Run, has_landed, read_runs, read_table
+from salun_grid.analysis.storage import pictures_path
+from salun_grid.analysis.text import printable_row
+from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
 
 
 def load_runs(folder: str) -> list[Run]:
@@ -35,9 +35,9 @@ def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_PO
 
 def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
     """The named metrics from predictions (none: the headline ones), in one of the formats of `tables.FORMATS`."""
-    from analysis.catalogue import HEADLINE, METRICS
-    from analysis.evidence import measure
-    from analysis.metric_table import metric_table
+    from salun_grid.analysis.catalogue import HEADLINE, METRICS
+    from salun_grid.analysis.evidence import measure
+    from salun_grid.analysis.metric_table import metric_table
 
     for name in names:
         if name not in METRICS:
@@ -53,7 +53,7 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
 def measures_text(folder: str, form: str = "terminal") -> str:
     """What the probes found, in one of the formats of `tables.FORMATS`. Raises ResultsError where there is nothing."""
-    from analysis.measures import measure_tables
+    from salun_grid.analysis.measures import measure_tables
 
     rows = [printable_row(row) for row in read_table(folder, "measures").to_pylist()]
     devices, versions = ({row[name] for row in rows} for name in ("device_name", "code_version"))
@@ -65,23 +65,23 @@ def measures_text(folder: str, form: str = "terminal") -> str:
 
 def metrics_list() -> str:
     """A line for each metric: name, unit, meaning, paper."""
-    from analysis.catalogue import METRICS
+    from salun_grid.analysis.catalogue import METRICS
 
     return "".join(f"{name:24} {m.unit:8} {m.meaning} ({m.source})\n" for name, m in METRICS.items())
 
 
 def compare_text(first: str, second: str, form: str = "terminal") -> str:
     """Two folders side by side, in one of the formats of `tables.FORMATS`."""
-    from analysis.compare import compare
+    from salun_grid.analysis.compare import compare
 
     return tables.FORMATS[form]([compare(load_runs(first), load_runs(second))])
 
 
 def export_text(folder: str, non_members: str, with_predictions: bool = True) -> str:
     """One tidy CSV of a folder: every run, every metric; those from predictions only if asked for."""
-    from analysis.catalogue import METRICS
-    from analysis.evidence import measure
-    from analysis.export import tidy_csv
+    from salun_grid.analysis.catalogue import METRICS
+    from salun_grid.analysis.evidence import measure
+    from salun_grid.analysis.export import tidy_csv
 
     runs = load_runs(folder)
     return tidy_csv(runs, measure(folder, runs, list(METRICS), non_members) if with_predictions else ())
@@ -89,7 +89,7 @@ def export_text(folder: str, non_members: str, with_predictions: bool = True) ->
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG, of each page where there are several."""
-    from analysis import figures, strips  # matplotlib costs seconds, and tables do without
+    from salun_grid.analysis import figures, strips  # matplotlib costs seconds, and tables do without
 
     runs = load_runs(folder)
     pages = strips.average_gap_pages(summarise(runs), tables.provenance_of(runs))
@@ -100,7 +100,7 @@ def write_report(
     folder: str, out: Path | None = None, margin: float = MARGIN_POINTS, images: Sequence[Path] = ()
 ) -> Path:
     """Write the HTML page of a folder; returns its path."""
-    from analysis.report import report_html
+    from salun_grid.analysis.report import report_html
 
     only_begun = bool(progress(folder, [])) and not has_landed(folder, "runs")
     text = report_html(folder, [] if only_begun else load_runs(folder), margin, images)

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from analysis.completeness import remarks
-from analysis.errors import ResultsError
-from analysis.forget import forget_name
-from analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, summarise
-from analysis.results import Run
-from analysis.rte import Signs, device_signs, devices_note, rte_cell
-from analysis.statistics import Spread, spread
-from analysis.tables import Table, count, plus_minus, provenance_of, with_interval
-from analysis.text import printable
-from analysis.variants import Differing, differing
+from salun_grid.analysis.completeness import remarks
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, summarise
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
+from salun_grid.analysis.statistics import Spread, spread
+from salun_grid.analysis.tables import Table, count, plus_minus, provenance_of, with_interval
+from salun_grid.analysis.text import printable
+from salun_grid.analysis.variants import Differing, differing
 
 COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
 COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")

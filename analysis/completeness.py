@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
 
-from analysis import storage
-from analysis.errors import ResultsError, ResultsWarning
-from analysis.forget import forget_name
-from analysis.gaps import METRICS, labelling
-from analysis.results import Run
-from analysis.studies import read_studies
-from analysis.text import printable
-from analysis.verdicts import MARGIN_POINTS
+from salun_grid.analysis import storage
+from salun_grid.analysis.errors import ResultsError, ResultsWarning
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.gaps import METRICS, labelling
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.studies import read_studies
+from salun_grid.analysis.text import printable
+from salun_grid.analysis.verdicts import MARGIN_POINTS
 
 MOST_NAMED = 40
 # Always predicting the most frequent class of an unbalanced test split is no better than chance, and gets this far.

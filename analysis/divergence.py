@@ -4,8 +4,8 @@ import numpy as np
 from scipy.special import log_softmax
 from scipy.stats import ks_2samp
 
-from analysis.metrics import Predictions, remaining_accuracy, testing_accuracy, unlearning_accuracy
-from analysis.scores import log_odds
+from salun_grid.analysis.metrics import Predictions, remaining_accuracy, testing_accuracy, unlearning_accuracy
+from salun_grid.analysis.scores import log_odds
 
 
 def kl_divergence(model: np.ndarray, retrain: np.ndarray) -> float:

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
-from analysis.errors import ResultsError, UndefinedError
-from analysis.forget import reference_group
-from analysis.gaps import Group, grouping
-from analysis.metrics import Predictions
-from analysis.references import References
-from analysis.results import Run, check_files, find_files, open_table, read_file, readable
-from analysis.scores import log_odds
+from salun_grid.analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
+from salun_grid.analysis.errors import ResultsError, UndefinedError
+from salun_grid.analysis.forget import reference_group
+from salun_grid.analysis.gaps import Group, grouping
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.references import References
+from salun_grid.analysis.results import Run, check_files, find_files, open_table, read_file, readable
+from salun_grid.analysis.scores import log_odds
 
 SPLITS = ("train", "val", "test")
 TRAINED_WITHOUT = ("retrain", "retrain-again")

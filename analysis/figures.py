@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.errors import ResultsError, naming
-from analysis.fonts import draw
-from analysis.forget import forget_name, forget_order
-from analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary
+from salun_grid.analysis.errors import ResultsError, naming
+from salun_grid.analysis.fonts import draw
+from salun_grid.analysis.forget import forget_name, forget_order
+from salun_grid.analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary
 
 # Okabe and Ito's palette, distinguishable to colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]

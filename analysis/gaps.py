@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.errors import ResultsError
-from analysis.forget import forget_name, forget_order
-from analysis.results import Run
-from analysis.statistics import Spread, spread
-from analysis.text import natural_order
-from analysis.variants import Differing, differing, variant_name
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.forget import forget_name, forget_order
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.statistics import Spread, spread
+from salun_grid.analysis.text import natural_order
+from salun_grid.analysis.variants import Differing, differing, variant_name
 
 METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.

@@ -4,11 +4,11 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from analysis.forget import forget_name
-from analysis.gaps import in_order, labelling
-from analysis.results import Run
-from analysis.statistics import Spread, spread
-from analysis.tables import Table, plus_minus
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.gaps import in_order, labelling
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.statistics import Spread, spread
+from salun_grid.analysis.tables import Table, plus_minus
 
 PLACE = ("Dataset", "Augmentation", "Method", "Forget")
 Values = dict[int, dict[int | None, float]]  # by seed, then element

@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from analysis.catalogue import METRICS
-from analysis.evidence import Measured
-from analysis.forget import forget_name
-from analysis.gaps import Summary, labelling
-from analysis.results import Run
-from analysis.statistics import spread
-from analysis.tables import Table, plus_minus
+from salun_grid.analysis.catalogue import METRICS
+from salun_grid.analysis.evidence import Measured
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.gaps import Summary, labelling
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.statistics import spread
+from salun_grid.analysis.tables import Table, plus_minus
 
 PLACE = ("Dataset", "Augmentation", "Method", "Forget")
 

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from analysis.fonts import draw
-from analysis.tables import TEXT_COLUMNS, Table
-from analysis.text import printable
+from salun_grid.analysis.fonts import draw
+from salun_grid.analysis.tables import TEXT_COLUMNS, Table
+from salun_grid.analysis.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 25%, transparent);

@@ -6,10 +6,10 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 
 from dataclasses import dataclass
 
-from analysis.forget import percent, random_label
-from analysis.gaps import METRICS, Summary, without_hash
-from analysis.rte import Signs, device_signs, devices_note, rte_cell
-from analysis.tables import Table, count, plus_minus
+from salun_grid.analysis.forget import percent, random_label
+from salun_grid.analysis.gaps import METRICS, Summary, without_hash
+from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
+from salun_grid.analysis.tables import Table, count, plus_minus
 
 AUGMENTATION, IMAGE_SIZE = "default", 64
 

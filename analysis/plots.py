@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
-from analysis.forget import forget_name, forget_order
-from analysis.gaps import FLOORS, METRICS, NOTHING, Summary
-from analysis.statistics import Spread
-from analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
+from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
+from salun_grid.analysis.forget import forget_name, forget_order
+from salun_grid.analysis.gaps import FLOORS, METRICS, NOTHING, Summary
+from salun_grid.analysis.statistics import Spread
+from salun_grid.analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 
 SHORTEST_MINUTES = 1e-3  # what takes no time has no place on a logarithmic axis
 

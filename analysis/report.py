@@ -10,23 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import figures, page
-from analysis.catalogue import HEADLINE, NON_MEMBERS, Case
-from analysis.completeness import Progress, progress, remarks
-from analysis.curves import Curve, roc_figure
-from analysis.errors import UndefinedError
-from analysis.evidence import Measured, cases, measured
-from analysis.forget import forget_name
-from analysis.gaps import FLOORS, Summary, labelling, summarise
-from analysis.metric_table import metric_table
-from analysis.paper import paper_table
-from analysis.results import Run, has_landed
-from analysis.roc import roc_curve
-from analysis.sections import closest, gap_sections, limited, training_section
-from analysis.tables import Table, make_tables, provenance_of, verdict_table
-from analysis.text import printable
-from analysis.verdicts import MARGIN_POINTS, judge, overall
-from analysis.worst import Recogniser, train_images
+from salun_grid.analysis import figures, page
+from salun_grid.analysis.catalogue import HEADLINE, NON_MEMBERS, Case
+from salun_grid.analysis.completeness import Progress, progress, remarks
+from salun_grid.analysis.curves import Curve, roc_figure
+from salun_grid.analysis.errors import UndefinedError
+from salun_grid.analysis.evidence import Measured, cases, measured
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.gaps import FLOORS, Summary, labelling, summarise
+from salun_grid.analysis.metric_table import metric_table
+from salun_grid.analysis.paper import paper_table
+from salun_grid.analysis.results import Run, has_landed
+from salun_grid.analysis.roc import roc_curve
+from salun_grid.analysis.sections import closest, gap_sections, limited, training_section
+from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
+from salun_grid.analysis.text import printable
+from salun_grid.analysis.verdicts import MARGIN_POINTS, judge, overall
+from salun_grid.analysis.worst import Recogniser, train_images
 
 ROC_ATTACKS = ("loss", "rmia")
 NUM_PICTURES = 8

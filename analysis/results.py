@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from analysis import storage
-from analysis.errors import ResultsError
-from analysis.rows import Run, sound
-from analysis.schemas import SCHEMA_VERSION, SCHEMAS
+from salun_grid.analysis import storage
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.rows import Run, sound
+from salun_grid.analysis.schemas import SCHEMA_VERSION, SCHEMAS
 
 Made = TypeVar("Made")
 

@@ -5,9 +5,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from analysis.errors import ResultsWarning
-from analysis.forget import RANDOM, is_forget_label, random_label
-from analysis.schemas import RUNS
+from salun_grid.analysis.errors import ResultsWarning
+from salun_grid.analysis.forget import RANDOM, is_forget_label, random_label
+from salun_grid.analysis.schemas import RUNS
 
 Run = dict[str, Any]
 ROLES = {"retrain": "target", "retrain-again": "control", "original": "control"}

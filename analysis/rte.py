@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from analysis.gaps import Summary
+from salun_grid.analysis.gaps import Summary
 
 Signs = Mapping[str, str]
 

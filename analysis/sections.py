@@ -4,10 +4,10 @@ import html
 from collections import defaultdict
 from collections.abc import Sequence
 
-from analysis import curves, figures, page, plots
-from analysis.errors import ResultsError
-from analysis.gaps import CONTROLS, Summary
-from analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
+from salun_grid.analysis import curves, figures, page, plots
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.gaps import CONTROLS, Summary
+from salun_grid.analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
 
 
 def gap_sections(summaries: list[Summary], margin: float) -> list[str]:

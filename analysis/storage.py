@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from analysis.errors import ResultsError
+from salun_grid.analysis.errors import ResultsError
 
 # What pyarrow is told unless the address says otherwise. S3: begin an upload when its stream is opened; one whose
 # beginning fails later is tried again, without its content, as the stream is dropped. Google Cloud Storage: give up

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import (
+from salun_grid.analysis.figures import (
     COLOURS,
     MOST_METHODS,
     MOST_PLACES,
@@ -24,8 +24,8 @@ from analysis.figures import (
     ranked,
     with_gaps,
 )
-from analysis.forget import forget_name, forget_order
-from analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary
+from salun_grid.analysis.forget import forget_name, forget_order
+from salun_grid.analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES_PER_PAGE = 50

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Summary
-from analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
+from salun_grid.analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Summary
+from salun_grid.analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
 
 ALPHA = 0.05
 MARGIN_POINTS = 1.0

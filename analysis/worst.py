@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.catalogue import Case
-from analysis.errors import ResultsError
-from analysis.results import Run
-from analysis.scores import log_odds
+from salun_grid.analysis.catalogue import Case
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.results import Run
+from salun_grid.analysis.scores import log_odds
 
 
 @dataclass(frozen=True)

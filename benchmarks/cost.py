@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from analysis.errors import ResultsError
-from analysis.results import read_runs
-from grid.fit import Measurement, Work, held_out, random_groups
-from grid.measured import measurements
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.results import read_runs
+from salun_grid.grid.fit import Measurement, Work, held_out, random_groups
+from salun_grid.grid.measured import measurements
 
 WITHIN = 0.2
 HEADER = ("held out", "jobs", "median error", f"within {WITHIN:.0%}", "worst", "all predicted / all measured")

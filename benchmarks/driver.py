@@ -19,11 +19,11 @@ from typing import Any
 from rich.console import Console
 
 # The first sets what Ray reads when it is imported.
-from grid import cluster, tuner
-from grid.graph import JobGraph
-from grid.plan import make_plan
-from grid.progress import Progress
-from grid.study import STUDIES, Study
+from salun_grid.grid import cluster, tuner
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.progress import Progress
+from salun_grid.grid.study import STUDIES, Study
 
 RESOURCES = {"CPU": 1.0}
 

@@ -14,18 +14,18 @@ from torch.utils.data import DataLoader
 
 from benchmarks import peer
 from benchmarks.measure import DEVICE, Result, interleaved
-from grid.jobs import CHECKPOINT_SECONDS
-from grid.store import write_whole
-from trainables import augmentation
-from trainables.augmentation import AUGMENTATIONS
-from trainables.checkpoint import Checkpoints
-from trainables.compiled import compiled
-from trainables.model import build_model
-from trainables.precision import on_device
-from trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.training import train
+from salun_grid.grid.jobs import CHECKPOINT_SECONDS
+from salun_grid.grid.store import write_whole
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.augmentation import AUGMENTATIONS
+from salun_grid.trainables.checkpoint import Checkpoints
+from salun_grid.trainables.compiled import compiled
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.precision import on_device
+from salun_grid.trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train
 
 GPU = DEVICE.type == "cuda"
 NUM_CLASSES = 8

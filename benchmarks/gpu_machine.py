@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import DEVICE
-from grid.provenance import device_name
+from salun_grid.grid.provenance import device_name
 
 ROOT = Path(__file__).parent.parent
 MEASURED_PACKAGES = ("trainables", "benchmarks", "analysis")

@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.gpu_machine import facts
 from benchmarks.gpu_variants import FULL, NO_TIME, TINY, Case, Size, TimeLeft, complete
-from grid.store import write_whole
-from trainables.protocol import PROTOCOLS, Protocol, TrainingConfig, UnlearningConfig
+from salun_grid.grid.store import write_whole
+from salun_grid.trainables.protocol import PROTOCOLS, Protocol, TrainingConfig, UnlearningConfig
 
 # From the end of a part's own time to where its process is killed.
 GRACE_SECONDS = 15.0

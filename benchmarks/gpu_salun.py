@@ -14,15 +14,15 @@ from benchmarks.gpu_training import AUGMENTATION, RESEARCH, research_model
 from benchmarks.gpu_variants import Case, MakeVariant, Size, TimeLeft, measured
 from benchmarks.measure import DEVICE
 from benchmarks.salun import attack_ways
-from trainables.methods import Unlearning
-from trainables.methods.random_label import RandomLabel, random_label
-from trainables.model import build_model
-from trainables.optimizers import Mask
-from trainables.prediction import predict
-from trainables.protocol import AugmentationConfig, ModelConfig, SaliencyConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.saliency import saliency, top_fraction
-from trainables.seeds import Seeds
+from salun_grid.trainables.methods import Unlearning
+from salun_grid.trainables.methods.random_label import RandomLabel, random_label
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.optimizers import Mask
+from salun_grid.trainables.prediction import predict
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, SaliencyConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.saliency import saliency, top_fraction
+from salun_grid.trainables.seeds import Seeds
 
 PRECISIONS = ("fp32", "bf16")
 

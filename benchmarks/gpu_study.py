@@ -17,26 +17,26 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from analysis.gaps import gaps
-from analysis.metrics import Attack, Predictions, evaluate
 from benchmarks.gpu_parts import Settings
 from benchmarks.gpu_variants import TimeLeft
 from benchmarks.measure import DEVICE
-from grid.store import write_whole
-from trainables.checkpoint import Checkpoints
-from trainables.compiled import compiled
-from trainables.data import Dataset, describe, load
-from trainables.forget import retain_set, uniform_forget_set
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.methods.variants import Variant
-from trainables.model import build_model
-from trainables.passes import Epoch
-from trainables.precision import on_device, precision_on
-from trainables.prediction import predict
-from trainables.protocol import Protocol
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.training import train, warm_up
+from salun_grid.analysis.gaps import gaps
+from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.grid.store import write_whole
+from salun_grid.trainables.checkpoint import Checkpoints
+from salun_grid.trainables.compiled import compiled
+from salun_grid.trainables.data import Dataset, describe, load
+from salun_grid.trainables.forget import retain_set, uniform_forget_set
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.precision import on_device, precision_on
+from salun_grid.trainables.prediction import predict
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train, warm_up
 
 # SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
 NAMES = ("original", "salun", "retrain")

@@ -11,10 +11,10 @@ from benchmarks import peer
 from benchmarks.engine import NUM_CLASSES, MakeForward, Part, compile_model, our_epoch, pixels, reference_epoch
 from benchmarks.gpu_variants import FULL, Case, MakeVariant, Size, TimeLeft, measured, require_cuda
 from benchmarks.measure import DEVICE
-from trainables.compiled import FullBatches
-from trainables.model import build_model
-from trainables.protocol import ModelConfig
-from trainables.resident import ResidentData
+from salun_grid.trainables.compiled import FullBatches
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.protocol import ModelConfig
+from salun_grid.trainables.resident import ResidentData
 
 AUGMENTATION = "default"
 RESEARCH = "research style, fp32"

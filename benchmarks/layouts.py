@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.measure import DEVICE, hardware, interleaved, table
-from trainables.layout import memory_layout
-from trainables.model import build_model
-from trainables.protocol import ModelConfig
+from salun_grid.trainables.layout import memory_layout
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.protocol import ModelConfig
 
 CASES = {("3x3", 28): 32, ("imagenet", 64): 64}  # (stem, side in pixels): images of a batch
 NUM_CLASSES = 8

@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import torch
 
-from grid.provenance import device_name
-from grid.release import code_version
+from salun_grid.grid.provenance import device_name
+from salun_grid.grid.release import code_version
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

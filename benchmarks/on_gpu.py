@@ -19,13 +19,13 @@ from benchmarks.gpu_machine import facts
 from benchmarks.gpu_page import page
 from benchmarks.gpu_parts import GRACE_SECONDS, PARTS, Settings, command, kept, path_of
 from benchmarks.measure import DEVICE
-from grid.store import write_whole
-from trainables.augmentation import AUGMENTATIONS
-from trainables.data import describe
-from trainables.errors import InputError
-from trainables.forget import check_forget_rate, forget_count
-from trainables.protocol import PRECISIONS, to_json
-from trainables.settings import validated
+from salun_grid.grid.store import write_whole
+from salun_grid.trainables.augmentation import AUGMENTATIONS
+from salun_grid.trainables.data import describe
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.forget import check_forget_rate, forget_count
+from salun_grid.trainables.protocol import PRECISIONS, to_json
+from salun_grid.trainables.settings import validated
 
 # Numbers that differ in one of these are not put into one table.
 SAME_IN_A_FOLDER = ("device", "torch", "tiny", "repetitions")

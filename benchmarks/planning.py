@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.simulation import study_of
-from grid.cost import GPU
-from grid.graph import JobGraph
-from grid.plan import Plan, make_plan, missing_jobs
-from grid.store import Store
+from salun_grid.grid.cost import GPU
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import Plan, make_plan, missing_jobs
+from salun_grid.grid.store import Store
 
 STEPS = ("plan", "missing", "graph", "hand out")
 

@@ -34,12 +34,18 @@ def reading(repetitions: int) -> list[Result]:
         write(few, make_grid(rates=(0.5,), seeds=tuple(range(NUM_MODELS // 4)), methods=METHODS), models=NUM_MODELS)
         tables: dict[str, Callable[[], object]] = {
             "pandas, file by file, means only": partial(python, "-c", BY_HAND, str(many)),
-            "salun-analysis tables": partial(python, "-m", "analysis", "tables", str(many), "--format", "csv"),
-            "salun-analysis verdicts": partial(python, "-m", "analysis", "verdicts", str(many), "--format", "csv"),
+            "salun-analysis tables": partial(
+                python, "-m", "salun_grid.analysis", "tables", str(many), "--format", "csv"
+            ),
+            "salun-analysis verdicts": partial(
+                python, "-m", "salun_grid.analysis", "verdicts", str(many), "--format", "csv"
+            ),
         }
         metrics: dict[str, Callable[[], object]] = {
-            "all metrics": partial(python, "-m", "analysis", "metrics", str(few)),
-            "offline RMIA alone": partial(python, "-m", "analysis", "metrics", str(few), "--metric", "auc_rmia"),
+            "all metrics": partial(python, "-m", "salun_grid.analysis", "metrics", str(few)),
+            "offline RMIA alone": partial(
+                python, "-m", "salun_grid.analysis", "metrics", str(few), "--metric", "auc_rmia"
+            ),
         }
         return [
             Result(f"the table of {NUM_RUNS:,} runs", "runs", NUM_RUNS, interleaved(tables, repetitions)),

@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.metrics import Attack, Predictions, evaluate
 from benchmarks import peer
 from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels, reproducible
 from benchmarks.measure import DEVICE, Result, interleaved
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.methods.random_label import RandomLabel
-from trainables.model import build_model
-from trainables.optimizers import apply_mask, sgd
-from trainables.precision import on_device
-from trainables.prediction import predict
-from trainables.protocol import MASK_MODES, AugmentationConfig, ModelConfig, SaliencyConfig
-from trainables.resident import Augmenter
-from trainables.saliency import top_fraction, top_fractions
-from trainables.seeds import Seeds
+from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods.random_label import RandomLabel
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.optimizers import apply_mask, sgd
+from salun_grid.trainables.precision import on_device
+from salun_grid.trainables.prediction import predict
+from salun_grid.trainables.protocol import MASK_MODES, AugmentationConfig, ModelConfig, SaliencyConfig
+from salun_grid.trainables.resident import Augmenter
+from salun_grid.trainables.saliency import top_fraction, top_fractions
+from salun_grid.trainables.seeds import Seeds
 
 
 def salun(repetitions: int) -> list[Result]:

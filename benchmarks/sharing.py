@@ -12,13 +12,13 @@ import torch.multiprocessing as spawning
 
 from benchmarks.engine import NUM_CLASSES, on_the_device, pixels
 from benchmarks.measure import DEVICE, Result
-from trainables.model import build_model
-from trainables.precision import on_device
-from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
-from trainables.resident import Augmenter
-from trainables.seeds import Seeds
-from trainables.training import train, warm_up
-from trainables.workers import ALONE, Worker
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.precision import on_device
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from salun_grid.trainables.resident import Augmenter
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train, warm_up
+from salun_grid.trainables.workers import ALONE, Worker
 
 GPU = DEVICE.type == "cuda"
 STEM, SIZE = ("3x3", 64) if GPU else ("3x3", 28)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from grid.cost import GPU
-from grid.graph import JobGraph
-from grid.plan import Plan, make_plan
-from grid.specs import Spec
-from grid.study import STUDIES, Study
-from trainables.settings import changed
+from salun_grid.grid.cost import GPU
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.study import STUDIES, Study
+from salun_grid.trainables.settings import changed
 
 SLOW, FAST = 1.0, 2.0
 ALL = STUDIES["paper"].methods

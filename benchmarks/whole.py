@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from analysis.results import read_runs
 from benchmarks.measure import DEVICE, Result, interleaved
-from grid.jobs import Workplace, run_job
-from grid.plan import Plan, make_plan
-from grid.store import Store
-from grid.study import Study, narrowed
-from grid.study_file import find_study
-from trainables.data import load
+from salun_grid.analysis.results import read_runs
+from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study, narrowed
+from salun_grid.grid.study_file import find_study
+from salun_grid.trainables.data import load
 
 NUM_TINY = 100
 
@@ -37,7 +37,7 @@ class Words:
         options |= {"seeds": "--seed"}
         words = [word for axis, values in self.axes.items() for value in values for word in (options[axis], str(value))]
         words += [word for setting in self.settings for word in ("--set", setting)]
-        call("grid", "run", "demo", *words, "--out", out, "--quiet")
+        call("salun_grid.grid", "run", "demo", *words, "--out", out, "--quiet")
 
 
 SMALL = Words({"augmentations": ("default",), "methods": ("retrain", "salun")})

@@ -1,5 +1,5 @@
-"""`python -m grid` is `salun-grid`."""
+"""`python -m salun_grid.grid` is `salun-grid`."""
 
-from grid.cli import main
+from salun_grid.grid.cli import main
 
 main(prog_name="salun-grid")

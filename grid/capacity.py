@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from grid.execution import SMALLEST_AMOUNT, Execution
-from trainables.errors import InputError
+from salun_grid.grid.execution import SMALLEST_AMOUNT, Execution
+from salun_grid.trainables.errors import InputError
 
 Resources = dict[str, float]
 

@@ -3,11 +3,11 @@
 import inspect
 from typing import Any
 
-from trainables.forget import FORGET_RULES
-from trainables.methods import METHODS, Method
-from trainables.probes import PROBES
-from trainables.protocol import PROTOCOLS, Protocol
-from trainables.settings import Setting, settings_of, value_at
+from salun_grid.trainables.forget import FORGET_RULES
+from salun_grid.trainables.methods import METHODS, Method
+from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.protocol import PROTOCOLS, Protocol
+from salun_grid.trainables.settings import Setting, settings_of, value_at
 
 INDENT = "    "
 

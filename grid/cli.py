@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import click
 
-from analysis.command_line import Commands
-from analysis.errors import ResultsError
-from analysis.text import printable
-from grid.stopping import stoppable
-from trainables.errors import InputError
+from salun_grid.analysis.command_line import Commands
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.text import printable
+from salun_grid.grid.stopping import stoppable
+from salun_grid.trainables.errors import InputError
 
 # What the extra `grid` installs and the base install, the analysis alone, lacks.
 GRID_PACKAGES = {"medmnist", "psutil", "ray", "safetensors", "torch", "torchvision"}
@@ -114,7 +114,7 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     STUDY is demo, paper, strict, or a path to a .toml file. The cost is predicted from published rows, a line for
     each device; without any, from reference rates.
     """
-    from grid.commands import chosen_study, describe_plan
+    from salun_grid.grid.commands import chosen_study, describe_plan
 
     study, out = chosen_study(options)
     click.echo(describe_plan(study, out, measured, price))
@@ -168,8 +168,8 @@ def run(
     STUDY is demo, paper, strict, or a path to a .toml file. Rerunning the same command resumes it.
     """
     with stoppable() as stop:
-        from grid.commands import chosen_study, run_study
-        from grid.execution import Execution
+        from salun_grid.grid.commands import chosen_study, run_study
+        from salun_grid.grid.execution import Execution
 
         joined = None if address in ("", "local") else address
         execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster)
@@ -181,7 +181,7 @@ def run(
 @click.option("--out", required=True, help="Folder or bucket of the results.")
 def status(out: str) -> None:
     """Show the progress of the studies in a folder, and whether a run is active there, on this or any machine."""
-    from grid.status import describe_status
+    from salun_grid.grid.status import describe_status
 
     click.echo(describe_status(out))
 
@@ -189,7 +189,7 @@ def status(out: str) -> None:
 @main.command()
 def doctor() -> None:
     """Print what a bug report needs, and what will not work on this machine; exit status 1 if something will not."""
-    from grid.doctor import findings
+    from salun_grid.grid.doctor import findings
 
     problems = []
     for found in findings():
@@ -203,7 +203,7 @@ def doctor() -> None:
 @main.command()
 def settings() -> None:
     """List the settings of the protocol: default, range, unit, meaning and source."""
-    from grid.catalogue import list_settings
+    from salun_grid.grid.catalogue import list_settings
 
     click.echo(list_settings())
 
@@ -211,7 +211,7 @@ def settings() -> None:
 @main.command()
 def methods() -> None:
     """List the unlearning methods: cost in passes, settings with range and default, paper."""
-    from grid.catalogue import list_methods
+    from salun_grid.grid.catalogue import list_methods
 
     click.echo(list_methods())
 
@@ -219,7 +219,7 @@ def methods() -> None:
 @main.command()
 def probes() -> None:
     """List the probes: what each measures, its settings with range and default, its cost, its paper."""
-    from grid.catalogue import list_probes
+    from salun_grid.grid.catalogue import list_probes
 
     click.echo(list_probes())
 
@@ -227,7 +227,7 @@ def probes() -> None:
 @main.command("forget-rules")
 def forget_rules() -> None:
     """List the rules of forget sets: how each is written, and which images it forgets."""
-    from grid.catalogue import list_forget_rules
+    from salun_grid.grid.catalogue import list_forget_rules
 
     click.echo(list_forget_rules())
 
@@ -241,6 +241,6 @@ def export(model_key: str | None, out: str, to: str | None) -> None:
 
     The start of a key is enough where one model alone starts so.
     """
-    from grid.export import export_model, list_models
+    from salun_grid.grid.export import export_model, list_models
 
     click.echo(export_model(out, model_key, to) if model_key is not None else list_models(out))

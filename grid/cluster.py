@@ -27,8 +27,8 @@ from ray._private import ray_constants
 from ray._private import utils as ray_utils
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
-from grid.capacity import Capacity
-from trainables.errors import InputError
+from salun_grid.grid.capacity import Capacity
+from salun_grid.trainables.errors import InputError
 
 NAMESPACE = "salun-grid"
 MAX_CHARACTERS = 300  # of Ray's reason, which may go on for pages

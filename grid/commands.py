@@ -8,24 +8,24 @@ from typing import Any
 
 import click
 
-from analysis.commands import draw_figure, tables_text
-from analysis.errors import ResultsError, ResultsWarning
-from analysis.text import printable
-from grid import cost
-from grid.access import check_access
-from grid.execution import Execution
-from grid.fit import Measurement
-from grid.lock import DriverLock, held
-from grid.measured import measurements
-from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
-from grid.specs import Evaluate, Probe, Train, Unlearn
-from grid.stopping import Stop
-from grid.store import Store
-from grid.study import AXES, Study, checked, narrowed
-from grid.study_file import find_study
-from grid.work import Kind
-from trainables.errors import InputError
-from trainables.forget import Random
+from salun_grid.analysis.commands import draw_figure, tables_text
+from salun_grid.analysis.errors import ResultsError, ResultsWarning
+from salun_grid.analysis.text import printable
+from salun_grid.grid import cost
+from salun_grid.grid.access import check_access
+from salun_grid.grid.execution import Execution
+from salun_grid.grid.fit import Measurement
+from salun_grid.grid.lock import DriverLock, held
+from salun_grid.grid.measured import measurements
+from salun_grid.grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from salun_grid.grid.specs import Evaluate, Probe, Train, Unlearn
+from salun_grid.grid.stopping import Stop
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import AXES, Study, checked, narrowed
+from salun_grid.grid.study_file import find_study
+from salun_grid.grid.work import Kind
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.forget import Random
 
 # What `plan` calls each kind of job.
 KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate, "probes": Probe}
@@ -114,7 +114,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
     if missing and execution.address:
         check_access(execution.address, execution.allow_open_cluster)
     elif missing:
-        from grid.cluster import this_machine  # imports Ray
+        from salun_grid.grid.cluster import this_machine  # imports Ray
 
         this_machine().check(execution, max(map(execution.workers_of, missing)))
     # A complete folder may be read-only.
@@ -123,7 +123,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         store.publish_study(plan.summary())
     status = 0
     if missing:
-        from grid.session import run_missing  # imports Ray
+        from salun_grid.grid.session import run_missing  # imports Ray
 
         with held(lock):
             status = run_missing(plan, missing, store, execution, lock, stop)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grid import fit
-from grid.fit import Measurement
-from grid.plan import Plan
-from grid.specs import Spec
-from grid.work import Work
+from salun_grid.grid import fit
+from salun_grid.grid.fit import Measurement
+from salun_grid.grid.plan import Plan
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.work import Work
 
 # What a job takes beside the seconds that its row counts: the hand-over to a warm process, publishing. From one row's
 # landing to the next, on one busy slot of a Xeon, into a local folder: median 0.06 s, mean 0.2 s, n = 15.

@@ -47,7 +47,7 @@ def installed(package: str) -> str | None:
 
 
 def versions() -> tuple[str, str]:
-    from grid.release import code_version
+    from salun_grid.grid.release import code_version
 
     found = {name: installed(name) for name in PACKAGES}
     missing = [name for name in NEEDED if installed(name) is None]
@@ -63,7 +63,7 @@ def system() -> tuple[str, str]:
 def processor() -> tuple[str, str]:
     import torch
 
-    from grid.provenance import device_name
+    from salun_grid.grid.provenance import device_name
 
     has = torch.cpu.get_capabilities()
     units = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if has.get(name)]
@@ -78,9 +78,9 @@ def processor() -> tuple[str, str]:
 
 def layout() -> tuple[str, str]:
     """The memory layout of the default model, which is the same on every processor."""
-    from trainables.layout import memory_layout
-    from trainables.model import build_model
-    from trainables.protocol import ModelConfig
+    from salun_grid.trainables.layout import memory_layout
+    from salun_grid.trainables.model import build_model
+    from salun_grid.trainables.protocol import ModelConfig
 
     chosen = memory_layout(build_model(ModelConfig(), 2, 0))
     return f"{chosen.name} for ResNet-18 of width {ModelConfig().width}: {chosen.reason}", ""
@@ -102,8 +102,8 @@ def gpus() -> tuple[str, str]:
 
 
 def precision() -> tuple[str, str]:
-    from trainables.precision import here
-    from trainables.protocol import ModelConfig
+    from salun_grid.trainables.precision import here
+    from salun_grid.trainables.protocol import ModelConfig
 
     found = here(ModelConfig(precision="auto"))
     return f"{found.name} for model.precision=auto ({found.reason}); fp32 unless asked for", ""
@@ -122,7 +122,7 @@ def memory() -> tuple[str, str]:
 
 def temporary_folder() -> tuple[str, str]:
     """Whether TMPDIR can be written, and whether Ray's sockets fit in."""
-    from grid.cluster import private_folder
+    from salun_grid.grid.cluster import private_folder
 
     asked, chosen = os.environ.get("TMPDIR", ""), tempfile.gettempdir()
     folder = private_folder()
@@ -138,7 +138,7 @@ def is_unusable(folder: str) -> bool:
 
 def local_ray() -> tuple[str, str]:
     """Start Ray as a run does, let a process of it compute, and stop it."""
-    from grid.cluster import connected
+    from salun_grid.grid.cluster import connected
 
     log_file = Path(tempfile.mkdtemp(prefix="salun-grid-doctor-")) / "ray.log"
     started = time.monotonic()
@@ -153,7 +153,7 @@ def local_ray() -> tuple[str, str]:
 
 
 def cluster() -> tuple[str, str]:
-    from grid.access import token_source
+    from salun_grid.grid.access import token_source
 
     address = os.environ.get("RAY_ADDRESS")
     token = token_source() or "none"
@@ -161,7 +161,7 @@ def cluster() -> tuple[str, str]:
 
 
 def medmnist_files() -> tuple[str, str]:
-    from trainables.data import medmnist_root
+    from salun_grid.trainables.data import medmnist_root
 
     root = medmnist_root()
     if root.exists() and not root.is_dir():

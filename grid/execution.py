@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import inf
 
-from grid.specs import Spec
-from trainables.errors import InputError
+from salun_grid.grid.specs import Spec
+from salun_grid.trainables.errors import InputError
 
 # Ray counts resources in ten-thousandths.
 SMALLEST_AMOUNT = 0.0001

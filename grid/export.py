@@ -5,12 +5,12 @@ import shutil
 import uuid
 from pathlib import Path
 
-from analysis.forget import forget_name
-from analysis.results import Run, read_runs
-from analysis.storage import is_remote
-from analysis.text import printable
-from grid.store import MANIFEST_FILE, WEIGHTS_FILE, Store
-from trainables.errors import InputError
+from salun_grid.analysis.forget import forget_name
+from salun_grid.analysis.results import Run, read_runs
+from salun_grid.analysis.storage import is_remote
+from salun_grid.analysis.text import printable
+from salun_grid.grid.store import MANIFEST_FILE, WEIGHTS_FILE, Store
+from salun_grid.trainables.errors import InputError
 
 
 def list_models(out: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grid.work import Work
+from salun_grid.grid.work import Work
 
 # A term other than the arithmetic costs the fit as much as a relative error of this size on every row would. Where
 # rows cannot tell two terms apart (one model, one image size), the arithmetic takes all of it, and another size is

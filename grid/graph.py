@@ -4,7 +4,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from grid.specs import Spec, closure
+from salun_grid.grid.specs import Spec, closure
 
 
 class JobGraph:

@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.metrics import Predictions
-from grid import landing
-from grid.models import check_finite, load_model, publish_model
-from grid.provenance import device_name
-from grid.specs import Evaluate, Probe, Spec, Train, Unlearn
-from grid.store import Store
-from grid.workplace import Fit, Report, Workplace, recorder, resident
-from trainables.checkpoint import Checkpoints
-from trainables.data import Dataset
-from trainables.errors import Diverged
-from trainables.forget import ForgetSet, retain_set
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.model import build_model
-from trainables.passes import Epoch
-from trainables.prediction import BATCH_SIZE as EVAL_BATCH_SIZE
-from trainables.prediction import predict
-from trainables.probes import PROBES
-from trainables.protocol import AugmentationConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.training import train, warm_up
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.grid import landing
+from salun_grid.grid.models import check_finite, load_model, publish_model
+from salun_grid.grid.provenance import device_name
+from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
+from salun_grid.grid.store import Store
+from salun_grid.grid.workplace import Fit, Report, Workplace, recorder, resident
+from salun_grid.trainables.checkpoint import Checkpoints
+from salun_grid.trainables.data import Dataset
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.forget import ForgetSet, retain_set
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.prediction import BATCH_SIZE as EVAL_BATCH_SIZE
+from salun_grid.trainables.prediction import predict
+from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.training import train, warm_up
 
 # A killed training loses the current epoch at most, or this long where epochs are shorter.
 CHECKPOINT_SECONDS = 5.0

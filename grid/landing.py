@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from analysis.metrics import Attack, Predictions, evaluate
-from analysis.rows import ROLES
-from analysis.schemas import SCHEMAS
-from grid.provenance import repeat_command
-from grid.release import code_version
-from grid.specs import Evaluate, Probe, Spec, Train, Unlearn
-from grid.study import Study
-from trainables.data import SPLITS
-from trainables.forget import rate_of
-from trainables.passes import Epoch
-from trainables.probes import Measure
-from trainables.protocol import to_json
+from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.analysis.rows import ROLES
+from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.grid.provenance import repeat_command
+from salun_grid.grid.release import code_version
+from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
+from salun_grid.grid.study import Study
+from salun_grid.trainables.data import SPLITS
+from salun_grid.trainables.forget import rate_of
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.probes import Measure
+from salun_grid.trainables.protocol import to_json
 
 # What a manifest says of a model, for the one that nothing was done to.
 NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0}, "num_images_seen": 0}

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from math import isfinite
 
-from grid.identity import process_identity
-from grid.store import Store
-from trainables.errors import InputError
+from salun_grid.grid.identity import process_identity
+from salun_grid.grid.store import Store
+from salun_grid.trainables.errors import InputError
 
 LOCK_FILE = "driver.json"
 RENEW_SECONDS, STALE_SECONDS = 10.0, 120.0

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import storage
-from analysis.results import Run, read_runs
-from grid.fit import Measurement
-from grid.work import row_work
+from salun_grid.analysis import storage
+from salun_grid.analysis.results import Run, read_runs
+from salun_grid.grid.fit import Measurement
+from salun_grid.grid.work import row_work
 
 Counts = dict[str, int]
 

@@ -8,18 +8,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from grid import landing
-from grid.provenance import device_name
-from grid.release import code_version
-from grid.specs import Train, Unlearn
-from grid.store import WEIGHTS_FILE
-from grid.workplace import Workplace
-from trainables.errors import Diverged
-from trainables.layout import laid_out
-from trainables.model import ResNet18
-from trainables.passes import Epoch
-from trainables.precision import precision_on
-from trainables.protocol import to_json
+from salun_grid.grid import landing
+from salun_grid.grid.provenance import device_name
+from salun_grid.grid.release import code_version
+from salun_grid.grid.specs import Train, Unlearn
+from salun_grid.grid.store import WEIGHTS_FILE
+from salun_grid.grid.workplace import Workplace
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.layout import laid_out
+from salun_grid.trainables.model import ResNet18
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.precision import precision_on
+from salun_grid.trainables.protocol import to_json
 
 
 def load_model(job: Train | Unlearn, place: Workplace) -> tuple[ResNet18, dict[str, Any]]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
-from grid.store import Store
-from grid.study import Study
-from trainables.data import DatasetInfo, describe, with_class_counts
-from trainables.forget import ForgetSet, Rule, parse_rule
-from trainables.methods import METHODS
-from trainables.methods.variants import Variant
-from trainables.precision import Precision, here
-from trainables.probes import PROBES, ChosenProbe
+from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study
+from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
+from salun_grid.trainables.forget import ForgetSet, Rule, parse_rule
+from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.precision import Precision, here
+from salun_grid.trainables.probes import PROBES, ChosenProbe
 
 # What jobs make, and what the file of a study calls their keys.
 MADE = {"model": "models", "row": "rows", "measures": "measures"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from grid.specs import Evaluate
-from grid.study import Study
+from salun_grid.grid.specs import Evaluate
+from salun_grid.grid.study import Study
 
 
 @cache

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from analysis.storage import is_remote
-from grid import cost
-from grid.capacity import Resources, in_words
-from grid.cluster import connected, connected_cluster, let_jobs_queue
-from grid.execution import Execution
-from grid.graph import JobGraph
-from grid.lock import DriverLock
-from grid.plan import Plan
-from grid.progress import Progress, duration
-from grid.reasons import in_one_line
-from grid.specs import Spec
-from grid.stopping import Stop
-from grid.store import Store
-from grid.tuner import run_jobs
+from salun_grid.analysis.storage import is_remote
+from salun_grid.grid import cost
+from salun_grid.grid.capacity import Resources, in_words
+from salun_grid.grid.cluster import connected, connected_cluster, let_jobs_queue
+from salun_grid.grid.execution import Execution
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.lock import DriverLock
+from salun_grid.grid.plan import Plan
+from salun_grid.grid.progress import Progress, duration
+from salun_grid.grid.reasons import in_one_line
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.stopping import Stop
+from salun_grid.grid.store import Store
+from salun_grid.grid.tuner import run_jobs
 
 FAILED = 1
 

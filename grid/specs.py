@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
-from analysis.forget import forget_name
-from grid.keys import key_of
-from grid.work import Kind, Work, attack_pairs
-from trainables.data import DatasetInfo
-from trainables.forget import ForgetSet
-from trainables.methods import METHODS, Settings
-from trainables.model import count_macs
-from trainables.probes import PROBES
-from trainables.protocol import (
+from salun_grid.analysis.forget import forget_name
+from salun_grid.grid.keys import key_of
+from salun_grid.grid.work import Kind, Work, attack_pairs
+from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.forget import ForgetSet
+from salun_grid.trainables.methods import METHODS, Settings
+from salun_grid.trainables.model import count_macs
+from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.protocol import (
     AugmentationConfig,
     EvaluationConfig,
     ModelConfig,
     SaliencyConfig,
     TrainingConfig,
 )
-from trainables.seeds import Seeds
+from salun_grid.trainables.seeds import Seeds
 
 ORIGINAL, RETRAIN, RETRAIN_AGAIN = "original", "retrain", "retrain-again"
 # What a study compares its methods with: the target, the noise floor and the no-op.

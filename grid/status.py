@@ -1,10 +1,10 @@
 """How far the studies of a folder are. Needs no torch and no Ray, so that the base install can show it."""
 
-from analysis.studies import read_studies
-from analysis.text import printable
-from grid.lock import DriverLock
-from grid.store import Store
-from trainables.errors import InputError
+from salun_grid.analysis.studies import read_studies
+from salun_grid.analysis.text import printable
+from salun_grid.grid.lock import DriverLock
+from salun_grid.grid.store import Store
+from salun_grid.trainables.errors import InputError
 
 
 def describe_status(out: str) -> str:

@@ -25,11 +25,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis import storage
-from analysis.errors import naming
-from analysis.schemas import SCHEMA_VERSION, SCHEMAS
-from grid.keys import FORMAT_VERSION
-from trainables.errors import InputError
+from salun_grid.analysis import storage
+from salun_grid.analysis.errors import naming
+from salun_grid.analysis.schemas import SCHEMA_VERSION, SCHEMAS
+from salun_grid.grid.keys import FORMAT_VERSION
+from salun_grid.trainables.errors import InputError
 
 FORMAT_FILE = "format.json"
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"

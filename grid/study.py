@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grid.specs import CONTROLS, RETRAIN
-from trainables.augmentation import AUGMENTATIONS
-from trainables.errors import InputError, shown, unknown_choice
-from trainables.forget import parse_rule
-from trainables.methods.variants import Variant
-from trainables.probes import ChosenProbe
-from trainables.protocol import PROTOCOLS, Protocol
-from trainables.settings import changed, validated
+from salun_grid.grid.specs import CONTROLS, RETRAIN
+from salun_grid.trainables.augmentation import AUGMENTATIONS
+from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.trainables.forget import parse_rule
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.probes import ChosenProbe
+from salun_grid.trainables.protocol import PROTOCOLS, Protocol
+from salun_grid.trainables.settings import changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
 MAX_NAME = 100  # characters; the name of a folder, so that the file system takes it

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grid.specs import CONTROLS
-from grid.study import STUDIES, Study
-from trainables.errors import InputError, shown, unknown_choice
-from trainables.forget import Random, check_forget_rate
-from trainables.methods.variants import Variant
-from trainables.protocol import PROTOCOLS, Protocol
-from trainables.settings import changed
+from salun_grid.grid.specs import CONTROLS
+from salun_grid.grid.study import STUDIES, Study
+from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.trainables.forget import Random, check_forget_rate
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.protocol import PROTOCOLS, Protocol
+from salun_grid.trainables.settings import changed
 
 MAX_DEPTH = 8  # of tables under [protocol]
 MAX_BYTES = 2**20  # of a study file; one is some lines long

@@ -13,7 +13,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from trainables.workers import Worker
+from salun_grid.trainables.workers import Worker
 
 
 def fit(loop: Callable[[], None]) -> None:

@@ -21,15 +21,15 @@ import torch
 from ray import tune
 from ray.train import WorkerGroupError
 
-from analysis.storage import is_remote
-from grid.jobs import Workplace, run_job
-from grid.specs import Spec
-from grid.store import Store
-from grid.study import Study
-from grid.training import fit, fit_together, this_worker
-from trainables.errors import Diverged
-from trainables.passes import Epoch
-from trainables.workers import ALONE, Worker
+from salun_grid.analysis.storage import is_remote
+from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study
+from salun_grid.grid.training import fit, fit_together, this_worker
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.workers import ALONE, Worker
 
 # A warm process takes its next job once the thread of the last one has ended. Tune waits 2 s for that; on a machine too
 # busy it then gives the next job up and tells no callback. Set here because the worker reads it.

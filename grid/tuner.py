@@ -14,15 +14,15 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from analysis.storage import absolute
-from grid.cluster import connected_cluster
-from grid.graph import JobGraph
-from grid.plan import Plan
-from grid.progress import Progress
-from grid.reasons import kernel_out_of_memory_kills, with_evidence
-from grid.specs import Spec
-from grid.trial import Assignment, crash_path, trial
-from trainables.data import load
+from salun_grid.analysis.storage import absolute
+from salun_grid.grid.cluster import connected_cluster
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import Plan
+from salun_grid.grid.progress import Progress
+from salun_grid.grid.reasons import kernel_out_of_memory_kills, with_evidence
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.trial import Assignment, crash_path, trial
+from salun_grid.trainables.data import load
 
 # How often a job is started again whose process died or whose machine went away.
 MAX_RESTARTS = 3

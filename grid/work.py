@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.model import count_macs
-from trainables.protocol import ModelConfig
+from salun_grid.trainables.model import count_macs
+from salun_grid.trainables.protocol import ModelConfig
 
 
 @dataclass(frozen=True)

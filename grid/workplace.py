@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from grid.store import Store
-from grid.study import Study
-from trainables.compiled import compiled
-from trainables.data import Dataset
-from trainables.passes import Epoch
-from trainables.resident import ResidentData
-from trainables.workers import ALONE, Worker
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study
+from salun_grid.trainables.compiled import compiled
+from salun_grid.trainables.data import Dataset
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.resident import ResidentData
+from salun_grid.trainables.workers import ALONE, Worker
 
 Report = Callable[[Epoch], None]
 Fit = Callable[[Callable[[], None]], None]

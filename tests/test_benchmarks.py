@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.metrics import Attack, Predictions, membership_inference
 from benchmarks import peer
 from benchmarks.measure import Result, interleaved
 from benchmarks.performance import section
 from benchmarks.salun import scores_of
-from trainables.model import build_model
-from trainables.optimizers import apply_mask, sgd
-from trainables.protocol import ModelConfig
-from trainables.saliency import top_fractions
+from salun_grid.analysis.metrics import Attack, Predictions, membership_inference
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.optimizers import apply_mask, sgd
+from salun_grid.trainables.protocol import ModelConfig
+from salun_grid.trainables.saliency import top_fractions
 
 
 def small_model(seed: int = 0) -> torch.nn.Module:

@@ -19,8 +19,9 @@ FORBIDDEN = {
 
 
 def loaded_by(modules: str) -> set[str]:
-    """Top-level packages that `import modules` leaves in sys.modules."""
-    code = f"import sys, {modules}; print(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    """Top-level packages that importing `modules`, all of salun_grid, leaves in sys.modules."""
+    names = ", ".join(f"salun_grid.{module}" for module in modules.split(", "))
+    code = f"import sys, {names}; print(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 

@@ -18,18 +18,18 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.cli import main as salun_analysis
-from analysis.text import printable
-from grid.cli import main as salun_grid
-from grid.plan import make_plan
-from grid.store import Store
-from grid.study import AXES, STUDIES, narrowed
-from grid.study_file import FIELDS
+from salun_grid.analysis.cli import main as salun_analysis
+from salun_grid.analysis.text import printable
+from salun_grid.grid.cli import main as salun_grid
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import AXES, STUDIES, narrowed
+from salun_grid.grid.study_file import FIELDS
+from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.settings import settings_of
 from tests.grid.studies import run_without_ray
 from tests.small_data import write_small_npz
-from trainables.methods import METHODS
-from trainables.protocol import Protocol
-from trainables.settings import settings_of
 
 SETTINGS = settings(
     derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), max_examples=150
@@ -288,4 +288,4 @@ def test_a_results_folder(damaged: list, results: Path, tmp_path_factory: pytest
 
 def test_every_axis_has_an_option() -> None:
     """Guards the options above against a new axis."""
-    assert {f"--{axis.removesuffix('s').replace('_', '-')}" for axis in AXES} <= set(OPTIONS)
+    assert set(AXES.values()) <= set(OPTIONS)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analysis.cli import main as salun_analysis
-from grid.cli import main as salun_grid
+from salun_grid.analysis.cli import main as salun_analysis
+from salun_grid.grid.cli import main as salun_grid
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

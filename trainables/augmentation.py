@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.protocol import AugmentationConfig
+from salun_grid.trainables.protocol import AugmentationConfig
 
 RANDAUGMENT_CHOICES = 14
 
@@ -95,7 +95,7 @@ def apply(images: Tensor, draws: Draws | None, config: AugmentationConfig) -> Te
     if batch.shape[1] == 1:
         batch = batch.expand(-1, 3, -1, -1)
     if draws is not None and draws.operations.shape[1]:
-        from trainables.randaugment import randaugment  # imports torchvision, which costs seconds
+        from salun_grid.trainables.randaugment import randaugment  # imports torchvision, which costs seconds
 
         batch = randaugment(batch, draws.operations, draws.negative, config.randaugment_magnitude)
     return batch.contiguous(memory_format=torch.channels_last)

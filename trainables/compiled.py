@@ -7,8 +7,8 @@ machine's first job of a kind waits for the compiler, and its wait is counted ap
 import torch
 from torch import Tensor, nn
 
-from trainables.passes import now
-from trainables.resident import ResidentData
+from salun_grid.trainables.passes import now
+from salun_grid.trainables.resident import ResidentData
 
 
 class FullBatches(nn.Module):

@@ -6,9 +6,9 @@ Names of parameters follow torchvision's `resnet18`, so published weights load t
 import torch
 from torch import Tensor, nn
 
-from trainables.layout import laid_out, memory_layout
-from trainables.protocol import ModelConfig
-from trainables.seeds import derived_seed
+from salun_grid.trainables.layout import laid_out, memory_layout
+from salun_grid.trainables.protocol import ModelConfig
+from salun_grid.trainables.seeds import derived_seed
 
 STAGE_STRIDES = (1, 2, 2, 2)
 

@@ -9,11 +9,11 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from trainables import augmentation
-from trainables.errors import Diverged
-from trainables.resident import Augmenter, ResidentData, Subset
-from trainables.seeds import generator
-from trainables.workers import ALONE, Worker
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
+from salun_grid.trainables.seeds import generator
+from salun_grid.trainables.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from trainables.protocol import ModelConfig
+from salun_grid.trainables.protocol import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables import augmentation
-from trainables.data import SPLITS
-from trainables.protocol import AugmentationConfig
-from trainables.resident import ResidentData
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.data import SPLITS
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import ResidentData
 
 BATCH_SIZE = 512
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trainables.settings import setting
+from salun_grid.trainables.settings import setting
 
 STEMS = ("3x3", "imagenet")
 PRECISIONS = ("fp32", "bf16", "auto")

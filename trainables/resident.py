@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from trainables import augmentation
-from trainables.data import SPLITS, Dataset
-from trainables.protocol import AugmentationConfig
-from trainables.seeds import generator
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.data import SPLITS, Dataset
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.seeds import generator
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables import augmentation
-from trainables.errors import Diverged
-from trainables.optimizers import Mask
-from trainables.passes import batch_slices
-from trainables.resident import Augmenter, ResidentData, Subset
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.optimizers import Mask
+from salun_grid.trainables.passes import batch_slices
+from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
 
 
 def saliency(

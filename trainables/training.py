@@ -7,14 +7,14 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from trainables.checkpoint import NO_CHECKPOINTS, BadState, Checkpoints, pack, restore, unpack
-from trainables.layout import laid_out
-from trainables.optimizers import sgd
-from trainables.passes import Epoch, OnEpoch, Passes, now
-from trainables.protocol import TrainingConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.workers import ALONE, Worker
+from salun_grid.trainables.checkpoint import NO_CHECKPOINTS, BadState, Checkpoints, pack, restore, unpack
+from salun_grid.trainables.layout import laid_out
+from salun_grid.trainables.optimizers import sgd
+from salun_grid.trainables.passes import Epoch, OnEpoch, Passes, now
+from salun_grid.trainables.protocol import TrainingConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.workers import ALONE, Worker
 
 
 def train(

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainables.batchnorm import synchronise_batchnorm
+from salun_grid.trainables.batchnorm import synchronise_batchnorm
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.metrics import Predictions
-from analysis.rows import ROLES
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.rows import ROLES
+from salun_grid.analysis.schemas import SCHEMAS
 
 Run = dict[str, Any]
 Sizes = tuple[int, int, int]

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from analysis.commands import write_report
+from salun_grid.analysis.commands import write_report
 from tests.analysis.folders import Run, write_folder
 
 

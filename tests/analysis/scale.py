@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import Run, make_grid
 
 NUM_TRAIN, NUM_VAL, NUM_TEST, NUM_CLASSES = 14_000, 2_000, 4_000, 8
@@ -62,7 +62,7 @@ def write(folder: Path, runs: list[Run], models: int) -> None:
 def took(*words: object) -> None:
     """Run a command of `salun-analysis` and print its seconds and its peak memory."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "analysis", *map(str, words)]
+    command = [sys.executable, "-m", "salun_grid.analysis", *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import damage_data, make_grid, write_folder
 from tests.analysis.test_cli import call, check_mistake, contents
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from analysis.commands import write_report
+from salun_grid.analysis.commands import write_report
 from tests.analysis.folders import make_grid, write_epochs, write_folder
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

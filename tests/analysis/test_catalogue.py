@@ -9,13 +9,13 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.catalogue import ATTACKS, HEADLINE, METRICS, Case, attack_scores
-from analysis.errors import ResultsError, UndefinedError
-from analysis.evidence import Measured, Reader, Reference, measure, references_for
-from analysis.metrics import Predictions
-from analysis.references import References
-from analysis.roc import auc
-from analysis.scores import SCORES, log_odds
+from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, Case, attack_scores
+from salun_grid.analysis.errors import ResultsError, UndefinedError
+from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.references import References
+from salun_grid.analysis.roc import auc
+from salun_grid.analysis.scores import SCORES, log_odds
 from tests.analysis.folders import Run, make_grid, make_predictions, write_folder, write_predictions
 
 SIZES = (60, 1100, 50)  # enough validation images to resolve a false positive rate of 0.1 %

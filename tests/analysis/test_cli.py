@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from analysis import cli
-from analysis.catalogue import METRICS
-from analysis.tables import COLUMNS, FORMATS
+from salun_grid.analysis import cli
+from salun_grid.analysis.catalogue import METRICS
+from salun_grid.analysis.tables import COLUMNS, FORMATS
 from tests.analysis.folders import damage_data, make_grid, write_folder
 
 COMMANDS = ("verdicts", "tables", "metrics", "export", "figure", "report")
@@ -249,7 +249,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_help_imports_nothing_slow() -> None:
-    code = "import sys, analysis.cli; print(*sys.modules)"
+    code = "import sys, salun_grid.analysis.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found = set(done.stdout.split())
     assert "click" in found
@@ -264,7 +264,7 @@ def imported_by(file: Path) -> set[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
-    return {name.partition(".")[0] for name in names}
+    return {name.removeprefix("salun_grid.").partition(".")[0] for name in names}
 
 
 def test_analysis_imports_neither_torch_nor_ray() -> None:

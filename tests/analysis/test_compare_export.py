@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.catalogue import METRICS as FROM_PREDICTIONS
-from analysis.compare import COLUMNS, compare
-from analysis.errors import ResultsError
-from analysis.export import COLUMNS as EXPORTED
-from analysis.export import tidy_csv
-from analysis.gaps import gaps
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
+from salun_grid.analysis.compare import COLUMNS, compare
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.export import COLUMNS as EXPORTED
+from salun_grid.analysis.export import tidy_csv
+from salun_grid.analysis.gaps import gaps
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import Run, make_grid, make_run, protocol_text, write_folder
 from tests.analysis.test_cli import call, check_mistake
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands import load_runs, tables_text, verdicts_text
-from analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
-from analysis.errors import ResultsError, ResultsWarning
+from salun_grid.analysis.commands import load_runs, tables_text, verdicts_text
+from salun_grid.analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
+from salun_grid.analysis.errors import ResultsError, ResultsWarning
 from tests.analysis.folders import make_grid, make_run, write_folder
 
 

@@ -9,10 +9,17 @@ from scipy.special import softmax
 from scipy.stats import entropy, kstwo
 from sklearn.metrics import roc_auc_score
 
-from analysis.divergence import agreement, forgetting_quality, js_divergence, kl_divergence, ks_distance, tug_of_war
-from analysis.errors import UndefinedError
-from analysis.quality import calibration_error, class_accuracy, medmnist_auc, negative_log_likelihood
-from analysis.scores import log_odds
+from salun_grid.analysis.divergence import (
+    agreement,
+    forgetting_quality,
+    js_divergence,
+    kl_divergence,
+    ks_distance,
+    tug_of_war,
+)
+from salun_grid.analysis.errors import UndefinedError
+from salun_grid.analysis.quality import calibration_error, class_accuracy, medmnist_auc, negative_log_likelihood
+from salun_grid.analysis.scores import log_odds
 from tests.analysis.folders import make_predictions
 from tests.analysis.test_scores import some_logits
 

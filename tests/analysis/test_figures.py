@@ -11,9 +11,9 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from analysis.errors import ResultsError
-from analysis.figures import average_gap_figure, save
-from analysis.gaps import Summary, summarise
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.figures import average_gap_figure, save
+from salun_grid.analysis.gaps import Summary, summarise
 from tests.analysis.folders import make_grid, make_run
 
 DATASETS, RATES, AUGMENTATIONS = ("bloodmnist", "pathmnist"), (0.1, 0.5), ("none", "default", "default+ra")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from matplotlib import font_manager
 
-from analysis import fonts
-from analysis.commands import draw_figure
-from analysis.figures import average_gap_figure
-from analysis.gaps import summarise
+from salun_grid.analysis import fonts
+from salun_grid.analysis.commands import draw_figure
+from salun_grid.analysis.figures import average_gap_figure
+from salun_grid.analysis.gaps import summarise
 from tests.analysis.folders import make_grid, write_folder
 
 FOLDER = Path(font_manager.findfont(fonts.DEFAULT)).parent

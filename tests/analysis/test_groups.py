@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from analysis.gaps import summarise
+from salun_grid.analysis.gaps import summarise
 from tests.analysis.folders import Run, make_grid, protocol_text
 
 

@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from analysis.metrics import unlearning_accuracy
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.metrics import unlearning_accuracy
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import Run, make_grid, make_predictions, write_folder
 
 ROOT = Path(__file__).parents[2]

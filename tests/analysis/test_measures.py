@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from analysis.cli import main
-from analysis.measures import measure_tables
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis.cli import main
+from salun_grid.analysis.measures import measure_tables
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import make_run
 
 NAMES = SCHEMAS["measures"].names

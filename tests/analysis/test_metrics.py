@@ -8,8 +8,8 @@ import pytest
 from scipy.special import softmax
 from sklearn.svm import SVC
 
-import analysis.metrics as metrics
-from analysis.metrics import (
+import salun_grid.analysis.metrics as metrics
+from salun_grid.analysis.metrics import (
     Attack,
     Predictions,
     accuracy_percent,

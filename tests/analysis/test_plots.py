@@ -7,9 +7,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.curves import Curve, mean_curve, roc_figure, training_curves, training_rows
-from analysis.gaps import summarise
-from analysis.plots import trade_off
+from salun_grid.analysis.curves import Curve, mean_curve, roc_figure, training_curves, training_rows
+from salun_grid.analysis.gaps import summarise
+from salun_grid.analysis.plots import trade_off
 from tests.analysis.folders import make_grid, write_epochs
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.errors import UndefinedError
-from analysis.references import References, Target, lira, rmia
-from analysis.roc import auc
+from salun_grid.analysis.errors import UndefinedError
+from salun_grid.analysis.references import References, Target, lira, rmia
+from salun_grid.analysis.roc import auc
 
 A, GAMMA = 0.3, 1.0
 

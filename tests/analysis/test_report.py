@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands import write_report
-from analysis.completeness import remarks
-from analysis.errors import ResultsError
-from analysis.gaps import in_order, summarise
-from analysis.paper import PAPER, paper_table
-from analysis.tables import Table, make_tables, provenance_of, verdict_table
-from analysis.verdicts import judge
+from salun_grid.analysis.commands import write_report
+from salun_grid.analysis.completeness import remarks
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.gaps import in_order, summarise
+from salun_grid.analysis.paper import PAPER, paper_table
+from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
+from salun_grid.analysis.verdicts import judge
 from tests.analysis.folders import Run, make_grid, make_run, write_epochs, write_folder
 from tests.analysis.html_page import Page, page_of
 

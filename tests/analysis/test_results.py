@@ -10,11 +10,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import results
-from analysis.errors import ResultsError
-from analysis.metrics import Attack, Predictions, evaluate
-from analysis.results import open_table, read_runs, read_table
-from analysis.schemas import SCHEMAS
+from salun_grid.analysis import results
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.analysis.results import open_table, read_runs, read_table
+from salun_grid.analysis.schemas import SCHEMAS
 from tests.analysis.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
 
 

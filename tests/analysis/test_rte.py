@@ -2,13 +2,13 @@
 
 import pytest
 
-from analysis.commands import tables_text
-from analysis.compare import COLUMNS as COMPARED
-from analysis.compare import compare
-from analysis.gaps import summarise
-from analysis.paper import paper_table
-from analysis.plots import trade_off
-from analysis.tables import COLUMNS, make_tables
+from salun_grid.analysis.commands import tables_text
+from salun_grid.analysis.compare import COLUMNS as COMPARED
+from salun_grid.analysis.compare import compare
+from salun_grid.analysis.gaps import summarise
+from salun_grid.analysis.paper import paper_table
+from salun_grid.analysis.plots import trade_off
+from salun_grid.analysis.tables import COLUMNS, make_tables
 from tests.analysis.folders import Run, make_run, write_folder
 
 METHODS = ("retrain", "salun")

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from analysis.errors import UndefinedError
-from analysis.roc import auc, roc_curve, tpr_at_fpr
-from analysis.scores import SCORES, log_odds
+from salun_grid.analysis.errors import UndefinedError
+from salun_grid.analysis.roc import auc, roc_curve, tpr_at_fpr
+from salun_grid.analysis.scores import SCORES, log_odds
 
 Vector = list[float]
 

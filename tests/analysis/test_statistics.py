@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 from scipy.stats import t
 
-from analysis.statistics import below_zero_p, equivalence_p, holm, spread
+from salun_grid.analysis.statistics import below_zero_p, equivalence_p, holm, spread
 
 # Two-sided 95 % quantiles of Student's t, from a printed table.
 PRINTED_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}

@@ -6,9 +6,9 @@ import pyarrow.fs
 import pytest
 from click.testing import CliRunner
 
-from analysis.cli import main
-from analysis.errors import ResultsError
-from analysis.storage import absolute, address_in, find, is_remote, pictures_path
+from salun_grid.analysis.cli import main
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.storage import absolute, address_in, find, is_remote, pictures_path
 
 S3 = "s3://bucket/a/b?region=eu-west-1"
 

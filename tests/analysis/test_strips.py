@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import page, sections
-from analysis.commands import draw_figure, write_report
-from analysis.curves import training_curves, training_rows
-from analysis.figures import MOST_CHARACTERS, MOST_METHODS, label, ranked
-from analysis.fonts import draw
-from analysis.gaps import Summary, summarise
-from analysis.plots import front, signed_gap_figures, trade_off
-from analysis.strips import LINES_PER_PAGE, average_gap_pages
-from analysis.verdicts import judge, overall
+from salun_grid.analysis import page, sections
+from salun_grid.analysis.commands import draw_figure, write_report
+from salun_grid.analysis.curves import training_curves, training_rows
+from salun_grid.analysis.figures import MOST_CHARACTERS, MOST_METHODS, label, ranked
+from salun_grid.analysis.fonts import draw
+from salun_grid.analysis.gaps import Summary, summarise
+from salun_grid.analysis.plots import front, signed_gap_figures, trade_off
+from salun_grid.analysis.strips import LINES_PER_PAGE, average_gap_pages
+from salun_grid.analysis.verdicts import judge, overall
 from tests.analysis.folders import Run, make_grid, write_epochs, write_folder
 
 NUM_VARIANTS = 55

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands import write_report
-from analysis.tables import FORMATS
-from analysis.text import printable, spreadsheet_cell
+from salun_grid.analysis.commands import write_report
+from salun_grid.analysis.tables import FORMATS
+from salun_grid.analysis.text import printable, spreadsheet_cell
 from tests.analysis.folders import make_grid, make_run, write_epochs, write_folder
 from tests.analysis.test_cli import call
 
@@ -109,17 +109,17 @@ def process(*words: object, **environment: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
 @pytest.mark.parametrize("command", ["tables", "verdicts"])
 def test_an_encoding_without_our_signs_gives_replacements(folder: Path, command: str, encoding: str) -> None:
-    done = process("analysis", command, folder, PYTHONIOENCODING=encoding)
+    done = process("salun_grid.analysis", command, folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert b"bloodmnist" in done.stdout
     assert b"?" in done.stdout or encoding == "ascii"  # click takes that for a mistake and writes UTF-8
 
 
-@pytest.mark.parametrize("words", [("analysis", "tables"), ("analysis", "tables", "--format", "csv")])
+@pytest.mark.parametrize("words", [("tables",), ("tables", "--format", "csv")])
 def test_a_reader_that_closes_the_pipe_ends_the_program_silently(folder: Path, words: tuple[str, ...]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", *words, str(folder)]
+    command = [sys.executable, "-m", "salun_grid.analysis", *words, str(folder)]
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, b"")
@@ -127,7 +127,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_program_silently(folder: Path, w
 
 def test_warnings_of_libraries_are_not_for_users_unless_they_ask() -> None:
     code = (
-        "import logging, warnings, analysis.cli as cli\n"
+        "import logging, warnings, salun_grid.analysis.cli as cli\n"
         "cli.main(['--version'], standalone_mode=False)\n"
         "warnings.warn('of a library'); logging.getLogger('a.library').warning('also of a library')"
     )

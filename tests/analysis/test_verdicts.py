@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from analysis.gaps import summarise
-from analysis.verdicts import MIN_SEEDS, Verdict, judge, overall
+from salun_grid.analysis.gaps import summarise
+from salun_grid.analysis.verdicts import MIN_SEEDS, Verdict, judge, overall
 from tests.analysis.folders import Run, make_run
 
 RETRAIN = {"ua": 5.0, "ra": 99.0, "ta": 90.0, "mia": 10.0}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from analysis.catalogue import Case
-from analysis.errors import ResultsError
-from analysis.metrics import Predictions
-from analysis.worst import Recogniser
+from salun_grid.analysis.catalogue import Case
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.worst import Recogniser
 from tests.analysis.folders import make_grid, make_predictions, make_run
 from tests.analysis.html_page import page_of
 

@@ -19,12 +19,12 @@ import psutil
 import pyarrow as pa
 import torch
 
-import grid.cluster  # noqa: F401  sets what Ray reads when it is imported
-from analysis.results import open_table
-from grid.plan import make_plan
-from grid.store import Store
-from grid.study import narrowed
-from grid.study_file import find_study
+import salun_grid.grid.cluster  # noqa: F401  sets what Ray reads when it is imported
+from salun_grid.analysis.results import open_table
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import narrowed
+from salun_grid.grid.study_file import find_study
 from tests.grid.studies import run_without_ray
 from tests.small_data import write_small_npz
 
@@ -64,7 +64,9 @@ class Chaos:
         words += [word for setting in SETTINGS for word in ("--set", setting)]
         words += ["--address", self.cluster.address, "--allow-open-cluster", "--out", str(self.out)]
         with self.out.with_suffix(".log").open("a") as log:
-            return subprocess.Popen([sys.executable, "-m", "grid", *words], stdout=log, stderr=log, env=ENVIRONMENT)
+            return subprocess.Popen(
+                [sys.executable, "-m", "salun_grid.grid", *words], stdout=log, stderr=log, env=ENVIRONMENT
+            )
 
     def jobs(self) -> list[psutil.Process]:
         """The processes that do a job now, on any node."""

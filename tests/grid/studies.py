@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from grid.jobs import Workplace, run_job
-from grid.plan import Plan
-from grid.specs import CONTROLS, Evaluate
-from grid.store import Store
-from grid.study import STUDIES, Study
-from grid.work import Work
-from trainables.data import load
-from trainables.passes import Epoch
-from trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
-from trainables.workers import ALONE, Worker
+from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.plan import Plan
+from salun_grid.grid.specs import CONTROLS, Evaluate
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import STUDIES, Study
+from salun_grid.grid.work import Work
+from salun_grid.trainables.data import load
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
+from salun_grid.trainables.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)

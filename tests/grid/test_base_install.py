@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from grid.cli import GRID_PACKAGES
-from grid.lock import DriverLock, held
-from grid.plan import make_plan
-from grid.store import Store
-from grid.study import narrowed
-from grid.study_file import find_study
+from salun_grid.grid.cli import GRID_PACKAGES
+from salun_grid.grid.lock import DriverLock, held
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import narrowed
+from salun_grid.grid.study_file import find_study
 from tests.grid.studies import SMALL_SETTINGS, run_without_ray
 from tests.small_data import write_small_npz
 
@@ -26,7 +26,7 @@ class Absent:
         if name.partition(".")[0] in {packages!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from grid.cli import main
+from salun_grid.grid.cli import main
 main()
 """
 
@@ -97,7 +97,7 @@ def test_a_study_cannot_forge_a_line_of_status(out: Path, tmp_path: Path) -> Non
 
 def run_again(npz: Path, out: Path) -> list[str]:
     """The command of a run that finds all of its jobs done."""
-    return [sys.executable, "-m", "grid", "run", "demo", "--dataset", str(npz), *OPTIONS, "--out", str(out)]
+    return [sys.executable, "-m", "salun_grid.grid", "run", "demo", "--dataset", str(npz), *OPTIONS, "--out", str(out)]
 
 
 def test_a_run_prints_its_results_in_an_encoding_without_our_signs(npz: Path, out: Path) -> None:

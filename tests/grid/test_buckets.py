@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from analysis.cli import main as salun_analysis
-from analysis.errors import ResultsError
-from analysis.results import open_table, read_runs
-from grid.cli import main as salun_grid
-from grid.lock import DriverLock, held
-from grid.plan import finished_jobs, make_plan, missing_jobs
-from grid.store import Store
+from salun_grid.analysis.cli import main as salun_analysis
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.results import open_table, read_runs
+from salun_grid.grid.cli import main as salun_grid
+from salun_grid.grid.lock import DriverLock, held
+from salun_grid.grid.plan import finished_jobs, make_plan, missing_jobs
+from salun_grid.grid.store import Store
+from salun_grid.trainables.errors import InputError
 from tests.grid.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server
 from tests.grid.studies import run_without_ray, small_study
-from trainables.errors import InputError
 
 # Columns of `runs` that tell of one sitting, not of the result.
 TIMES = {*(f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")), "finished_at"}

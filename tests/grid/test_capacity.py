@@ -2,9 +2,9 @@
 
 import pytest
 
-from grid.capacity import Capacity
-from grid.execution import Execution
-from trainables.errors import InputError
+from salun_grid.grid.capacity import Capacity
+from salun_grid.grid.execution import Execution
+from salun_grid.trainables.errors import InputError
 
 TWO_NODES = Capacity(({"CPU": 3.0}, {"CPU": 3.0}))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from grid.cli import main
-from grid.lock import DriverLock, held
-from grid.plan import make_plan
-from grid.store import Store
+from salun_grid.grid.cli import main
+from salun_grid.grid.lock import DriverLock, held
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.store import Store
 from tests.grid.studies import SMALL_SETTINGS, run_without_ray, small_study
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grid import cluster  # before ray, which reads the environment it sets
-from trainables.errors import InputError
+from salun_grid.grid import cluster  # before ray, which reads the environment it sets
+from salun_grid.trainables.errors import InputError
 
 # isort: split
 import ray
@@ -17,8 +17,8 @@ import ray
 STOPPED_AFTER_START = """
 import os, signal, stat, sys
 from pathlib import Path
-from grid.cluster import connected
-from grid.stopping import stoppable
+from salun_grid.grid.cluster import connected
+from salun_grid.grid.stopping import stoppable
 with stoppable():
     ours = signal.getsignal(signal.SIGTERM)
     out = sys.stdout

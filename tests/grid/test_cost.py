@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grid.cost import CPU_CORE, GPU, UNCOUNTED_SECONDS, Rate, estimate_lines, estimates
-from grid.fit import Measurement
-from grid.plan import Plan, make_plan
-from grid.work import Work
+from salun_grid.grid.cost import CPU_CORE, GPU, UNCOUNTED_SECONDS, Rate, estimate_lines, estimates
+from salun_grid.grid.fit import Measurement
+from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.work import Work
+from salun_grid.trainables.model import count_macs
 from tests.grid.studies import row_work_of, small_study
-from trainables.model import count_macs
 
 
 @pytest.mark.parametrize("rate", [CPU_CORE, GPU], ids=lambda rate: rate.device)

@@ -15,21 +15,21 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import save
 
-from analysis.cli import main as salun_analysis
-from analysis.errors import ResultsWarning
-from analysis.results import read_runs
-from analysis.schemas import SCHEMAS
-from grid import jobs
-from grid.cli import main as salun_grid
-from grid.jobs import Workplace, run_job
-from grid.plan import Plan, make_plan, missing_jobs
-from grid.store import Store
-from grid.study import STUDIES, narrowed
+from salun_grid.analysis.cli import main as salun_analysis
+from salun_grid.analysis.errors import ResultsWarning
+from salun_grid.analysis.results import read_runs
+from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.grid import jobs
+from salun_grid.grid.cli import main as salun_grid
+from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.plan import Plan, make_plan, missing_jobs
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import STUDIES, narrowed
+from salun_grid.trainables.data import load
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.passes import Epoch
 from tests.grid.studies import SMALL_SETTINGS, run_without_ray
 from tests.small_data import write_small_npz
-from trainables.data import load
-from trainables.errors import InputError
-from trainables.passes import Epoch
 
 AXES = ("--seed", "0", "--forget-rate", "0.1", "--augmentation", "none")
 

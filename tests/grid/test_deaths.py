@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from grid.graph import JobGraph
-from grid.progress import Progress
-from grid.tuner import GridCallback
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.progress import Progress
+from salun_grid.grid.tuner import GridCallback
 from tests.grid.studies import FakeJob
 
 # isort: split

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from grid import doctor
-from grid.cli import main
-from grid.doctor import CHECKS, Finding, findings
+from salun_grid.grid import doctor
+from salun_grid.grid.cli import main
+from salun_grid.grid.doctor import CHECKS, Finding, findings
 from tests.grid.test_base_install import without_extra
 
 
@@ -24,7 +24,7 @@ def report(monkeypatch: pytest.MonkeyPatch, *names: str) -> Result:
 def test_a_sound_machine_has_a_line_for_each_check_and_no_problem() -> None:
     """As a user runs it, and with a Ray that really starts."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-m", "grid", "doctor"]
+    command = [sys.executable, "-m", "salun_grid.grid", "doctor"]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
     assert (found.returncode, found.stderr) == (0, "")
     lines = found.stdout.splitlines()

@@ -11,13 +11,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from analysis.results import open_table, read_runs
-from grid.cli import main
-from grid.plan import Plan, make_plan
-from grid.store import Store
+from salun_grid.analysis.results import open_table, read_runs
+from salun_grid.grid.cli import main
+from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.store import Store
+from salun_grid.trainables.data import load
+from salun_grid.trainables.protocol import ModelConfig
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from trainables.data import load
-from trainables.protocol import ModelConfig
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

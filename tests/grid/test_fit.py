@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from grid.fit import FOLDS, Measurement, fit, held_out, random_groups
-from grid.work import Kind, Work, attack_pairs
+from salun_grid.grid.fit import FOLDS, Measurement, fit, held_out, random_groups
+from salun_grid.grid.work import Kind, Work, attack_pairs
 
 KIND = Kind("fp32", "3x3")
 # Seconds: a GMAC, a million values moved, a step, a million pixels cropped, RandAugmented, a step with RandAugment.

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from grid.graph import JobGraph
+from salun_grid.grid.graph import JobGraph
 from tests.grid.studies import FakeJob as Job
 
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load as load_safetensors
 
-from analysis.metrics import Attack, Predictions, evaluate
-from analysis.results import open_table, read_runs
-from analysis.schemas import SCHEMAS
-from grid import jobs
-from grid.jobs import Workplace, run_job
-from grid.plan import Plan, make_plan, missing_jobs
-from grid.store import Store
+from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.analysis.results import open_table, read_runs
+from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.grid import jobs
+from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.plan import Plan, make_plan, missing_jobs
+from salun_grid.grid.store import Store
+from salun_grid.trainables.data import load
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.model import ResNet18
+from salun_grid.trainables.passes import Epoch, Passes
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from trainables.data import load
-from trainables.errors import Diverged
-from trainables.model import ResNet18
-from trainables.passes import Epoch, Passes
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, make_dataclass
 
 import pytest
 
-from grid.keys import hash_of, key_of, without_defaults
+from salun_grid.grid.keys import hash_of, key_of, without_defaults
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from grid import lock as lock_module
-from grid.cli import main
-from grid.identity import process_identity
-from grid.lock import LOCK_FILE, STALE_SECONDS, DriverLock, Heartbeat, held
-from grid.store import Store
+from salun_grid.grid import lock as lock_module
+from salun_grid.grid.cli import main
+from salun_grid.grid.identity import process_identity
+from salun_grid.grid.lock import LOCK_FILE, STALE_SECONDS, DriverLock, Heartbeat, held
+from salun_grid.grid.store import Store
+from salun_grid.trainables.errors import InputError
 from tests.grid.studies import SMALL_SETTINGS
-from trainables.errors import InputError
 
 
 def driver(**changes: object) -> dict[str, object]:
@@ -195,7 +195,7 @@ def test_a_heartbeat_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monk
 def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     store_with(tmp_path, None)
-    code = "import sys; from grid.lock import *; DriverLock(Store(sys.argv[1])).renew(); print(flush=True); input()"
+    code = "import sys; from salun_grid.grid.lock import *; DriverLock(Store(sys.argv[1])).renew(); print(flush=True); input()"
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from analysis.errors import ResultsError
-from analysis.results import read_runs
-from grid.measured import measurement, measurements, predicted_images
-from grid.plan import Plan, make_plan
-from grid.store import Store
+from salun_grid.analysis.errors import ResultsError
+from salun_grid.analysis.results import read_runs
+from salun_grid.grid.measured import measurement, measurements, predicted_images
+from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.store import Store
+from salun_grid.trainables.protocol import UnlearningConfig
 from tests.grid.studies import row_work_of, run_without_ray, small_study
 from tests.small_data import write_small_npz
-from trainables.protocol import UnlearningConfig
 
 COUNTS = {"train": 120, "val": 30, "test": 40}
 

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-import grid.keys
 from benchmarks.simulation import study_of
-from grid.cli import main
-from grid.commands import chosen_study
-from grid.cost import GPU
-from grid.graph import JobGraph
-from grid.plan import Plan, finished_jobs, make_plan, missing_jobs
-from grid.provenance import repeat_command
-from grid.specs import Train, Unlearn
-from grid.store import Store
-from grid.study import STUDIES, Study, checked, narrowed
+from salun_grid.grid import keys
+from salun_grid.grid.cli import main
+from salun_grid.grid.commands import chosen_study
+from salun_grid.grid.cost import GPU
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from salun_grid.grid.provenance import repeat_command
+from salun_grid.grid.specs import Train, Unlearn
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import STUDIES, Study, checked, narrowed
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.settings import changed, settings_of
 from tests.grid.studies import small_study
-from trainables.errors import InputError
-from trainables.protocol import Protocol
-from trainables.settings import changed, settings_of
 
 # Fields that name a protocol; they change no result.
 NAMES = {"name"}
@@ -171,13 +171,13 @@ def test_the_built_in_studies_keep_their_keys(name: str) -> None:
 
 def test_nothing_is_hashed_twice(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    hash_of = grid.keys.hash_of
+    hash_of = keys.hash_of
 
     def counted(parts: dict[str, object]) -> str:
         hashed.append(json.dumps(parts))
         return hash_of(parts)
 
-    monkeypatch.setattr(grid.keys, "hash_of", counted)
+    monkeypatch.setattr(keys, "hash_of", counted)
     make_plan(small_study(small_npz, forget_sets=("random:0.1", "random:0.5"), seeds=(0, 1)))
     assert len(hashed) == len(set(hashed))
 

@@ -8,19 +8,19 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from analysis.schemas import SCHEMAS
-from analysis.studies import read_studies
-from grid.plan import make_plan, missing_jobs
-from grid.specs import Probe as ProbeSpec
-from grid.status import describe_status
-from grid.store import Store
-from grid.study import checked, narrowed
-from grid.study_file import read_study
+from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.analysis.studies import read_studies
+from salun_grid.grid.plan import make_plan, missing_jobs
+from salun_grid.grid.specs import Probe as ProbeSpec
+from salun_grid.grid.status import describe_status
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import checked, narrowed
+from salun_grid.grid.study_file import read_study
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.methods.base import PassCount, Settings, Unlearning
+from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure, Probe
+from salun_grid.trainables.settings import setting
 from tests.grid.studies import run_without_ray, small_study
-from trainables.errors import InputError
-from trainables.methods.base import PassCount, Settings, Unlearning
-from trainables.probes import PROBES, ChosenProbe, Measure, Probe
-from trainables.settings import setting
 
 
 @dataclass(frozen=True)

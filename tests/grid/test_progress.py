@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from grid.progress import Progress, duration
-from grid.stopping import Stop
+from salun_grid.grid.progress import Progress, duration
+from salun_grid.grid.stopping import Stop
 from tests.grid.studies import FakeJob as Job
 
 
@@ -18,7 +18,7 @@ def job(key: str) -> Job:
 def follow(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of three jobs done, one failed, one half-way, two seconds after the start."""
     clock = [100.0]
-    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("salun_grid.grid.progress.time.monotonic", lambda: clock[0])
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     jobs = [job("a"), job("b"), job("c")]
     with Progress(jobs, console) as progress:
@@ -83,7 +83,7 @@ def test_quiet_says_nothing_and_verbose_all() -> None:
 def test_epochs_of_an_earlier_sitting_are_done_but_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,000 images 600 were trained before, and 100 now in 2 s: 300 are left, for 6 s."""
     clock = [100.0]
-    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("salun_grid.grid.progress.time.monotonic", lambda: clock[0])
     progress = Progress([job("a")], Console(file=io.StringIO()))
     progress.start(job("a"))
     clock[0] += 2.0
@@ -111,7 +111,7 @@ def test_a_stop_that_was_asked_for_is_raised_again_at_the_next_tick() -> None:
 @pytest.mark.parametrize("detail", ["quiet", "normal"])
 def test_what_jobs_wait_for_is_printed_again_and_again(detail: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, lacking = [100.0], ["nodes with room for 1 GPU"]
-    monkeypatch.setattr("grid.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("salun_grid.grid.progress.time.monotonic", lambda: clock[0])
     console = Console(file=io.StringIO(), width=200)
     progress = Progress([job("a")], console, detail=detail, lacking=lambda: lacking[0])
     for _ in range(3):

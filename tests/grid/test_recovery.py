@@ -11,14 +11,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from analysis.results import open_table, read_runs
-from grid.plan import make_plan
-from grid.store import Store
-from grid.study import Study, narrowed
-from grid.study_file import find_study
+from salun_grid.analysis.results import open_table, read_runs
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study, narrowed
+from salun_grid.grid.study_file import find_study
+from salun_grid.trainables.workers import Worker
 from tests.grid.processes import addresses_listened_at, kill_one, wait_until
 from tests.grid.studies import run_without_ray
-from trainables.workers import Worker
 
 
 def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:
@@ -54,7 +54,18 @@ def test_a_killed_process_is_started_again(
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     mp.spawn(undisturbed_worker, (workers, study, str(undisturbed)), nprocs=workers)
 
-    command = [sys.executable, "-m", "grid", "run", "demo", *words, "--workers", str(workers), "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "salun_grid.grid",
+        "run",
+        "demo",
+        *words,
+        "--workers",
+        str(workers),
+        "--out",
+        str(out),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as run:
         try:
             wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analysis.results import read_runs
-from grid.cli import main
-from grid.plan import make_plan
-from grid.specs import Spec
-from grid.store import Store
-from grid.study import Study, narrowed
-from grid.study_file import find_study
+from salun_grid.analysis.results import read_runs
+from salun_grid.grid.cli import main
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.specs import Spec
+from salun_grid.grid.store import Store
+from salun_grid.grid.study import Study, narrowed
+from salun_grid.grid.study_file import find_study
 from tests.grid.processes import wait_until
 from tests.grid.studies import SMALL_SETTINGS
 
@@ -24,7 +24,7 @@ PLAIN = {"PYTHONWARNINGS": "default", "COLUMNS": "200"}
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "grid", *map(str, words)]
+    return [sys.executable, "-m", "salun_grid.grid", *map(str, words)]
 
 
 def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:

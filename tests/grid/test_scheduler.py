@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from grid import cluster  # before ray, which reads the environment it sets
-from grid.tuner import QueueScheduler
+from salun_grid.grid import cluster  # before ray, which reads the environment it sets
+from salun_grid.grid.tuner import QueueScheduler
 
 # isort: split
 from ray.tune.execution import experiment_state

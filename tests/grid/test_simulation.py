@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.simulation import ALL, AMPLE, SCARCE, Shape, gpus, longest_chain, plan_of, simulate
-from grid.cost import GPU
-from grid.plan import Plan
-from grid.specs import Spec
+from salun_grid.grid.cost import GPU
+from salun_grid.grid.plan import Plan
+from salun_grid.grid.specs import Spec
 
 
 @pytest.mark.parametrize("shape", AMPLE.values(), ids=AMPLE)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis.results import read_runs
+from salun_grid.analysis.results import read_runs
 
 
 def test_one_two_and_three_workers_on_three_cpus(small_npz: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import grid.commands
-from grid.cli import main
-from grid.stopping import stoppable
+from salun_grid.grid import commands
+from salun_grid.grid.cli import main
+from salun_grid.grid.stopping import stoppable
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -27,7 +27,7 @@ def survivable() -> Iterator[None]:
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("phase", ["chosen_study", "make_plan", "missing_jobs"])
 def test_before_ray_starts(phase: str, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid.commands, phase, lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(commands, phase, lambda *_: os.kill(os.getpid(), number))
     result = CliRunner().invoke(main, ["run", "demo", "--out", str(tmp_path / "out")])
     assert (result.exit_code, (tmp_path / "out").exists()) == (130, False)
     assert result.output == "Stopped. Finished jobs are kept; rerun the same command to resume.\n"

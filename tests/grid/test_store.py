@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.schemas import SCHEMA_VERSION
-from analysis.studies import read_studies
-from grid.store import Store
+from salun_grid.analysis.schemas import SCHEMA_VERSION
+from salun_grid.analysis.studies import read_studies
+from salun_grid.grid.store import Store
+from salun_grid.trainables.errors import InputError
 from tests.grid.full_disk import no_file_larger_than
-from trainables.errors import InputError
 
 
 def new_store(tmp_path: Path) -> Store:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from grid.specs import CONTROLS
-from grid.study import STUDIES, Study, checked, narrowed
-from grid.study_file import find_study
-from trainables.errors import InputError
+from salun_grid.grid.specs import CONTROLS
+from salun_grid.grid.study import STUDIES, Study, checked, narrowed
+from salun_grid.grid.study_file import find_study
+from salun_grid.trainables.errors import InputError
 
 PAPER_TOML = """
 name = "mine"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from grid.cli import main
-from grid.study_file import FIELDS
-from trainables.protocol import Protocol
-from trainables.settings import Setting, settings_of
+from salun_grid.grid.cli import main
+from salun_grid.grid.study_file import FIELDS
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.settings import Setting, settings_of
 
 LONG = "x" * 5000
 SETTINGS = {each.name: each for each in settings_of(Protocol)}

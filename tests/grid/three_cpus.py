@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grid.cluster import connected_cluster, let_jobs_queue  # before ray, which reads the environment it sets
-from grid.graph import JobGraph
-from grid.plan import make_plan
-from grid.progress import Progress
-from grid.specs import Spec, Train
-from grid.store import Store
-from grid.tuner import run_jobs
+from salun_grid.grid.cluster import connected_cluster, let_jobs_queue  # before ray, which reads the environment it sets
+from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.plan import make_plan
+from salun_grid.grid.progress import Progress
+from salun_grid.grid.specs import Spec, Train
+from salun_grid.grid.store import Store
+from salun_grid.grid.tuner import run_jobs
 from tests.grid.studies import small_study
 
 # isort: split

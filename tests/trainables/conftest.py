@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from salun_grid.trainables.resident import ResidentData
 from tests.trainables.oracles import digits
-from trainables.resident import ResidentData
 
 torch.set_num_threads(1)
 

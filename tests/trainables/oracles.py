@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.autoaugment import RandAugment, _apply_op
 
-from trainables.data import describe, load
-from trainables.model import build_model
-from trainables.protocol import AugmentationConfig, ModelConfig
-from trainables.resident import ResidentData
+from salun_grid.trainables.data import describe, load
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig
+from salun_grid.trainables.resident import ResidentData
 
 # torchvision's order and, for each operation, whether it goes either way.
 OPERATION_SIGNED = {name: signed for name, (_, signed) in RandAugment()._augmentation_space(31, (8, 8)).items()}

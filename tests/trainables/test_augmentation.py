@@ -8,6 +8,10 @@ from torch import Tensor
 from torchvision.transforms import _functional_tensor
 from torchvision.transforms.autoaugment import RandAugment
 
+from salun_grid.trainables import randaugment as ours
+from salun_grid.trainables.augmentation import AUGMENTATIONS, Draws, apply
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import Augmenter
 from tests.trainables.oracles import (
     OPERATION_NAMES,
     OPERATION_SIGNED,
@@ -17,10 +21,6 @@ from tests.trainables.oracles import (
     stacked,
     stream,
 )
-from trainables import randaugment as ours
-from trainables.augmentation import AUGMENTATIONS, Draws, apply
-from trainables.protocol import AugmentationConfig
-from trainables.resident import Augmenter
 
 PAPER = AugmentationConfig()
 

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
+from salun_grid.trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
 
 CHANNELS = 6
 SHARES = (5, 3)

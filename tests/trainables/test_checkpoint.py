@@ -6,14 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from salun_grid.trainables.checkpoint import Checkpoints
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train
 from tests.trainables.oracles import equal_states
-from trainables.checkpoint import Checkpoints
-from trainables.model import build_model
-from trainables.passes import Epoch
-from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.training import train
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 

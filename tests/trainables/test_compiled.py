@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from salun_grid.trainables import compiled
+from salun_grid.trainables.protocol import AugmentationConfig, TrainingConfig
+from salun_grid.trainables.resident import Augmenter
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train
 from tests.trainables.oracles import equal_states, tiny_model
-from trainables import compiled
-from trainables.protocol import AugmentationConfig, TrainingConfig
-from trainables.resident import Augmenter
-from trainables.seeds import Seeds
-from trainables.training import train
 
 CONFIG = TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05)
 INDICES = torch.arange(80)  # the last batch has 16 images

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_training import capture
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.checkpoint import Checkpoints
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.optimizers import apply_mask, sgd
+from salun_grid.trainables.prediction import predict
+from salun_grid.trainables.protocol import AugmentationConfig, Protocol, TrainingConfig, UnlearningConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.saliency import saliency, top_fractions
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train
 from tests.trainables.oracles import digits, equal_states, tiny_model
-from trainables import augmentation
-from trainables.checkpoint import Checkpoints
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.methods.variants import Variant
-from trainables.optimizers import apply_mask, sgd
-from trainables.prediction import predict
-from trainables.protocol import AugmentationConfig, Protocol, TrainingConfig, UnlearningConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.saliency import saliency, top_fractions
-from trainables.seeds import Seeds
-from trainables.training import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis.forget import forget_name
+from salun_grid.analysis.forget import forget_name
+from salun_grid.trainables.data import describe, load
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, parse_rule
+from salun_grid.trainables.methods import METHODS, Unlearning
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.passes import Batch, Passes
+from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.resident import Subset
 from tests.trainables.oracles import equal_states, tiny_model
 from tests.trainables.test_methods import unlearned
 from tests.trainables.test_probes import measures
-from trainables.data import describe, load
-from trainables.errors import InputError
-from trainables.forget import FORGET_RULES, ForgetSet, parse_rule
-from trainables.methods import METHODS, Unlearning
-from trainables.methods.variants import Variant
-from trainables.passes import Batch, Passes
-from trainables.probes import PROBES
-from trainables.resident import Subset
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 METHOD_CODE, RULE_CODE, PROBE_CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -7,10 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.trainables.oracles import stream
-from trainables.data import DatasetInfo
-from trainables.errors import InputError
-from trainables.forget import (
+from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.forget import (
     FORGET_RULES,
     check_forget_rate,
     forget_count,
@@ -18,6 +17,7 @@ from trainables.forget import (
     retain_set,
     uniform_forget_set,
 )
+from tests.trainables.oracles import stream
 
 
 @pytest.mark.parametrize("rate", [1e-9, 0.1, 0.5, 1 - 1e-9])

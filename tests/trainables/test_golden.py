@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainables.oracles import digits
-from trainables import augmentation
-from trainables.forget import retain_set, uniform_forget_set
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.methods.random_label import draw_labels
-from trainables.methods.variants import Variant
-from trainables.model import build_model
-from trainables.passes import Epoch
-from trainables.protocol import (
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.forget import retain_set, uniform_forget_set
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods.random_label import draw_labels
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.protocol import (
     AugmentationConfig,
     ModelConfig,
     Protocol,
@@ -32,9 +31,10 @@ from trainables.protocol import (
     TrainingConfig,
     UnlearningConfig,
 )
-from trainables.resident import Augmenter
-from trainables.seeds import Seeds, generator
-from trainables.training import train
+from salun_grid.trainables.resident import Augmenter
+from salun_grid.trainables.seeds import Seeds, generator
+from salun_grid.trainables.training import train
+from tests.trainables.oracles import digits
 
 FILE = Path(__file__).with_name("golden.json")
 # Batches as large as the passes: each epoch is one step, and its loss the step's. Forgetting 25 % of 64 images.

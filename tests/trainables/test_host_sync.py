@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from salun_grid.trainables import augmentation, passes
+from salun_grid.trainables.optimizers import sgd
+from salun_grid.trainables.passes import Passes
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
 from tests.trainables.oracles import tiny_model
-from trainables import augmentation, passes
-from trainables.optimizers import sgd
-from trainables.passes import Passes
-from trainables.protocol import AugmentationConfig
-from trainables.resident import Augmenter, ResidentData
 
 # Those that on a GPU wait for its answer: a value, or a shape that depends on values.
 WAITING = {

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.layout import memory_layout
-from trainables.model import build_model
-from trainables.protocol import ModelConfig
+from salun_grid.trainables.layout import memory_layout
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.protocol import ModelConfig
 
 # Each malloc and free checks the heap, so a write past a buffer aborts the process.
 CHECKED_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.check=3", "LD_PRELOAD": "libc_malloc_debug.so.0"}
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 STEP = """
 import torch
-from trainables.model import build_model
-from trainables.protocol import ModelConfig
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.protocol import ModelConfig
 for width in (2, 4, 7, 8, 15, 16):
     model = build_model(ModelConfig(width=width), 5, 0)
     images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)

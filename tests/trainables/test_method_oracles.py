@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.trainables.methods.base import random_teacher
+from salun_grid.trainables.protocol import AugmentationConfig, Protocol, UnlearningConfig
+from salun_grid.trainables.resident import ResidentData
+from salun_grid.trainables.seeds import derived_seed
 from tests.trainables.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
 from tests.trainables.test_methods import BATCH, FORGET, RATE, RETAIN, SEEDS, unlearned
-from trainables.methods.base import random_teacher
-from trainables.protocol import AugmentationConfig, Protocol, UnlearningConfig
-from trainables.resident import ResidentData
-from trainables.seeds import derived_seed
 
 EPOCHS = 2
 KNOWN = Protocol(unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE))
@@ -149,7 +149,7 @@ def test_bad_teacher(data):
     fresh = copy.deepcopy(model)
     order = torch.randperm(len(RETAIN), generator=stream(SEEDS.unlearning, "bad_teacher", "retain"))
     both = torch.cat([FORGET, RETAIN[order[:30].sort().values]])
-    from trainables.model import build_model
+    from salun_grid.trainables.model import build_model
 
     bad = build_model(fresh.config, data.num_classes, derived_seed(SEEDS.unlearning, "random teacher")).eval()
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)

@@ -9,6 +9,13 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
+from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods.random_label import draw_labels
+from salun_grid.trainables.methods.variants import Variant
+from salun_grid.trainables.passes import Epoch, Passes
+from salun_grid.trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
 from tests.trainables.oracles import (
     augment,
     batch_bounds,
@@ -19,13 +26,6 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
-from trainables.methods import METHODS, Unlearning, unlearn
-from trainables.methods.random_label import draw_labels
-from trainables.methods.variants import Variant
-from trainables.passes import Epoch, Passes
-from trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
 
 FORGET = torch.arange(0, 90, 3)  # 30 images of the first 90
 RETAIN = torch.tensor([i for i in range(90) if i % 3])

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
+from salun_grid.trainables.model import ResNet18, build_model, count_macs
+from salun_grid.trainables.protocol import ModelConfig
 from tests.trainables.oracles import equal_states
-from trainables.model import ResNet18, build_model, count_macs
-from trainables.protocol import ModelConfig
 
 
 def torchvision_model(stem: str, num_classes: int) -> nn.Module:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from trainables import precision
-from trainables.precision import Precision, on_device, precision_on
-from trainables.protocol import PRECISIONS, ModelConfig
+from salun_grid.trainables import precision
+from salun_grid.trainables.precision import Precision, on_device, precision_on
+from salun_grid.trainables.protocol import PRECISIONS, ModelConfig
 
 CPU = torch.device("cpu")
 

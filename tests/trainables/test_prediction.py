@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from salun_grid.trainables import prediction
+from salun_grid.trainables.prediction import predict
 from tests.trainables.oracles import as_rgb, equal_states, tiny_model
-from trainables import prediction
-from trainables.prediction import predict
 
 
 @pytest.mark.parametrize("batch_size", [512, 100, 199])

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from salun_grid.trainables.methods import Unlearning
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure
+from salun_grid.trainables.probes.relearn import split
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.settings import settings_of
 from tests.trainables.oracles import equal_states, stream, tiny_model
-from trainables.methods import Unlearning
-from trainables.passes import Epoch
-from trainables.probes import PROBES, ChosenProbe, Measure
-from trainables.probes.relearn import split
-from trainables.protocol import AugmentationConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.settings import settings_of
 
 FORGET = torch.arange(0, 90, 3)
 RETAIN = torch.tensor([i for i in range(90) if i % 3])

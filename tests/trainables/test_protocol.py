@@ -6,9 +6,9 @@ from math import inf, nan
 
 import pytest
 
-from trainables.errors import InputError
-from trainables.protocol import PROTOCOLS, Protocol, to_json
-from trainables.settings import changed, settings_of, validated
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.protocol import PROTOCOLS, Protocol, to_json
+from salun_grid.trainables.settings import changed, settings_of, validated
 
 PAPER = {
     "name": "paper",

@@ -6,6 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.optimizers import apply_mask
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.saliency import saliency, top_fraction, top_fractions
 from tests.trainables.oracles import (
     augment,
     equal_lists,
@@ -15,11 +20,6 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
-from trainables.errors import Diverged
-from trainables.optimizers import apply_mask
-from trainables.protocol import AugmentationConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.saliency import saliency, top_fraction, top_fractions
 
 FORGET = torch.arange(3, 300, 7)  # 43 images: a last batch of 11 at 16, of one at 21
 FRACTIONS = [0.001, 0.1, 0.29, 0.3, 0.5, 0.7, 0.999, 1.0]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import torch
 
-from trainables.seeds import Seeds, derived_seed, generator
+from salun_grid.trainables.seeds import Seeds, derived_seed, generator
 
 PURPOSES = [
     ("initialisation",),

@@ -5,10 +5,10 @@ from math import inf, nan
 
 import pytest
 
-from trainables.errors import InputError, nearest, shown
-from trainables.methods import METHODS
-from trainables.protocol import Protocol
-from trainables.settings import changed, find_setting, setting, settings_of, validated
+from salun_grid.trainables.errors import InputError, nearest, shown
+from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.settings import changed, find_setting, setting, settings_of, validated
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.errors import Diverged
+from salun_grid.trainables.forget import retain_set, uniform_forget_set
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch, batch_slices, smallest_batch
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import learning_rate_at, train
 from tests.trainables.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
-from trainables import augmentation
-from trainables.errors import Diverged
-from trainables.forget import retain_set, uniform_forget_set
-from trainables.model import build_model
-from trainables.passes import Epoch, batch_slices, smallest_batch
-from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.training import learning_rate_at, train
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 INDICES = torch.arange(5, 400, 9)  # 44 images

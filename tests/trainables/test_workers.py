@@ -8,13 +8,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from trainables.model import build_model
-from trainables.passes import Epoch
-from trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
-from trainables.resident import Augmenter, ResidentData
-from trainables.seeds import Seeds
-from trainables.training import train
-from trainables.workers import ALONE, Worker
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.passes import Epoch
+from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
+from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.training import train
+from salun_grid.trainables.workers import ALONE, Worker
 
 NUM_IMAGES = 41
 CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data import DatasetInfo
-from trainables.errors import InputError, shown, unknown_choice
-from trainables.forget.by_class import ByClass
-from trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
-from trainables.forget.rules import Rule, rate_of
+from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.trainables.forget.by_class import ByClass
+from salun_grid.trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
+from salun_grid.trainables.forget.rules import Rule, rate_of
 
 __all__ = [
     "FORGET_RULES",

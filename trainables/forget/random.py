@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from trainables.data import DatasetInfo
-from trainables.errors import InputError, shown
-from trainables.seeds import derived_seed
+from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.errors import InputError, shown
+from salun_grid.trainables.seeds import derived_seed
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from trainables.data import DatasetInfo
+from salun_grid.trainables.data import DatasetInfo
 
 
 class Rule(Protocol):

@@ -6,7 +6,7 @@ A method is a module of this package, with its function, its settings and its `M
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.methods import (
+from salun_grid.trainables.methods import (
     bad_teacher,
     cf_k,
     finetune,
@@ -16,10 +16,10 @@ from trainables.methods import (
     random_label,
     scrub,
 )
-from trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
-from trainables.passes import now
-from trainables.protocol import SaliencyConfig
-from trainables.saliency import saliency, top_fraction
+from salun_grid.trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
+from salun_grid.trainables.passes import now
+from salun_grid.trainables.protocol import SaliencyConfig
+from salun_grid.trainables.saliency import saliency, top_fraction
 
 __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning", "unlearn"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.methods.base import Method, PassCount, Settings, Unlearning
-from trainables.methods.distillation import divergence, teach
-from trainables.passes import Batch
-from trainables.resident import Subset
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Method, PassCount, Settings, Unlearning
+from salun_grid.trainables.methods.distillation import divergence, teach
+from salun_grid.trainables.passes import Batch
+from salun_grid.trainables.resident import Subset
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)

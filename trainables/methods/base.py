@@ -8,12 +8,12 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from trainables.model import build_model
-from trainables.optimizers import Mask, apply_mask, sgd
-from trainables.passes import OnEpoch, Passes
-from trainables.resident import Augmenter, ResidentData, Subset
-from trainables.seeds import Seeds, derived_seed, generator
-from trainables.settings import setting
+from salun_grid.trainables.model import build_model
+from salun_grid.trainables.optimizers import Mask, apply_mask, sgd
+from salun_grid.trainables.passes import OnEpoch, Passes
+from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
+from salun_grid.trainables.seeds import Seeds, derived_seed, generator
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trainables.passes import Batch
+from salun_grid.trainables.passes import Batch
 
 
 def teach(teacher: nn.Module, batch: Batch) -> Tensor:

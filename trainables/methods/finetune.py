@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from trainables.passes import Batch, cross_entropy
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.passes import Batch, cross_entropy
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)

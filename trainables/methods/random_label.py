@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from trainables.seeds import generator
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.seeds import generator
+from salun_grid.trainables.settings import setting
 
 ORDERS = ("split", "mixed")
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from trainables.methods.distillation import divergence, teach
-from trainables.passes import cross_entropy
-from trainables.settings import setting
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.methods.distillation import divergence, teach
+from salun_grid.trainables.passes import cross_entropy
+from salun_grid.trainables.settings import setting
 
 OFFICIAL = "official code"
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from trainables.errors import InputError, shown, unknown_choice
-from trainables.methods import METHODS, Method, Settings
-from trainables.protocol import Protocol, SaliencyConfig
-from trainables.settings import changed, validated
+from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.trainables.methods import METHODS, Method, Settings
+from salun_grid.trainables.protocol import Protocol, SaliencyConfig
+from salun_grid.trainables.settings import changed, validated
 
 MASK = "mask."
 

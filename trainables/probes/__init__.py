@@ -6,12 +6,12 @@ A probe is a module of this package, with its function, its settings and its `Pr
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainables.errors import InputError, unknown_choice
-from trainables.methods.base import Settings
-from trainables.methods.variants import split_changes
-from trainables.probes import relearn
-from trainables.probes.base import Measure, Probe
-from trainables.settings import changed, validated
+from salun_grid.trainables.errors import InputError, unknown_choice
+from salun_grid.trainables.methods.base import Settings
+from salun_grid.trainables.methods.variants import split_changes
+from salun_grid.trainables.probes import relearn
+from salun_grid.trainables.probes.base import Measure, Probe
+from salun_grid.trainables.settings import changed, validated
 
 __all__ = ["PROBES", "ChosenProbe", "Measure", "Probe"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.methods.base import PassCount, Settings, Unlearning
+from salun_grid.trainables.methods.base import PassCount, Settings, Unlearning
 
 
 @dataclass(frozen=True)

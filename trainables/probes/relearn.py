@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables import augmentation
-from trainables.methods.base import Iterative, PassCount, Unlearning
-from trainables.prediction import BATCH_SIZE
-from trainables.probes.base import Measure, Probe
-from trainables.protocol import AugmentationConfig
-from trainables.resident import ResidentData, Subset
-from trainables.settings import setting
+from salun_grid.trainables import augmentation
+from salun_grid.trainables.methods.base import Iterative, PassCount, Unlearning
+from salun_grid.trainables.prediction import BATCH_SIZE
+from salun_grid.trainables.probes.base import Measure, Probe
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import ResidentData, Subset
+from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)
