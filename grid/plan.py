@@ -15,6 +15,7 @@ from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.precision import Precision, here
 from salun_grid.trainables.probes import PROBES, ChosenProbe
+from salun_grid.trainables.versions import version_in_key
 
 # What jobs make, and what the file of a study calls their keys.
 MADE = {"model": "models", "row": "rows", "measures": "measures"}
@@ -117,7 +118,7 @@ def probes_of(cell: Evaluate, study: Study) -> Iterator[Probe]:
     """What the study's probes measure of the model of a cell."""
     for text in study.probes:
         chosen = ChosenProbe.parse(text)
-        version = PROBES[chosen.name].version
+        version = version_in_key(PROBES[chosen.name].version, PROBES[chosen.name].run)
         yield Probe(cell.subject, cell.forget, chosen.name, chosen.settings(), version, str(chosen))
 
 
@@ -139,7 +140,7 @@ def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) ->
         return original
     variant = Variant.parse(method)
     settings, mask = variant.resolved(protocol)
-    version = METHODS[variant.method].version
+    version = version_in_key(METHODS[variant.method].version, METHODS[variant.method].unlearn)
     return Unlearn(original, forget, variant.method, settings, mask, original.seed, version, str(variant))
 
 

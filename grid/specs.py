@@ -113,7 +113,7 @@ class Unlearn(Described):
     settings: Settings
     mask: SaliencyConfig | None
     seed: int
-    version: int = 1
+    version: int | str = 1
     variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
 
     makes: ClassVar[str] = "model"
@@ -230,7 +230,7 @@ class Probe(OfModel):
     forget: ForgetSet
     probe: str
     settings: Settings
-    version: int = 1
+    version: int | str = 1
     variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
 
     makes: ClassVar[str] = "measures"

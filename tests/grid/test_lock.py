@@ -195,7 +195,8 @@ def test_a_heartbeat_that_cannot_be_taken_back_stops_nobody(tmp_path: Path, monk
 def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     store_with(tmp_path, None)
-    code = "import sys; from salun_grid.grid.lock import *; DriverLock(Store(sys.argv[1])).renew(); print(flush=True); input()"
+    code = "import sys; from salun_grid.grid.lock import *; DriverLock(Store(sys.argv[1])).renew(); "
+    code += "print(flush=True); input()"
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -55,4 +55,5 @@ METHOD = Method(
     idea="Imitate an untrained network on D_f, the original on some of D_r.",
     paper="Chundawat et al. 2023, arXiv 2205.08096",
     teachers=("original", "random"),
+    version=1,
 )

@@ -56,7 +56,8 @@ class Method:
     """`unlearn` changes the model of its job in place; `passes` counts, from the settings, what that takes.
 
     `teachers` are the other models that it needs, by name in TEACHERS. `masked` says whether SalUn's mask is on
-    unless a variant says otherwise. `version` is part of the key: raise it when the code gives another result.
+    unless a variant says otherwise. `version` is part of the key: raise it when the code gives another result; without
+    one, the key has a hash of the module's source.
     """
 
     unlearn: Callable[["Unlearning[Any]"], None]
@@ -66,7 +67,7 @@ class Method:
     paper: str
     masked: bool = False
     teachers: tuple[str, ...] = ()
-    version: int = 1
+    version: int | None = None
 
 
 @dataclass

@@ -46,4 +46,5 @@ METHOD = Method(
     passes=lambda s: PassCount(retain=s.epochs),
     idea="Train the last k blocks on D_r.",
     paper="Goel et al. 2022, arXiv 2201.06640",
+    version=1,
 )

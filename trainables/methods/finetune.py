@@ -26,4 +26,5 @@ METHOD = Method(
     passes=lambda s: PassCount(retain=s.epochs),
     idea="Train on D_r.",
     paper="Warnecke et al. 2023, arXiv 2108.11577",
+    version=1,
 )

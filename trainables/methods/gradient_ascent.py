@@ -28,4 +28,5 @@ METHOD = Method(
     passes=lambda s: PassCount(forget=s.epochs),
     idea="Maximise the loss on D_f.",
     paper="Graves et al. 2021, arXiv 2010.10981; Thudi et al. 2022, arXiv 2109.13398",
+    version=1,
 )

@@ -35,4 +35,5 @@ METHOD = Method(
     passes=lambda s: PassCount(retain=s.epochs),
     idea="Train on D_r with an ℓ1 penalty that fades.",
     paper="Jia et al. 2023, arXiv 2304.04934",
+    version=1,
 )

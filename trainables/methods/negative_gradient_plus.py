@@ -35,4 +35,5 @@ METHOD = Method(
     passes=lambda s: PassCount(retain=s.epochs, paired=s.epochs),
     idea="Minimise the loss on D_r and maximise it on D_f in each step.",
     paper="Kurmanji et al. 2023, arXiv 2302.09880",
+    version=1,
 )

@@ -51,10 +51,12 @@ METHOD = Method(
     passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs),
     idea="Train on random labels for D_f and the true ones for D_r.",
     paper="Golatkar et al. 2020, arXiv 1911.04933",
+    version=1,
 )
 SALUN = replace(
     METHOD,
     idea="random_label, on the weights that D_f moves most.",
     paper="Fan et al. 2024, arXiv 2310.12508",
     masked=True,
+    version=1,
 )

@@ -54,4 +54,5 @@ METHOD = Method(
     idea="Diverge from the original on D_f, stay close to it on D_r.",
     paper="Kurmanji et al. 2023, arXiv 2302.09880",
     teachers=("original",),
+    version=1,
 )

@@ -22,7 +22,8 @@ class Probe:
     """`run` yields measures of the model of its job, which it may change: nobody else has it.
 
     The job is what an unlearning method gets too, with the same engine. `passes` counts what the probe passes over, a
-    pass forward alone as a third. `version` is part of the key: raise it when the code gives another result.
+    pass forward alone as a third. `version` is part of the key: raise it when the code gives another result; without
+    one, the key has a hash of the module's source.
     """
 
     run: Callable[[Unlearning[Any]], Iterator[Measure]]
@@ -30,4 +31,4 @@ class Probe:
     passes: Callable[[Any], PassCount]
     idea: str
     paper: str
-    version: int = 1
+    version: int | None = None

@@ -77,4 +77,5 @@ PROBE = Probe(
     passes=passes,
     idea="Accuracy on D_f, epoch by epoch, of a model that trains on a part of D_f or on D_r.",
     paper="Golatkar et al. 2020, arXiv 1911.04933; Chundawat et al. 2023, arXiv 2205.08096",
+    version=1,
 )
