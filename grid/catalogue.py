@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from salun_grid.trainables.data import MEDMNIST_SIZES, SPLITS, dataset_names, describe
 from salun_grid.trainables.forget import FORGET_RULES
 from salun_grid.trainables.methods import METHODS, Method
 from salun_grid.trainables.probes import PROBES
@@ -31,6 +32,19 @@ def list_methods() -> str:
         lines += [
             f"{INDENT}{each.name} = {written(each.default)}: {each.allowed}" for each in settings_of(method.settings)
         ]
+    return "\n".join(lines)
+
+
+def list_datasets() -> str:
+    """Each dataset by name: images by split, classes, channels, and the sizes in which it is published."""
+    lines = ["Give one with --dataset NAME, or the path of an .npz file in MedMNIST's layout."]
+    sizes = ", ".join(map(str, MEDMNIST_SIZES))
+    for name in dataset_names():
+        info = describe(name, 0)
+        counts = " / ".join(f"{info.num_images[split]:,}" for split in SPLITS)
+        colour = "grey" if info.num_channels == 1 else "colour"
+        pixels = f"{info.image_size}" if name == "digits" else sizes
+        lines += [f"{name}: {counts} train / val / test images, {info.num_classes} classes, {colour}, {pixels} px"]
     return "\n".join(lines)
 
 

@@ -224,6 +224,14 @@ def probes() -> None:
     click.echo(list_probes())
 
 
+@main.command()
+def datasets() -> None:
+    """List the datasets by name: images by split, classes, channels and sizes."""
+    from salun_grid.grid.catalogue import list_datasets
+
+    click.echo(list_datasets())
+
+
 @main.command("forget-rules")
 def forget_rules() -> None:
     """List the rules of forget sets: how each is written, and which images it forgets."""

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -11,10 +12,11 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
 from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
 from salun_grid.trainables.forget import ForgetSet, Rule, parse_rule
-from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.methods import METHODS, Settings
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.precision import Precision, here
 from salun_grid.trainables.probes import PROBES, ChosenProbe
+from salun_grid.trainables.protocol import Protocol, SaliencyConfig
 from salun_grid.trainables.versions import version_in_key
 
 # What jobs make, and what the file of a study calls their keys.
@@ -58,6 +60,7 @@ def make_plan(study: Study) -> Plan:
 
     Raises InputError for an unknown or broken dataset, or a rule that leaves the forget or retain set empty.
     """
+    resolved.cache_clear()
     protocol = study.protocol
     datasets = {source: described(source, study) for source in study.datasets}
     rules = {source: rules_of(study, info) for source, info in datasets.items()}
@@ -138,10 +141,17 @@ def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) ->
         )
     if method == ORIGINAL:
         return original
+    name, settings, mask, version, variant = resolved(method, protocol)
+    return Unlearn(original, forget, name, settings, mask, original.seed, version, variant)
+
+
+@cache
+def resolved(method: str, protocol: Protocol) -> tuple[str, Settings, SaliencyConfig | None, int | str, str]:
+    """The method that a study names under its protocol: name, settings, mask, version, and its text. Once a plan."""
     variant = Variant.parse(method)
     settings, mask = variant.resolved(protocol)
-    version = version_in_key(METHODS[variant.method].version, METHODS[variant.method].unlearn)
-    return Unlearn(original, forget, variant.method, settings, mask, original.seed, version, str(variant))
+    entry = METHODS[variant.method]
+    return variant.method, settings, mask, version_in_key(entry.version, entry.unlearn), str(variant)
 
 
 def finished_jobs(plan: Plan, store: Store) -> set[str]:

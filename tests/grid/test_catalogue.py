@@ -1,0 +1,50 @@
+"""The lists of `salun-grid`: every entry of each dictionary, with what a user needs to choose it."""
+
+import pytest
+from click.testing import CliRunner
+
+from salun_grid.grid.cli import main
+from salun_grid.trainables.data import dataset_names
+from salun_grid.trainables.forget import FORGET_RULES
+from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.protocol import Protocol
+from salun_grid.trainables.settings import settings_of
+
+LISTS = {"methods": METHODS, "probes": PROBES, "forget-rules": FORGET_RULES, "datasets": dict.fromkeys(dataset_names())}
+
+
+def printed(command: str) -> str:
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_every_entry_has_a_line_of_its_own(command: str) -> None:
+    starts = [line.partition(":")[0] for line in printed(command).splitlines()]
+    for name in LISTS[command]:
+        assert starts.count(name) == 1, name
+
+
+@pytest.mark.parametrize("command", ["methods", "probes"])
+def test_every_setting_follows_its_entry_with_default_and_range(command: str) -> None:
+    text = printed(command)
+    for name, entry in LISTS[command].items():
+        section = text.partition(f"\n{name}: ")[2].partition("\n\n")[0]
+        assert entry.idea in section and entry.paper in section
+        assert "passes over D_f" in section
+        for setting in settings_of(entry.settings):
+            (line,) = [line for line in section.splitlines() if line.strip().startswith(f"{setting.name} = ")]
+            assert setting.allowed in line
+
+
+def test_every_rule_is_listed_with_an_example_and_what_it_forgets() -> None:
+    for rule in FORGET_RULES.values():
+        assert f"\n{rule.example}: {rule.__doc__.splitlines()[0]}" in printed("forget-rules")
+
+
+def test_every_setting_of_the_protocol_is_listed() -> None:
+    text = printed("settings")
+    for setting in settings_of(Protocol):
+        assert f"\n{setting.name} = " in text
