@@ -75,7 +75,8 @@ def cost_in_words(method: Method) -> str:
     need = "needs D_r" if passes.retain else "needs D_f alone"
     mask = ", and 1 over D_f for the mask" if method.masked else ""
     paired = ", each batch paired with one of D_f" if passes.paired else ""
-    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{mask}"
+    only = f"; forgets {' or '.join(method.forget_rules)} alone" if method.forget_rules else ""
+    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{mask}{only}"
 
 
 def described(setting: Setting) -> str:

@@ -11,7 +11,8 @@ from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Pr
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
 from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
-from salun_grid.trainables.forget import ForgetSet, Rule, parse_rule
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, Rule, parse_rule
 from salun_grid.trainables.methods import METHODS, Settings
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.precision import Precision, here
@@ -95,9 +96,23 @@ def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:
     rules: dict[Rule, list[Rule]] = {}
     for rule in map(parse_rule, study.forget_sets):
         rule.count(data)
+        check_methods(study, rule)
         first = kept.setdefault((type(rule), rule.same_on(data)), rule)
         rules.setdefault(first, []).extend([rule] if rule != first else [])
     return rules
+
+
+def check_methods(study: Study, rule: Rule) -> None:
+    """Raise InputError where a method of the study cannot forget the sets of `rule`."""
+    kind = rule.label.partition(":")[0]
+    for text in study.methods:
+        method = METHODS.get(text.partition(":")[0])
+        if method and method.forget_rules and kind not in method.forget_rules:
+            suits = " or ".join(FORGET_RULES[name].example for name in method.forget_rules)
+            raise InputError(
+                f"the method {text.partition(':')[0]} cannot forget {rule.label}; give --forget {suits}, or leave the "
+                "method out."
+            )
 
 
 def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentation: str, seed: int) -> Train:

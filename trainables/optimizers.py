@@ -13,6 +13,12 @@ def sgd(model: nn.Module, learning_rate: float, momentum: float = 0.0, weight_de
     return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """For every weight, from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
 def apply_mask(optimizer: torch.optim.Optimizer, mask: Mask, mode: str) -> None:
     """Let the steps of `optimizer` move only the weights that `mask` chooses, in the order of its parameters.
 

@@ -106,7 +106,7 @@ class Passes:
         Accuracy is that of the batches of `second`.
         """
         totals, num_images = Totals(self, f"{first.name}+{second.name}", epoch), len(second)
-        endless = self._endless(first, epoch)
+        endless = self.endless(first, epoch)
         for size, batch in self.batches(second, epoch):
             other = next(endless)
             num_images += len(other)
@@ -143,7 +143,8 @@ class Passes:
         for batch, x, y, place in parts:
             yield batch.stop - batch.start, Batch(self.forward, x, y, place)
 
-    def _endless(self, subset: Subset, epoch: int) -> Iterator[Batch]:
+    def endless(self, subset: Subset, epoch: int) -> Iterator[Batch]:
+        """Batches of pass after pass over `subset`, each shuffled and augmented anew."""
         cycle = 0
         while True:
             yield from (batch for _, batch in self.batches(subset, epoch, *(("cycle", cycle) if cycle else ())))

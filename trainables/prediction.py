@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from salun_grid.trainables import augmentation
 from salun_grid.trainables.data import SPLITS
@@ -16,9 +16,10 @@ BATCH_SIZE = 512
 def predict(model: nn.Module, data: ResidentData) -> dict[str, np.ndarray]:
     """float32 logits (N, num_classes) of each split, in the dataset's order."""
     model.eval()
+    return {split: logits_of(model, data.images[split]).float().cpu().numpy() for split in SPLITS}
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The logits, float (N, num_classes), of uint8 images (N, H, W, C) without augmentation, in the model's mode."""
     config = AugmentationConfig()
-    out = {}
-    for split in SPLITS:
-        parts = [model(augmentation.apply(part, None, config)) for part in data.images[split].split(BATCH_SIZE)]
-        out[split] = torch.cat(parts).float().cpu().numpy()
-    return out
+    return torch.cat([model(augmentation.apply(part, None, config)) for part in images.split(BATCH_SIZE)])

@@ -70,7 +70,11 @@ class Setting:
     @property
     def allowed(self) -> str:
         """`a whole number, at least 1 (images)`."""
-        what = "" if self.range.one_of else ("numbers with commas between" if self.kind is tuple else KINDS[self.kind])
+        what = (
+            ""
+            if self.range.one_of
+            else ("numbers with commas or spaces between" if self.kind is tuple else KINDS[self.kind])
+        )
         text = ", ".join(filter(None, (what, str(self.range))))
         return text + (f" ({self.unit})" if self.unit else "") + (", or none" if self.optional else "")
 
@@ -217,7 +221,7 @@ def _from_text(declared: Setting, text: str) -> Any:
         return text.lower() == "true"
     try:
         if declared.kind is tuple:
-            return tuple(float(part) for part in text.split(",") if part.strip())
+            return tuple(map(float, text.replace(",", " ").split()))  # a variant's commas part its settings
         whole = declared.kind is int and text.lstrip("+-").isdecimal()
         return _number(declared, int(text) if whole else float(text), declared.kind)
     except (ValueError, OverflowError):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from salun_grid.trainables.checkpoint import NO_CHECKPOINTS, BadState, Checkpoints, pack, restore, unpack
 from salun_grid.trainables.layout import laid_out
-from salun_grid.trainables.optimizers import sgd
+from salun_grid.trainables.optimizers import set_learning_rate, sgd
 from salun_grid.trainables.passes import Epoch, OnEpoch, Passes, now
 from salun_grid.trainables.protocol import TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
@@ -70,11 +70,6 @@ def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
     """The learning rate of an epoch counted from 0: decayed once for each milestone already reached."""
     reached = sum(epoch >= int(milestone * config.epochs) for milestone in config.milestones)
     return config.learning_rate * config.decay_factor**reached
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
 
 
 @cache

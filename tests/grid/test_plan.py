@@ -21,6 +21,7 @@ from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
 from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import changed, settings_of
 from tests.grid.studies import small_study
@@ -251,3 +252,12 @@ def test_the_command_of_a_row_plans_that_row_again(small_npz: Path) -> None:
 
 # Options of `run` that choose no study.
 RUN_OPTIONS = {"address", "allow_open_cluster", "cpus_per_job", "gpus_per_job", "workers", "compile", "detail"}
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.forget_rules])
+def test_a_method_for_whole_classes_refuses_other_forget_sets(small_npz: Path, method: str) -> None:
+    sets = ("class:0", "random:0.1")
+    with pytest.raises(InputError, match=rf"method {method} cannot forget random:0\.1; give --forget class:3"):
+        make_plan(small_study(small_npz, methods=("retrain", method), forget_sets=sets))
+    plan = make_plan(small_study(small_npz, methods=("retrain", method), forget_sets=sets[:1]))
+    assert {job.forget.label for job in plan.jobs.values() if isinstance(job, Unlearn)} == {"class:0"}

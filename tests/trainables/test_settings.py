@@ -7,6 +7,8 @@ import pytest
 
 from salun_grid.trainables.errors import InputError, nearest, shown
 from salun_grid.trainables.methods import METHODS
+from salun_grid.trainables.methods.scrub import Scrub
+from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import changed, find_setting, setting, settings_of, validated
 
@@ -51,6 +53,7 @@ def test_nested_settings_have_dotted_names() -> None:
         ("inner.rate", "1", 1.0),
         ("inner.rate", 1, 1.0),
         ("steps", "0.25, 0.5", (0.25, 0.5)),
+        ("steps", "0.25 0.5", (0.25, 0.5)),
         ("steps", [0.25, 0.5], (0.25, 0.5)),
         ("maybe", "none", None),
         ("maybe", "2", 2),
@@ -90,7 +93,7 @@ BAD = {
         "\x1b",
     ],
     "side": [7, 513, -1, "7", True],
-    "steps": [(0.5, 0.25), "0.5,0.25", [0], [1], "x", [True], ["0.5"], 0.5, None, [nan]],
+    "steps": [(0.5, 0.25), "0.5,0.25", [0], [1], "x", "0.2 x", [True], ["0.5"], 0.5, None, [nan]],
     "maybe": [0, "0", "", "nothing", True],
     "flag": ["yes", 1, "", None],
     "inner.rate": [0, 1.1, nan, inf, -inf, "nan", "1e999", True, None, "", [0.5]],
@@ -140,3 +143,12 @@ def test_the_nearest_name_is_found_by_initials_or_spelling(given: str, found: st
 def test_a_value_is_shown_escaped_and_cut() -> None:
     assert shown("a\x1b[2J\n") == r"'a\x1b[2J\n'"
     assert len(shown("x" * 1000)) < 70
+
+
+def test_a_variant_may_hold_several_numbers() -> None:
+    """With spaces between them, since commas part its settings; a study file has a list."""
+    written = Variant.parse("scrub:decay_epochs=2 4,alpha=0.1")
+    listed = Variant.from_table({"name": "scrub", "decay_epochs": [2, 4], "alpha": 0.1})
+    assert written == listed == Variant.parse(str(listed))
+    settings, _ = written.resolved(Protocol())
+    assert isinstance(settings, Scrub) and settings.decay_epochs == (2.0, 4.0)

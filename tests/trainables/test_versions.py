@@ -28,6 +28,18 @@ OUTCOMES: dict[tuple[str, int], float] = {
     ("scrub", 1): 3772.801907,
     ("bad_teacher", 1): 3787.272016,
     ("cf_k", 1): 3771.129624,
+    ("ugradsl", 1): 3772.122701,
+    ("ugradsl_plus", 1): 3772.455936,
+    ("amun", 1): 3774.601173,
+    ("sfron", 1): 3771.683583,
+    ("munba", 1): 3772.376435,
+    ("salun_soft", 1): 3774.700796,
+    ("task_arithmetic", 1): 3772.107223,
+    ("neg_merge", 1): 3772.491505,
+    ("delete", 1): 3771.477025,
+    ("unsir", 1): 3880.953143,
+    ("regun", 1): 3771.738819,
+    ("salun_cra", 1): 3773.843522,
 }
 # The sum of the measures of each probe, likewise.
 MEASURES: dict[tuple[str, int], float] = {

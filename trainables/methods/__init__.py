@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from salun_grid.trainables.methods import (
+    amun,
     bad_teacher,
     cf_k,
+    delete,
     finetune,
     gradient_ascent,
     l1_sparse,
+    munba,
     negative_gradient_plus,
     random_label,
+    regun,
+    salun_cra,
+    salun_soft,
     scrub,
+    sfron,
+    task_arithmetic,
+    ugradsl,
+    unsir,
 )
 from salun_grid.trainables.methods.base import TEACHERS, Method, PassCount, Settings, Unlearning
 from salun_grid.trainables.passes import now
@@ -33,6 +43,18 @@ METHODS: dict[str, Method] = {
     "scrub": scrub.METHOD,
     "bad_teacher": bad_teacher.METHOD,
     "cf_k": cf_k.METHOD,
+    "ugradsl": ugradsl.METHOD,
+    "ugradsl_plus": ugradsl.PLUS,
+    "amun": amun.METHOD,
+    "sfron": sfron.METHOD,
+    "munba": munba.METHOD,
+    "salun_soft": salun_soft.METHOD,
+    "task_arithmetic": task_arithmetic.METHOD,
+    "neg_merge": task_arithmetic.NEGMERGE,
+    "delete": delete.METHOD,
+    "unsir": unsir.METHOD,
+    "regun": regun.METHOD,
+    "salun_cra": salun_cra.METHOD,
 }
 
 

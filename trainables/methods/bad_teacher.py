@@ -8,7 +8,6 @@ from torch import Tensor
 from salun_grid.trainables.methods.base import Method, PassCount, Settings, Unlearning
 from salun_grid.trainables.methods.distillation import divergence, teach
 from salun_grid.trainables.passes import Batch
-from salun_grid.trainables.resident import Subset
 from salun_grid.trainables.settings import setting
 
 
@@ -27,7 +26,8 @@ def bad_teacher(job: Unlearning[BadTeacher]) -> None:
     """Minimise KL(random ‖ θ) on D_f and KL(θ₀ ‖ θ) on the drawn part of D_r; the official mean is over classes too."""
     s, num_forget = job.settings, len(job.forget)
     optimizer = torch.optim.Adam(job.model.parameters(), lr=s.learning_rate)
-    passes, both = job.passes(optimizer), job.forget.joined(drawn(job), "mixed")
+    passes = job.passes(optimizer)
+    both = job.forget.joined(job.some_of_retain(s.retain_fraction, "bad_teacher"), "mixed")
 
     def loss(batch: Batch) -> Tensor:
         forgotten = (batch.places < num_forget)[:, None]
@@ -39,13 +39,6 @@ def bad_teacher(job: Unlearning[BadTeacher]) -> None:
 
     for epoch in range(s.epochs):
         passes.over(both, epoch, loss=loss)
-
-
-def drawn(job: Unlearning[BadTeacher]) -> Subset:
-    """A uniform part of D_r."""
-    order = torch.randperm(len(job.retain), generator=job.generator("bad_teacher", "retain"))
-    kept = order[: max(1, round(job.settings.retain_fraction * len(order)))].sort().values
-    return job.data.subset("retain", job.retain.indices[kept])
 
 
 METHOD = Method(

@@ -40,15 +40,16 @@ class PassCount:
     """How often a method passes over D_f and D_r: for progress, cost, and whether it needs D_r at all.
 
     A pass is forward and backward; a pass forward alone counts a third. `paired` are the passes over D_r in which as
-    many images of D_f go along.
+    many images of D_f go along. `other` are images that are of neither, such as learned noise.
     """
 
     forget: float = 0.0
     retain: float = 0.0
     paired: float = 0.0
+    other: int = 0
 
     def images(self, num_forget: int, num_retain: int) -> int:
-        return round(self.forget * num_forget + (self.retain + self.paired) * num_retain)
+        return round(self.forget * num_forget + (self.retain + self.paired) * num_retain) + self.other
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Method:
     """`unlearn` changes the model of its job in place; `passes` counts, from the settings, what that takes.
 
     `teachers` are the other models that it needs, by name in TEACHERS. `masked` says whether SalUn's mask is on
-    unless a variant says otherwise. `version` is part of the key: raise it when the code gives another result; without
-    one, the key has a hash of the module's source.
+    unless a variant says otherwise. `forget_rules` are the rules whose sets it can forget; empty is any. `version` is
+    part of the key: raise it when the code gives another result; without one, the key has a hash of the module's
+    source.
     """
 
     unlearn: Callable[["Unlearning[Any]"], None]
@@ -67,6 +69,7 @@ class Method:
     paper: str
     masked: bool = False
     teachers: tuple[str, ...] = ()
+    forget_rules: tuple[str, ...] = ()
     version: int | None = None
 
 
@@ -103,6 +106,12 @@ class Unlearning(Generic[S]):
         s: Any = self.settings
         order_seed = self.seeds.unlearning
         return Passes(self.forward, optimizer, self.data, self.augmenter, s.batch_size, order_seed, self.on_epoch)
+
+    def some_of_retain(self, fraction: float, purpose: str) -> Subset:
+        """A uniform part of D_r, one image at least, as a subset of the same name."""
+        order = torch.randperm(len(self.retain), generator=self.generator(purpose, "retain"))
+        kept = order[: max(1, round(fraction * len(order)))].sort().values
+        return self.data.subset(self.retain.name, self.retain.indices[kept])
 
     def generator(self, *purpose: object) -> torch.Generator:
         """A random stream of its own for (the job's unlearning seed, purpose)."""

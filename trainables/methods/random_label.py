@@ -1,11 +1,13 @@
 """Random labels on D_f (Golatkar et al. 2020), which SalUn (Fan et al. 2024) trains under its mask."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.passes import Loss, Passes, cross_entropy
 from salun_grid.trainables.seeds import generator
 from salun_grid.trainables.settings import setting
 
@@ -31,13 +33,18 @@ def random_label(job: Unlearning[RandomLabel]) -> None:
     """
     passes = job.passes(job.sgd())
     for epoch in range(job.settings.epochs):
-        labels = draw_labels(len(job.forget), job.data.num_classes, job.seeds.unlearning, epoch)
-        forget = job.forget.relabelled(labels)
-        if job.settings.order == "mixed":
-            passes.over(forget.joined(job.retain, "mixed"), epoch)
-        else:
-            passes.over(forget, epoch)
-            passes.over(job.retain, epoch)
+        epoch_on_random_labels(job, passes, epoch)
+
+
+def epoch_on_random_labels(job: Unlearning[Any], passes: Passes, epoch: int, loss: Loss = cross_entropy) -> None:
+    """One pass over D_f, where labels are random, and one over D_r. `loss` may treat some images otherwise."""
+    labels = draw_labels(len(job.forget), job.data.num_classes, job.seeds.unlearning, epoch)
+    forget = job.forget.relabelled(labels)
+    if job.settings.order == "mixed":
+        passes.over(forget.joined(job.retain, "mixed"), epoch, loss)
+    else:
+        passes.over(forget, epoch, loss)
+        passes.over(job.retain, epoch)
 
 
 def draw_labels(num_images: int, num_classes: int, seed: int, epoch: int) -> Tensor:

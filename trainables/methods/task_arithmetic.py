@@ -1,0 +1,94 @@
+"""Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): what finetuning on D_f adds to the weights is subtracted.
+
+NegMerge (Kim et al. 2025, arXiv 2410.05583) merges the task vectors of several finetunings: where all agree in sign,
+their mean; 0 elsewhere. Buffers, such as BatchNorm's running statistics, stay those of the original: a difference of
+variances may be below 0.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
+from salun_grid.trainables.optimizers import set_learning_rate
+from salun_grid.trainables.settings import setting
+
+NEG_MERGE = "NegMerge's experiments"
+
+
+@dataclass(frozen=True)
+class TaskArithmetic(Iterative):
+    """SGD with a constant learning rate."""
+
+    epochs: int = setting(1, at_least=1, unit="passes", source=NEG_MERGE)
+    learning_rate: float = setting(5e-4, above=0, below=100, source=f"{NEG_MERGE}, the middle of three")
+    scale: float = setting(1.0, at_least=0, below=1000, doc="λ of the subtracted task vector.", source=NEG_MERGE)
+
+
+@dataclass(frozen=True)
+class NegMerge(TaskArithmetic):
+    """SGD; the learning rate of each finetuning is constant."""
+
+    learning_rate: float = setting(1e-4, above=0, below=100, source=f"{NEG_MERGE}, the lowest")
+    factors: tuple[float, ...] = setting(
+        (1.0, 5.0, 10.0), above=0, below=1e6, doc="Each times learning_rate is finetuned with.", source=NEG_MERGE
+    )
+    repeats: int = setting(3, at_least=1, below=1000, doc="Finetunings for each factor.", source=NEG_MERGE)
+
+
+def task_arithmetic(job: Unlearning[TaskArithmetic]) -> None:
+    """θ₀ − λ (θ_f − θ₀), with θ_f finetuned on D_f."""
+    subtract(job, task_vector(job, job.settings.learning_rate, 0))
+
+
+def neg_merge(job: Unlearning[NegMerge]) -> None:
+    """θ₀ − λ · the merged task vectors. With one factor of 1 and one repeat this is `task_arithmetic`."""
+    s = job.settings
+    runs = enumerate(product(s.factors, range(s.repeats)))
+    subtract(job, merged([task_vector(job, s.learning_rate * factor, run) for run, (factor, _) in runs]))
+
+
+def task_vector(job: Unlearning[Any], learning_rate: float, run: int) -> list[Tensor]:
+    """θ_f − θ₀ of one finetuning on D_f; `run` numbers its epochs, and so its random streams. The model is put back."""
+    state = {name: value.clone() for name, value in job.model.state_dict().items()}
+    optimizer, epochs = job.sgd(), job.settings.epochs
+    set_learning_rate(optimizer, learning_rate)
+    passes = job.passes(optimizer)
+    for epoch in range(run * epochs, (run + 1) * epochs):
+        passes.over(job.forget, epoch)
+    vector = [weight.detach() - state[name] for name, weight in job.model.named_parameters()]
+    job.model.load_state_dict(state)
+    return vector
+
+
+def merged(vectors: list[list[Tensor]]) -> list[Tensor]:
+    """The mean of task vectors where they all have one sign, 0 elsewhere."""
+    stacks = [torch.stack(parts) for parts in zip(*vectors, strict=True)]
+    return [torch.where(stack.sign().sum(0).abs() == len(stack), stack.mean(0), 0.0) for stack in stacks]
+
+
+def subtract(job: Unlearning[Any], vector: list[Tensor]) -> None:
+    with torch.no_grad():
+        for weight, part in zip(job.model.parameters(), vector, strict=True):
+            weight.sub_(job.settings.scale * part)
+
+
+METHOD = Method(
+    task_arithmetic,
+    TaskArithmetic,
+    passes=lambda s: PassCount(forget=s.epochs),
+    idea="Subtract from the weights what finetuning on D_f adds.",
+    paper="Ilharco et al. 2023, arXiv 2212.04089",
+    version=1,
+)
+NEGMERGE = Method(
+    neg_merge,
+    NegMerge,
+    passes=lambda s: PassCount(forget=s.epochs * len(s.factors) * s.repeats),
+    idea="Subtract what several finetunings on D_f add alike.",
+    paper="Kim et al. 2025, arXiv 2410.05583",
+    version=1,
+)
