@@ -26,7 +26,10 @@ def list_settings(protocol: str = "paper") -> str:
 
 def list_methods() -> str:
     """Each method: its idea and paper, its cost in passes, whether it needs D_r, and its settings with defaults."""
-    lines = ["Change a setting with --method NAME:FIELD=VALUE,…; mask.fraction and mask.mode put SalUn's mask on any."]
+    lines = [
+        "Change a setting with --method NAME:FIELD=VALUE,…; mask.fraction and mask.mode put SalUn's mask on any method "
+        "that takes one."
+    ]
     for name, method in METHODS.items():
         lines += ["", f"{name}: {method.idea} ({method.paper})", f"{INDENT}{cost_in_words(method)}"]
         lines += [
@@ -73,10 +76,11 @@ def cost_in_words(method: Method) -> str:
     """`needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
     passes = method.passes(method.settings())
     need = "needs D_r" if passes.retain else "needs D_f alone"
-    mask = ", and 1 over D_f for the mask" if method.masked else ""
+    mask = ", and 1 over D_f for the mask" if method.masked else "" if method.takes_mask else "; takes no mask"
     paired = ", each batch paired with one of D_f" if passes.paired else ""
+    drawn = f", and over {passes.drawn} images drawn from it" if passes.drawn else ""
     only = f"; forgets {' or '.join(method.forget_rules)} alone" if method.forget_rules else ""
-    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{mask}{only}"
+    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{drawn}{mask}{only}"
 
 
 def described(setting: Setting) -> str:

@@ -33,7 +33,8 @@ def apply_mask(optimizer: torch.optim.Optimizer, mask: Mask, mode: str) -> None:
         mask_gradients(optimizer, weights, kept)
 
 
-def mask_gradients(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], kept: Mask) -> None:
+def mask_gradients(optimizer: torch.optim.Optimizer, weights: list[Tensor], kept: list[Tensor]) -> None:
+    """Multiply the gradients of `weights` by `kept`, a mask or factors of their shapes, before each step."""
     factors = [part.to(weight.dtype) for part, weight in zip(kept, weights, strict=True)]
 
     def before_step(*_: object) -> None:

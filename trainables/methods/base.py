@@ -40,16 +40,19 @@ class PassCount:
     """How often a method passes over D_f and D_r: for progress, cost, and whether it needs D_r at all.
 
     A pass is forward and backward; a pass forward alone counts a third. `paired` are the passes over D_r in which as
-    many images of D_f go along. `other` are images that are of neither, such as learned noise.
+    many images of D_f go along; `drawn` is a number of images of D_r that does not grow with it, `other` one of images
+    that are of neither, such as learned noise.
     """
 
     forget: float = 0.0
     retain: float = 0.0
     paired: float = 0.0
+    drawn: int = 0
     other: int = 0
 
     def images(self, num_forget: int, num_retain: int) -> int:
-        return round(self.forget * num_forget + (self.retain + self.paired) * num_retain) + self.other
+        passed = round(self.forget * num_forget + (self.retain + self.paired) * num_retain)
+        return passed + min(self.drawn, num_retain) + self.other
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Method:
     """`unlearn` changes the model of its job in place; `passes` counts, from the settings, what that takes.
 
     `teachers` are the other models that it needs, by name in TEACHERS. `masked` says whether SalUn's mask is on
-    unless a variant says otherwise. `forget_rules` are the rules whose sets it can forget; empty is any. `version` is
-    part of the key: raise it when the code gives another result; without one, the key has a hash of the module's
+    unless a variant says otherwise; `takes_mask` is False for a method that changes weights outside the steps of an
+    optimizer, where a mask has no hold. `forget_rules` are the rules whose sets it can forget; empty is any. `version`
+    is part of the key: raise it when the code gives another result; without one, the key has a hash of the module's
     source.
     """
 
@@ -68,6 +72,7 @@ class Method:
     idea: str
     paper: str
     masked: bool = False
+    takes_mask: bool = True
     teachers: tuple[str, ...] = ()
     forget_rules: tuple[str, ...] = ()
     version: int | None = None

@@ -26,11 +26,15 @@ def cf_k(job: Unlearning[CatastrophicForgettingK]) -> None:
             passes.over(job.retain, epoch)
 
 
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The children that have weights, in order."""
+    return [child for child in model.children() if any(True for _ in child.parameters())]
+
+
 @contextmanager
 def only_last_blocks(model: nn.Module, k: int) -> Iterator[None]:
     """Let only the last k children that have weights be trained, for a block."""
-    blocks = [child for child in model.children() if any(True for _ in child.parameters())]
-    frozen = [weight for block in blocks[:-k] for weight in block.parameters()]
+    frozen = [weight for block in blocks_of(model)[:-k] for weight in block.parameters()]
     for weight in frozen:
         weight.requires_grad_(False)
     try:

@@ -66,6 +66,8 @@ class Variant:
         settings, mask = with_overrides(method, protocol), protocol.saliency if method.masked else None
         for name, value in self.changes:
             if name.startswith(MASK):
+                if not method.takes_mask:
+                    raise InputError(f"it takes no mask, as it changes weights outside any training step; drop {name}.")
                 mask = changed(mask or protocol.saliency, name.removeprefix(MASK), value)
             else:
                 settings = changed(settings, name, value)

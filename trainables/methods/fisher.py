@@ -1,0 +1,57 @@
+"""Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise on the weights that D_r does not hold in place.
+
+This is the form of SalUn's and Unlearn-Sparse's code: the Fisher information is that of the images' own labels, the
+standard deviation is bounded, and the last layer's is ten times as large. Golatkar et al. take the expectation over
+the model's predicted labels, which costs a backward pass for each class.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from salun_grid.trainables.methods.base import Method, PassCount, Settings, Unlearning
+from salun_grid.trainables.methods.gradients import mean_squared_gradient
+from salun_grid.trainables.methods.head import last_layer
+from salun_grid.trainables.settings import setting
+
+CODE = "SalUn's code"
+# As in SalUn's code, where 1e-8 is added to each gradient: a weight without information stays finite.
+LEAST_INFORMATION = 1e-16
+
+
+@dataclass(frozen=True)
+class FisherForgetting(Settings):
+    """Nothing is trained: one pass for the information, then one draw of noise."""
+
+    alpha: float = setting(
+        1e-8, at_least=0, below=100, doc="Variance of the noise at information 1.", source="1e-9 to 1e-6 are published"
+    )
+    max_deviation: float = setting(
+        1e-3, at_least=0, below=100, doc="Bound of the standard deviation, before the factor.", source=CODE
+    )
+    last_layer_factor: float = setting(
+        10.0, at_least=0, below=1000, doc="Times the noise of the last layer.", source=CODE
+    )
+
+
+@torch.no_grad()
+def fisher(job: Unlearning[FisherForgetting]) -> None:
+    """θ ← θ + min(√(α / F_r), bound) · N(0, 1), times the factor in the last layer."""
+    s, stream = job.settings, job.generator("fisher")
+    information = mean_squared_gradient(job, job.retain)
+    last = {id(weight) for weight in last_layer(job.model, job.data.num_classes).parameters()}
+    for weight, known in zip(job.model.parameters(), information, strict=True):
+        deviation = (s.alpha / (known + LEAST_INFORMATION)).sqrt().clamp(max=s.max_deviation)
+        noise = torch.randn(weight.shape, generator=stream).to(weight)
+        weight.add_(deviation * noise * (s.last_layer_factor if id(weight) in last else 1.0))
+
+
+METHOD = Method(
+    fisher,
+    FisherForgetting,
+    passes=lambda s: PassCount(retain=1),
+    idea="Add noise where the weights matter little to D_r.",
+    paper="Golatkar et al. 2020, arXiv 1911.04933",
+    takes_mask=False,
+    version=1,
+)

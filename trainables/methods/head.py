@@ -1,0 +1,13 @@
+"""The last layer of a classifier, whatever its architecture."""
+
+from torch import nn
+
+from salun_grid.trainables.errors import InputError
+
+
+def last_layer(model: nn.Module, num_classes: int) -> nn.Linear:
+    """The last linear layer of `model` with `num_classes` outputs. Raises InputError where there is none."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
+    if not layers:
+        raise InputError(f"the model has no linear layer with {num_classes} outputs; this method needs one to end it.")
+    return layers[-1]

@@ -1,0 +1,72 @@
+"""Selective synaptic dampening (Foster et al. 2024, arXiv 2308.07707): shrink the weights that matter to D_f alone.
+
+Importance is the diagonal of the Fisher information: the mean over images of the squared gradient, as in the paper's
+equations. The official code squares the gradient of each batch's mean instead, which depends on the batch size.
+D holds D_f, so that a weight's importance to D is at least |D_f| / |D| of that to D_f: no weight is chosen unless
+`alpha` is below |D| / |D_f|, and the published value leaves the model as it is where 10 % or more are forgotten.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from salun_grid.trainables.methods.base import Method, PassCount, Settings, Unlearning
+from salun_grid.trainables.methods.gradients import LossOfLogits, cross_entropy, mean_squared_gradient, squared_norm
+from salun_grid.trainables.settings import setting
+
+
+@dataclass(frozen=True)
+class SelectiveSynapticDampening(Settings):
+    """Nothing is trained: two passes for the importances, then one change of the weights."""
+
+    alpha: float = setting(
+        10.0,
+        at_least=0,
+        doc="A weight is dampened if its importance to D_f is above alpha times that to D.",
+        source="the paper",
+    )
+    dampening: float = setting(
+        1.0,
+        at_least=0,
+        doc="λ; a dampened weight is multiplied by λ times D's importance over D_f's.",
+        source="the paper",
+    )
+
+
+def ssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
+    """Where F_f > α · F_D: θ ← min(λ · F_D / F_f, 1) · θ, with the Fisher information of the cross-entropy."""
+    dampen(job, cross_entropy)
+
+
+def lfssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
+    """As `ssd`, with the squared gradient of ‖f(x)‖² for importance, which needs no labels."""
+    dampen(job, squared_norm)
+
+
+@torch.no_grad()
+def dampen(job: Unlearning[SelectiveSynapticDampening], loss: LossOfLogits) -> None:
+    s, num_forget, num_retain = job.settings, len(job.forget), len(job.retain)
+    to_forget = mean_squared_gradient(job, job.forget, loss)
+    to_retain = mean_squared_gradient(job, job.retain, loss)
+    for weight, forget, retain in zip(job.model.parameters(), to_forget, to_retain, strict=True):
+        both = (num_forget * forget + num_retain * retain) / (num_forget + num_retain)
+        dampened = (s.dampening * both / forget).clamp(max=1) * weight
+        weight.copy_(torch.where(forget > s.alpha * both, dampened, weight))
+
+
+METHOD = Method(
+    ssd,
+    SelectiveSynapticDampening,
+    passes=lambda s: PassCount(forget=1, retain=1),
+    idea="Shrink the weights that matter much more to D_f than to all images.",
+    paper="Foster et al. 2024, arXiv 2308.07707",
+    takes_mask=False,
+    version=1,
+)
+LOSS_FREE = replace(
+    METHOD,
+    unlearn=lfssd,
+    idea="ssd without labels: the importance is that to the norm of the logits.",
+    paper="Foster et al. 2024, arXiv 2402.19308",
+    version=1,
+)
