@@ -73,7 +73,7 @@ RUNS = _schema(
         _field("retrain_key", _TEXT, "", "job key of the retrain of the same cell"),
         _field("code_version", _TEXT, "", "version and commit of this program"),
         _field("torch_version", _TEXT, "", "version of PyTorch"),
-        _field("ray_version", _TEXT, "", "version of Ray"),
+        _field("ray_version", _TEXT, "", "version of Ray; none where the jobs ran without it"),
         _field("finished_at", pa.timestamp("us", tz="UTC"), "UTC", "when the row was published"),
         _field("command", _TEXT, "", "command that repeats this row"),
     ],

@@ -18,9 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-# The first sets what Ray reads when it is imported.
-from salun_grid.grid import cluster, tuner
 from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.on_ray import cluster, tune_run
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.study import STUDIES, Study
@@ -46,7 +45,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
     snapshots: list[float] = []
     folder: dict[str, int] = {}
 
-    class Watch(tuner.GridCallback):
+    class Watch(tune_run.GridCallback):
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             super().on_trial_start(iteration, trials, trial, **info)
             started_as.append(int(trial.experiment_tag.partition("_")[0]))
@@ -67,15 +66,15 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
 
     if whose == "tune":
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "auto"
-        tuner.QueueScheduler = FIFOScheduler  # type: ignore[misc]
-    tuner.trial, tuner.GridCallback = nothing, Watch  # type: ignore[misc]
+        tune_run.QueueScheduler = FIFOScheduler  # type: ignore[misc]
+    tune_run.trial, tune_run.GridCallback = nothing, Watch  # type: ignore[misc]
     TuneController.save_to_dir = timed(TuneController.save_to_dir, snapshots)
     with tempfile.TemporaryDirectory() as out, Path(out, "lines.txt").open("w") as lines:
         progress = Progress(jobs, Console(file=lines))
         with cluster.connected(None, Path(out, "ray.txt")), progress:
             cluster.let_jobs_queue(cluster.connected_cluster().slots(RESOURCES))
             started = time.monotonic()
-            tuner.run_jobs(plan, graph, out, RESOURCES, False, progress)
+            tune_run.run_trials(plan, graph, out, RESOURCES, False, progress)
             ended = time.monotonic()
     return {
         "num_trials": len(finished_at),
@@ -92,7 +91,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
 
 def nothing(config: dict[str, Any], assignment: Any) -> None:
     """A job that costs nothing, so that what is left is the driver's share."""
-    tuner.tune.report({"failed": ""})
+    tune_run.tune.report({"failed": ""})
 
 
 def timed(call: Callable, seconds: list[float]) -> Callable:

@@ -150,6 +150,7 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
 @click.option(
     "--compile", is_flag=True, help="Compile the model (torch.compile); the first job of a machine waits for it."
 )
+@click.option("--local", is_flag=True, help="Run the jobs one by one in this process, without Ray.")
 @click.option("--quiet", "-q", "detail", flag_value="quiet", help="Report only failures.")
 @click.option("--verbose", "-v", "detail", flag_value="verbose", help="A line for each start and each epoch as well.")
 @click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
@@ -160,6 +161,7 @@ def run(
     gpus_per_job: float | None,
     workers: int,
     compile: bool,
+    local: bool,
     detail: str,
     **options: object,
 ) -> None:
@@ -172,7 +174,7 @@ def run(
         from salun_grid.grid.execution import Execution
 
         joined = None if address in ("", "local") else address
-        execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster)
+        execution = Execution(joined, cpus_per_job, gpus_per_job, workers, compile, detail, allow_open_cluster, local)
         study, out = chosen_study(options)
         sys.exit(run_study(study, out, execution, stop))
 

@@ -12,11 +12,11 @@ from salun_grid.analysis.commands import draw_figure, tables_text
 from salun_grid.analysis.errors import ResultsError, ResultsWarning
 from salun_grid.analysis.text import printable
 from salun_grid.grid import cost
-from salun_grid.grid.access import check_access
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.fit import Measurement
 from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.measured import measurements
+from salun_grid.grid.on_ray.access import check_access
 from salun_grid.grid.plan import Plan, finished_jobs, make_plan, missing_jobs
 from salun_grid.grid.specs import Evaluate, Probe, Train, Unlearn
 from salun_grid.grid.stopping import Stop
@@ -113,8 +113,8 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         lock.check()
     if missing and execution.address:
         check_access(execution.address, execution.allow_open_cluster)
-    elif missing:
-        from salun_grid.grid.cluster import this_machine  # imports Ray
+    elif missing and not execution.local:
+        from salun_grid.grid.on_ray.cluster import this_machine  # imports Ray
 
         this_machine().check(execution, max(map(execution.workers_of, missing)))
     # A complete folder may be read-only.
@@ -123,7 +123,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         store.publish_study(plan.summary())
     status = 0
     if missing:
-        from salun_grid.grid.session import run_missing  # imports Ray
+        from salun_grid.grid.session import run_missing
 
         with held(lock):
             status = run_missing(plan, missing, store, execution, lock, stop)

@@ -122,7 +122,7 @@ def memory() -> tuple[str, str]:
 
 def temporary_folder() -> tuple[str, str]:
     """Whether TMPDIR can be written, and whether Ray's sockets fit in."""
-    from salun_grid.grid.cluster import private_folder
+    from salun_grid.grid.on_ray.cluster import private_folder
 
     asked, chosen = os.environ.get("TMPDIR", ""), tempfile.gettempdir()
     folder = private_folder()
@@ -138,7 +138,7 @@ def is_unusable(folder: str) -> bool:
 
 def local_ray() -> tuple[str, str]:
     """Start Ray as a run does, let a process of it compute, and stop it."""
-    from salun_grid.grid.cluster import connected
+    from salun_grid.grid.on_ray.cluster import connected
 
     log_file = Path(tempfile.mkdtemp(prefix="salun-grid-doctor-")) / "ray.log"
     started = time.monotonic()
@@ -153,7 +153,7 @@ def local_ray() -> tuple[str, str]:
 
 
 def cluster() -> tuple[str, str]:
-    from salun_grid.grid.access import token_source
+    from salun_grid.grid.on_ray.access import token_source
 
     address = os.environ.get("RAY_ADDRESS")
     token = token_source() or "none"

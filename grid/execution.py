@@ -14,6 +14,8 @@ SMALLEST_AMOUNT = 0.0001
 class Execution:
     """`address` None is a Ray on this machine; `allow_open_cluster` joins a cluster that asks for no token.
 
+    `local` runs the jobs one after the other in this process, without Ray.
+
     `cpus_per_job` and `gpus_per_job` are what each worker of a job holds; None is one of each where there is one.
     `compile` asks for torch.compile. `detail` is how much is printed meanwhile: `quiet` only failures, `normal` a live
     view or a line for each finished job, `verbose` a line for each start and epoch as well.
@@ -27,6 +29,7 @@ class Execution:
     compile: bool = False
     detail: str = "normal"
     allow_open_cluster: bool = False
+    local: bool = False
 
     def __post_init__(self) -> None:
         cpus, gpus = self.cpus_per_job, self.gpus_per_job
@@ -37,6 +40,9 @@ class Execution:
                 f"--gpus-per-job must be a whole number, or a fraction of one GPU of at least {SMALLEST_AMOUNT}, "
                 f"not {gpus:g}."
             )
+        if self.local and (self.address or self.allow_open_cluster or self.workers > 1):
+            other = "--address" if self.address else "--workers" if self.workers > 1 else "--allow-open-cluster"
+            raise InputError(f"--local runs the jobs in this process, without Ray; leave out {other}, or --local.")
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1, not {self.workers}.")
         if self.compile and self.workers > 1:

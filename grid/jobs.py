@@ -1,6 +1,7 @@
 """What each kind of job does, in the process that Ray gives it; RUNNERS has a line for each."""
 
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -50,6 +51,18 @@ def run_job(job: Spec, place: Workplace, fit: Fit) -> None:
 
 def is_published(job: Spec, store: Store) -> bool:
     return store.has(job.makes, job.key)
+
+
+def failure(do: Callable[[], None]) -> str:
+    """The traceback of what `do` raises, or "". Raises where the GPU is lost to this process, which must end then."""
+    try:
+        do()
+    except Exception:
+        reason = traceback.format_exc()
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # an error of memory or mathematics leaves the GPU in order, a lost one raises
+        return reason
+    return ""
 
 
 def train_model(job: Train, place: Workplace, fit: Fit) -> None:

@@ -1,6 +1,7 @@
 """From a job's outcome to the rows that land; their schemas are in `analysis.schemas`."""
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -85,7 +86,7 @@ def runs_columns(
         "retrain_key": job.retrain.key,
         "code_version": code_version(),
         "torch_version": version("torch"),
-        "ray_version": version("ray"),
+        "ray_version": version("ray") if "ray" in sys.modules else "none",
         "finished_at": finished,
         "command": repeat_command(study, job),
     }  # fmt: skip

@@ -106,9 +106,13 @@ class Progress:
         self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        """Redraw the view; in plain mode, a line now and then. Raises what `on_tick` raises."""
+        """Look after the run, and show it. Raises what `on_tick` raises."""
         self.on_tick()
         self._look_for_what_is_lacking()
+        self.show()
+
+    def show(self) -> None:
+        """Redraw the view; in plain mode, a line now and then."""
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:

@@ -9,7 +9,7 @@ from pathlib import Path
 @cache
 def code_version() -> str:
     """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).resolve().parent.parent  # through the link of salun_grid
     release = version("salun-grid")
     if not (root / ".git").exists():
         return release

@@ -1,17 +1,13 @@
-"""Run the pending jobs: start Ray, execute, shut down, report failures."""
+"""Run the pending jobs, on Ray or in this process, and report failures."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from rich.console import Console
 
-from salun_grid.analysis.storage import is_remote
 from salun_grid.grid import cost
-from salun_grid.grid.capacity import Resources, in_words
-from salun_grid.grid.cluster import connected, connected_cluster, let_jobs_queue
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.graph import JobGraph
 from salun_grid.grid.lock import DriverLock
@@ -21,9 +17,32 @@ from salun_grid.grid.reasons import in_one_line
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.stopping import Stop
 from salun_grid.grid.store import Store
-from salun_grid.grid.tuner import run_jobs
 
 FAILED = 1
+
+
+@dataclass(frozen=True)
+class Session:
+    """What an executor works with. It hands out the jobs of `graph`, marks each as finished or failed there and in
+    `progress`, and returns a last line for the user, or "".
+    """
+
+    plan: Plan
+    graph: JobGraph
+    store: Store
+    execution: Execution
+    progress: Progress
+    lock: DriverLock
+
+    def finish(self, job: Spec) -> None:
+        """A job is published."""
+        self.progress.add(self.graph.finish(job.key))
+        self.progress.finish(job.key)
+
+    def fail(self, job: Spec, reason: str) -> None:
+        """A job is given up; `reason` is a traceback or a sentence."""
+        self.graph.fail(job.key, reason)
+        self.progress.fail(job)
 
 
 def run_missing(
@@ -39,8 +58,11 @@ def run_missing(
 
     `grow` sees each finished job, whose result the store has, and returns the specs that it asks for.
     """
+    if execution.local:
+        from salun_grid.grid.in_process import run_jobs
+    else:
+        from salun_grid.grid.on_ray.session import run_jobs  # imports Ray
     console = Console(file=sys.stdout, soft_wrap=True)
-    log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
     graph = JobGraph(missing, set(), cost.GPU.seconds_of, execution.workers_of, grow)
 
@@ -53,39 +75,15 @@ def run_missing(
         console.print(
             f"{plan.study.name}: {len(missing)} of {len(plan.jobs)} jobs to do, into {store.out}", markup=False
         )
-        console.print(where_ray_runs(execution.address), markup=False)
-    if execution.detail == "verbose" or is_remote(store.out):
-        console.print(f"Ray's log is {log_file}", markup=False)
     started = time.monotonic()
-    with connected(execution.address, log_file, lambda: bool(graph.failed)) as session, progress:
-        cluster = connected_cluster()
-        resources = cluster.job_resources(execution)
-        let_jobs_queue(cluster.slots(resources))
-        progress.lacking = lambda: lacking(graph, progress, resources)
-        run_jobs(plan, graph, store.out, resources, execution.compile, progress)
+    last_line = run_jobs(Session(plan, graph, store, execution, progress, lock))
     stop.check()
     tell_failures(graph, progress.done, store, console)
-    if graph.failed and session:
-        console.print(f"The logs of Ray's processes are in {session}.", markup=False)
+    if last_line:
+        console.print(last_line, markup=False)
     if execution.detail != "quiet":
         console.print(f"{progress.done} jobs done in {duration(time.monotonic() - started)}.", markup=False)
     return 0 if progress.done == len(graph.jobs) else FAILED
-
-
-def where_ray_runs(address: str | None) -> str:
-    if address is None:
-        return "Starting Ray on this machine …"
-    from_environment = os.environ.get("RAY_ADDRESS") == address
-    source = " (from RAY_ADDRESS; --address local would start one on this machine)" if from_environment else ""
-    return f"Joining Ray at {address}{source} …"
-
-
-def lacking(graph: JobGraph, progress: Progress, resources: Resources) -> str:
-    """What the unfinished jobs wait for: nodes that the cluster does not have, or room that others take; or ""."""
-    workers = [graph.workers_of(job) for key, job in progress.unfinished.items() if key not in graph.blocked]
-    if shortage := connected_cluster().shortage(resources, max(workers, default=0)):
-        return f"nodes with room for {shortage}"
-    return f"{in_words(resources)} to become free" if workers and not progress.running else ""
 
 
 def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console) -> None:

@@ -33,4 +33,4 @@ def test_import_stays_within_its_boundary(modules: str) -> None:
 @pytest.mark.parametrize("package", ["torch", "ray"])
 def test_a_broken_boundary_is_seen(package: str) -> None:
     """The look itself: a module that does import the package is caught."""
-    assert package in loaded_by("trainables.seeds" if package == "torch" else "grid.cluster")
+    assert package in loaded_by("trainables.seeds" if package == "torch" else "grid.on_ray.cluster")

@@ -19,8 +19,9 @@ import psutil
 import pyarrow as pa
 import torch
 
-import salun_grid.grid.cluster  # noqa: F401  sets what Ray reads when it is imported
 from salun_grid.analysis.results import open_table
+from salun_grid.grid.on_ray.environment import configure
+from salun_grid.grid.on_ray.private import allow_cluster
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
@@ -38,6 +39,8 @@ TIMES = [
     "finished_at",
     "command",
 ]
+configure()
+allow_cluster(True)
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 

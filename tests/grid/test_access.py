@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from salun_grid.grid.access import check_access, lets_in
 from salun_grid.grid.cli import main
-from salun_grid.grid.session import where_ray_runs
+from salun_grid.grid.on_ray.access import check_access, lets_in
+from salun_grid.grid.on_ray.session import where_ray_runs
 from salun_grid.trainables.errors import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
@@ -145,7 +145,7 @@ def test_what_a_machine_cannot_give_is_refused_at_once(
 
 def test_what_listens_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe that ends otherwise than by an answer must not be taken for a wrong token."""
-    monkeypatch.setattr("salun_grid.grid.access.PROBE", "raise RuntimeError('Ray version mismatch')")
+    monkeypatch.setattr("salun_grid.grid.on_ray.access.PROBE", "raise RuntimeError('Ray version mismatch')")
     with pytest.raises(InputError, match=r"cannot join .* at 10.0.0.1:6379 \(RuntimeError: Ray version mismatch\)\."):
         lets_in("10.0.0.1:6379", "disabled")
 

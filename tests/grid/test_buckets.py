@@ -84,7 +84,7 @@ def test_a_study_in_a_bucket_equals_one_in_a_folder(
 
     monkeypatch.chdir(tmp_path)
     assert "small: 8/8 jobs done" in use(salun_grid, "status", "--out", out).stdout
-    assert "Table 1. Forget rate 10%" in use(salun_analysis, "tables", out).stdout
+    assert "Table 1. Forgetting 10%" in use(salun_analysis, "tables", out).stdout
     assert use(salun_analysis, "figure", out).stdout.split() == ["figures/average_gap.png", "figures/average_gap.svg"]
     assert use(salun_analysis, "report", out).stdout.split() == ["report.html"]
     assert (tmp_path / "figures" / "average_gap.png").stat().st_size > 10_000

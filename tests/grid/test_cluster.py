@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.grid import cluster  # before ray, which reads the environment it sets
+from salun_grid.grid.on_ray import cluster, private
 from salun_grid.trainables.errors import InputError
 
 # isort: split
@@ -17,7 +17,7 @@ import ray
 STOPPED_AFTER_START = """
 import os, signal, stat, sys
 from pathlib import Path
-from salun_grid.grid.cluster import connected
+from salun_grid.grid.on_ray.cluster import connected
 from salun_grid.grid.stopping import stoppable
 with stoppable():
     ours = signal.getsignal(signal.SIGTERM)
@@ -90,7 +90,7 @@ def test_what_keeps_ray_from_starting_is_one_sentence(
 
 def test_a_confined_process_starts_no_more_than_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
-    assert cluster.num_cpus() == 1
+    assert private.num_cpus() == 1
     assert cluster.this_machine().nodes[0]["CPU"] == 1
 
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.on_ray.tune_run import GridCallback
 from salun_grid.grid.progress import Progress
-from salun_grid.grid.tuner import GridCallback
 from tests.grid.studies import FakeJob
 
 # isort: split

@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from salun_grid.grid.cluster import noise_in
+from salun_grid.grid.on_ray.cluster import noise_in
 from tests.grid.full_disk import no_file_larger_than
 
 

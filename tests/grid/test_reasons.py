@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from salun_grid.grid.on_ray.trial import crashes_recorded, failure
 from salun_grid.grid.reasons import in_one_line, with_evidence
-from salun_grid.grid.trial import crashes_recorded, failure
 
 DIED = """The actor died unexpectedly before finishing this task.
 \tclass_name: ImplicitFunc
@@ -113,7 +113,7 @@ def test_a_fatal_signal_is_recorded_and_named(signal: str, words: str, tmp_path:
     code = f"""
 import os, signal
 from pathlib import Path
-from salun_grid.grid.trial import crashes_recorded
+from salun_grid.grid.on_ray.trial import crashes_recorded
 with crashes_recorded(Path({str(path)!r})):
     os.kill(os.getpid(), signal.{signal})
 """

@@ -88,7 +88,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     assert "1 jobs done" in run.stdout
-    assert "Table 1. Forget rate 10%" in run.stdout
+    assert "Table 1. Forgetting 10%" in run.stdout
     assert f"salun-analysis report {out}" in run.stdout
     assert (out / "figures" / "average_gap.png").stat().st_size > 10_000
     assert methods_landed(out) == ALL
@@ -98,7 +98,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
     again = salun_grid(*words)
     assert again.returncode == 0
     assert "Nothing to do: all 16 jobs of demo are done" in again.stdout
-    assert "Table 1. Forget rate 10%" in again.stdout
+    assert "Table 1. Forgetting 10%" in again.stdout
     assert finished == times_of(out)
     for earlier in (after_stop, after_kill):
         assert earlier.items() <= finished.items()

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from salun_grid.grid import cluster  # before ray, which reads the environment it sets
-from salun_grid.grid.tuner import QueueScheduler
+from salun_grid.grid.on_ray.environment import SETTINGS
+from salun_grid.grid.on_ray.tune_run import QueueScheduler
 
 # isort: split
 from ray.tune.execution import experiment_state
@@ -77,7 +77,7 @@ def test_what_is_done_is_not_looked_at_again() -> None:
     assert controller.num_reads < 3 * 1_000
 
 
-@pytest.mark.parametrize(("period", "num_saved"), [(cluster.os.environ["TUNE_GLOBAL_CHECKPOINT_S"], 2), ("auto", 100)])
+@pytest.mark.parametrize(("period", "num_saved"), [(SETTINGS["TUNE_GLOBAL_CHECKPOINT_S"], 2), ("auto", 100)])
 def test_tune_writes_its_first_snapshot_and_its_last(
     period: str, num_saved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from ray.train import WorkerGroupError
 
+from salun_grid.grid.on_ray.trial import Assignment, at_most_each, failure, failure_of_group
 from salun_grid.grid.plan import make_plan
-from salun_grid.grid.trial import Assignment, at_most_each, failure, failure_of_group
 from salun_grid.trainables.errors import Diverged
 from tests.grid.studies import small_study
 
@@ -14,7 +14,7 @@ from tests.grid.studies import small_study
 def test_reports_are_left_out_where_the_last_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training waits at each report for the driver, so an epoch of milliseconds must not report each time."""
     clock, told = [100.0], []
-    monkeypatch.setattr("salun_grid.grid.trial.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("salun_grid.grid.on_ray.trial.time.monotonic", lambda: clock[0])
     report = at_most_each(1.0, told.append)
     for epoch in range(8):
         report({"epoch": epoch})
@@ -64,7 +64,7 @@ def test_a_group_is_tried_again_unless_its_loss_diverged(
         if failures:
             raise WorkerGroupError("as Ray Train says it", failures)
 
-    monkeypatch.setattr("salun_grid.grid.trial.fit_together", fit_together)
+    monkeypatch.setattr("salun_grid.grid.on_ray.trial.fit_together", fit_together)
     study = small_study(small_npz)
     job = next(iter(make_plan(study).jobs.values()))
     assignment = Assignment(study, {}, str(tmp_path), {"CPU": 1.0})

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from salun_grid.grid.cluster import connected_cluster, let_jobs_queue  # before ray, which reads the environment it sets
 from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.on_ray.cluster import connected_cluster, let_jobs_queue
+from salun_grid.grid.on_ray.environment import configure
+from salun_grid.grid.on_ray.private import allow_cluster
+from salun_grid.grid.on_ray.tune_run import run_trials
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.specs import Spec, Train
 from salun_grid.grid.store import Store
-from salun_grid.grid.tuner import run_jobs
 from tests.grid.studies import small_study
 
 # isort: split
@@ -31,13 +33,15 @@ if __name__ == "__main__":
     plan = make_plan(small_study(Path(npz), seeds=(0, 1), methods=("retrain", "original", "salun")))
     store = Store(out)
     store.create()
+    configure()
+    allow_cluster(False)
     ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, namespace="salun-grid")
     resources = {"CPU": 1.0}
     assert connected_cluster().slots(resources) == 3
     let_jobs_queue(3)
     graph = JobGraph(plan.jobs.values(), set(), lambda job: job.work.train_images, workers_of)
     with Progress(list(plan.jobs.values()), Console(file=sys.stdout, width=200)) as progress:
-        run_jobs(plan, graph, out, resources, False, progress)
+        run_trials(plan, graph, out, resources, False, progress)
     print(f"done {progress.done} of {len(plan.jobs)}, failed {len(graph.failed)}")
     sys.stdout.flush()
     os._exit(0)

@@ -8,33 +8,33 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from salun_grid.analysis.storage import absolute
-from salun_grid.grid.cluster import connected_cluster
 from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.on_ray.cluster import connected_cluster
+from salun_grid.grid.on_ray.private import restart_what_runs_out_of_memory
+from salun_grid.grid.on_ray.trial import Assignment, crash_path, trial
 from salun_grid.grid.plan import Plan
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.reasons import kernel_out_of_memory_kills, with_evidence
 from salun_grid.grid.specs import Spec
-from salun_grid.grid.trial import Assignment, crash_path, trial
 from salun_grid.trainables.data import load
 
 # How often a job is started again whose process died or whose machine went away.
 MAX_RESTARTS = 3
 
 
-def run_jobs(
+def run_trials(
     plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], compile: bool, progress: Progress
 ) -> None:
     """Run every job of `graph` on the connected cluster, each by its workers, which hold `resources` each.
 
     What fails is in `graph.failed` afterwards.
     """
+    restart_what_runs_out_of_memory()
     sources = {job.data.source for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
     # Each trial works in a folder of its own, so the results' folder needs its whole path.
@@ -67,23 +67,6 @@ def run_jobs(
                 verbose=0,
             ),
         ).fit()
-
-
-def restart_what_runs_out_of_memory() -> None:
-    """Ray's memory monitor kills a process with an error of its own, over which Tune 2.60 ends the whole run.
-
-    From here on that is the death of an actor like any other: the job is started again, then fails alone.
-    """
-    known = RayActorManager._actor_task_failed
-
-    def actor_task_failed(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        killed = isinstance(exception, OutOfMemoryError)
-        known(manager, tracked_actor_task, RayActorError(error_msg=str(exception)) if killed else exception)
-
-    RayActorManager._actor_task_failed = actor_task_failed
-
-
-restart_what_runs_out_of_memory()
 
 
 class JobSearcher(Searcher):

@@ -11,23 +11,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported: no result files of Tune's own (the Parquet is ours), no snapshots of the experiment while it
-# runs (12 kB a trial, all of them each time; a run resumes by what is published), no `uv run` around each worker, and
-# Ctrl-C reaches us.
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
 import ray
-from ray._private import ray_constants
-from ray._private import utils as ray_utils
-from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
 from salun_grid.grid.capacity import Capacity
+from salun_grid.grid.on_ray.environment import configure
+from salun_grid.grid.on_ray.private import allow_cluster, num_cpus, own_signal_handlers, resources_of_this_machine
+from salun_grid.grid.on_ray.sockets import open_ports
 from salun_grid.trainables.errors import InputError
 
 NAMESPACE = "salun-grid"
@@ -48,6 +37,7 @@ def connected(
     session folder of a Ray on this machine is private, and deleted at the end unless `keep_session()`; that of a
     running cluster is not ours: None. Raises InputError, with the paths of both, if Ray does not start or cannot join.
     """
+    configure()
     with noise_in(log_file):
         folder = private_folder() if address is None else None
         try:
@@ -55,7 +45,7 @@ def connected(
                 if folder:
                     start(folder)
                 else:
-                    ray_constants.ENABLE_RAY_CLUSTER = True
+                    allow_cluster(True)
                     ray.init(address=address, log_to_driver=False, namespace=NAMESPACE)
         except Exception as error:
             ray.shutdown()
@@ -82,7 +72,7 @@ def start(folder: Path) -> None:
     Whoever reaches a port of Ray can run code as this user, so it listens on loopback only, and for other users of this
     machine there is a token that is never written to a file.
     """
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    allow_cluster(False)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ray.init(
         address="local",
@@ -92,6 +82,9 @@ def start(folder: Path) -> None:
         namespace=NAMESPACE,
         _temp_dir=str(folder / "ray"),  # a folder inside: Ray makes its own readable to everyone
     )
+    if ports := open_ports():
+        where = ", ".join(f"{address}:{port}" for address, port in ports)
+        raise RuntimeError(f"it listens beyond loopback, on {where}, where others could run code as this user")
 
 
 def private_folder() -> Path:
@@ -104,17 +97,6 @@ def private_folder() -> Path:
             if len(os.fsencode(parent)) + len("/ray-12345678") <= MAX_FOLDER_BYTES:
                 return Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
     raise InputError("Ray needs a folder with a short path for its sockets; set TMPDIR to one that can be written.")
-
-
-@contextmanager
-def own_signal_handlers() -> Iterator[None]:
-    """Keep the handler of SIGTERM while Ray starts: its own one exits silently, or is swallowed."""
-    known = ray_utils.set_sigterm_handler
-    ray_utils.set_sigterm_handler = lambda handler: None
-    try:
-        yield
-    finally:
-        ray_utils.set_sigterm_handler = known
 
 
 @contextmanager
@@ -159,16 +141,9 @@ def let_jobs_queue(slots: int) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * slots))
 
 
-def num_cpus() -> int:
-    """CPUs for a Ray on this machine: what Ray counts, or fewer where this process is confined to some of them."""
-    counted = ResourceAndLabelSpec().resolve(is_head=True).num_cpus
-    return min(counted, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else counted
-
-
 def this_machine() -> Capacity:
     """What a Ray started on this machine will have."""
-    spec = ResourceAndLabelSpec(num_cpus=num_cpus()).resolve(is_head=True)
-    return Capacity(({"CPU": spec.num_cpus, "GPU": spec.num_gpus},))
+    return Capacity((resources_of_this_machine(),))
 
 
 def connected_cluster() -> Capacity:

@@ -5,7 +5,6 @@ then starts again; so does a group's worker that raises, as it does where its ne
 """
 
 import faulthandler
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,18 +21,16 @@ from ray import tune
 from ray.train import WorkerGroupError
 
 from salun_grid.analysis.storage import is_remote
-from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.jobs import failure, run_job
+from salun_grid.grid.on_ray.environment import configure_worker
+from salun_grid.grid.on_ray.training import fit, fit_together, this_worker
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
-from salun_grid.grid.training import fit, fit_together, this_worker
+from salun_grid.grid.workplace import Workplace
 from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.workers import ALONE, Worker
-
-# A warm process takes its next job once the thread of the last one has ended. Tune waits 2 s for that; on a machine too
-# busy it then gives the next job up and tells no callback. Set here because the worker reads it.
-os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "600")
 
 # A training stands still at each report until the driver has taken it.
 REPORT_SECONDS = 1.0
@@ -54,6 +51,7 @@ class Assignment:
 
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
     """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
+    configure_worker()
     job, workers = config["job"], config["workers"]
     with crashes_recorded(crash_path(assignment.out, job.key)):
         if workers > 1:
@@ -96,18 +94,6 @@ def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Ca
             reported_at = time.monotonic()
 
     return seldom
-
-
-def failure(do: Callable[[], None]) -> str:
-    """The traceback of what `do` raises, or "". Raises where the GPU is lost to this process, which must end then."""
-    try:
-        do()
-    except Exception:
-        reason = traceback.format_exc()
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()  # an error of memory or mathematics leaves the GPU in order, a lost one raises
-        return reason
-    return ""
 
 
 def failure_of_group(job: Spec, assignment: Assignment, workers: int) -> str:

@@ -1,0 +1,1 @@
+"""Running jobs on Ray: the only folder that imports it."""
