@@ -120,7 +120,8 @@ def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
     forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
     work = work_on(model, forward, job, place, recorder(epochs, place.report))
     seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
-    check_finite(model, f"{job.method}'s learning_rate", getattr(job.settings, "learning_rate", "unset"))
+    setting = "learning_rate" if hasattr(job.settings, "learning_rate") else "alpha"
+    check_finite(model, f"{job.method}'s {setting}", getattr(job.settings, setting, "unset"))
     publish_model(job, place, model, epochs, seconds, num_masked=len(work.forget) if job.mask else 0)
 
 

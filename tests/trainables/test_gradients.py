@@ -23,6 +23,23 @@ FORMS = {
 }
 
 
+class SmallTransformer(nn.Module):
+    """Patches, a class token, attention: parameters that belong to no layer, and no BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 16, 4, 4), nn.GroupNorm(4, 16)
+        self.token, self.positions = nn.Parameter(torch.ones(1, 1, 16)), nn.Parameter(torch.ones(1, 5, 16))
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.5, batch_first=True, norm_first=True)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = (images / 255).to(memory_format=torch.channels_last)
+        patches = self.norm(self.patches(pixels)).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], 1) + self.positions
+        return self.fc(self.encoder(tokens)[:, 0])
+
+
 @pytest.fixture
 def double_precision():
     torch.set_default_dtype(torch.float64)
@@ -62,6 +79,16 @@ def test_each_images_gradient_is_that_of_a_loop(form, name):
     chunks = [[part.clone() for part in parts] for parts in gradients.per_image_gradients(job, job.forget)]
     assert [len(parts[0]) for parts in chunks] == [16, 14]
     wanted = [torch.stack(parts) for parts in zip(*gradients_by_loop(job, FORGET, name), strict=True)]
+    for mine, theirs in zip(zip(*chunks, strict=True), wanted, strict=True):
+        torch.testing.assert_close(torch.cat(mine), theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_each_images_gradient_is_that_of_a_loop_in_a_transformer():
+    job = job_of()
+    job.model = SmallTransformer()
+    chunks = [[part.clone() for part in parts] for parts in gradients.per_image_gradients(job, job.forget)]
+    wanted = [torch.stack(parts) for parts in zip(*gradients_by_loop(job, FORGET), strict=True)]
     for mine, theirs in zip(zip(*chunks, strict=True), wanted, strict=True):
         torch.testing.assert_close(torch.cat(mine), theirs, rtol=1e-9, atol=1e-12)
 

@@ -22,7 +22,7 @@ class SelectiveSynapticDampening(Settings):
     alpha: float = setting(
         10.0,
         at_least=0,
-        doc="A weight is dampened if its importance to D_f is above alpha times that to D.",
+        doc="A weight is dampened if it matters to D_f over alpha times as much as to D; none from |D| / |D_f| on.",
         source="the paper",
     )
     dampening: float = setting(
