@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,6 +19,7 @@ from salun_grid.analysis.text import printable_row
 
 DASHES: list[Any] = ["-", "--", ":", "-."]
 AGGREGATES = {"mean": "mean", "min": "low", "max": "high"}
+LEFT_OUT = ["forget", "attack", "sample"]
 FPR_GRID = np.geomspace(1e-3, 1.0, 121)
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -26,12 +28,12 @@ Curve = tuple[np.ndarray, np.ndarray]
 def training_rows(folder: str) -> list[Run]:
     """`mean`, `low` and `high` train accuracy (percent) by epoch, over all seeds, forget sets and models.
 
-    Rows are told apart by dataset, image_size, method, augmentation and epoch. An unlearning's pass over D_f, whose
-    labels are wrong on purpose, is left out.
+    Rows are told apart by dataset, image_size, method, augmentation and epoch. An unlearning's passes over D_f, whose
+    labels may be wrong on purpose, and over attacked or sampled images are left out.
     """
     keys = ["dataset", "image_size", "method", "augmentation", "epoch"]
     table = read_table(folder, "epochs", [*keys, "phase", "accuracy"])
-    passes = table.filter(pc.not_equal(table["phase"], "forget"))
+    passes = table.filter(pc.invert(pc.is_in(table["phase"], pa.array(LEFT_OUT))))
     spread = passes.group_by(keys).aggregate([("accuracy", kind) for kind in ("mean", "min", "max")])
     rows = spread.rename_columns({f"accuracy_{kind}": name for kind, name in AGGREGATES.items()}).to_pylist()
     return [printable_row(row) for row in rows]

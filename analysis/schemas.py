@@ -86,7 +86,7 @@ EPOCHS = _schema(
         *_forget(nullable=True),
         _field("model_key", _TEXT, "", "key of the model that this epoch trained"),
         _field("epoch", _INT, "", "epoch, from 0"),
-        _field("phase", _TEXT, "", "train, or the pass of an unlearning: forget, retain, mixed"),
+        _field("phase", _TEXT, "", "train, or the pass of an unlearning: forget, retain, mixed, attack, sample"),
         _field("loss", _FLOAT, "nats", "mean cross-entropy over the pass, in train mode"),
         _field("accuracy", _FLOAT, "percent", "accuracy over the pass, in train mode, augmented"),
         _field("learning_rate", _FLOAT, "", "learning rate"),

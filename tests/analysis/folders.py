@@ -154,8 +154,8 @@ def write_folder(path: Path, runs: list[Run]) -> Path:
     return path
 
 
-def write_epochs(path: Path, runs: list[Run], epochs: int = 3) -> None:
-    """Write a few epochs for each training and unlearning behind `runs`."""
+def write_epochs(path: Path, runs: list[Run], epochs: int = 3, phases: tuple[str, ...] = ("forget", "retain")) -> None:
+    """Write a few epochs for each training and unlearning behind `runs`; `phases` are those of an unlearning."""
     (path / "results" / "epochs").mkdir(parents=True, exist_ok=True)
     cell = (
         "study",
@@ -170,7 +170,7 @@ def write_epochs(path: Path, runs: list[Run], epochs: int = 3) -> None:
         "forget_rate",
     )
     for run in runs:
-        passes = {"retrain": ["train"], "retrain-again": ["train"]}.get(run["method"], ["forget", "retain"])
+        passes = {"retrain": ["train"], "retrain-again": ["train"]}.get(run["method"], list(phases))
         shared = {name: run[name] for name in cell} | {"model_key": run["model_key"]}
         if run["method"] == "original":
             shared |= {"forget": None, "forget_rule": None, "forget_rate": None, "model_key": run["original_key"]}

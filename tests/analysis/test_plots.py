@@ -42,6 +42,11 @@ def test_training_rows_are_spreads_over_seeds_without_the_pass_over_the_forgotte
         assert found == pytest.approx((10 * row["epoch"], 10 * row["epoch"] + 2, 10 * row["epoch"] + 5))
 
 
+def test_passes_whose_accuracy_is_of_no_training_are_left_out(tmp_path: Path) -> None:
+    write_epochs(tmp_path, make_grid(), phases=("forget", "attack", "sample"))
+    assert {row["method"] for row in training_rows(str(tmp_path))} == {"original", "retrain"}
+
+
 def step(fpr: list[float], tpr: list[float]) -> Curve:
     return np.array(fpr), np.array(tpr)
 
