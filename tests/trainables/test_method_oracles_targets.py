@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
@@ -18,6 +18,7 @@ from tests.trainables.test_method_oracles import (
     made,
     plain_sgd,
 )
+from tests.trainables.test_method_oracles_images import labels_predicted
 from tests.trainables.test_method_oracles_more import pairs
 from tests.trainables.test_methods import FORGET, RATE, RETAIN, SEEDS
 
@@ -136,3 +137,45 @@ def test_regun(data):
             found = torch.log_softmax(model(x_f), 1)
             descend(optimizer, descent + 0.4 * nn.functional.kl_div(found, reference[y_f], reduction="batchmean"))
     assert_close(made("regun:retain_weight=0.7,forget_weight=0.4", data), model)
+
+
+# --- LoTUS --------------------------------------------------------------------------------------------------
+
+
+def share_right(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    model.eval()
+    found = [model(as_rgb(image)[None]).argmax().item() for image in images]
+    return sum(mine == wanted for mine, wanted in zip(found, labels.tolist(), strict=True)) / len(labels)
+
+
+@pytest.mark.parametrize("target", [None, 0])
+def test_lotus(data, target):
+    model, teacher = tiny_model(), tiny_model().eval()
+    data.labels["train"][FORGET[:15]] = labels_predicted(data)[:15]
+    wanted = share_right(teacher, data.images["val"], data.labels["val"]) if target is None else target
+    order = torch.randperm(len(RETAIN), generator=stream(SEEDS.unlearning, "lotus", "retain"))
+    both = torch.cat([FORGET, RETAIN[order[:15].sort().values]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=5e-4)
+    for epoch in range(EPOCHS):
+        known = share_right(model, data.images["train"][FORGET], data.labels["train"][FORGET])
+        if known - wanted <= -0.01:
+            assert epoch > 0, "one pass at least is needed for this test to see anything"
+            break
+        uniform = torch.rand((45, 10), generator=stream(SEEDS.unlearning, "lotus", "gumbel", epoch))
+        temperature = math.exp(2 * (known - wanted))
+        for images, _, places in batches(data, "mixed", both, epoch):
+            scores = teacher(images).detach() - (-uniform[places].log()).log()
+            losses = []
+            for row, score, place in zip(model.train()(images), scores, places, strict=True):
+                soft = torch.softmax(score / temperature, 0)
+                label = soft if place < len(FORGET) else nn.functional.one_hot(score.argmax(), 10)
+                losses.append(-(label * torch.log_softmax(row, 0)).sum())
+            descend(optimizer, torch.stack(losses).mean())
+    assert_close(made(f"lotus:alpha=2,retain_fraction=0.25,target_accuracy={target}", data), model.train())
+
+
+def test_lotus_stops_below_its_target(data):
+    """A model that does not know D_f better than it should is left as it is."""
+    known = share_right(tiny_model(), data.images["train"][FORGET], data.labels["train"][FORGET])
+    assert equal_states(made(f"lotus:margin=0.1,target_accuracy={known + 0.11}", data), tiny_model())
+    assert not equal_states(made(f"lotus:margin=0.1,target_accuracy={known + 0.09}", data), tiny_model())
