@@ -41,6 +41,7 @@ OUTCOMES: dict[tuple[str, int], float] = {
     ("regun", 1): 3771.738819,
     ("salun_cra", 1): 3773.843522,
     ("lotus", 1): 3784.003279,
+    ("noisy_finetune", 1): 3505.750259,
     ("ssd", 1): 3578.375141,
     ("lfssd", 1): 3576.384324,
     ("eu_k", 1): 3770.709121,
