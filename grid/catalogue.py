@@ -75,12 +75,14 @@ def list_probes() -> str:
 def cost_in_words(method: Method) -> str:
     """`needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
     passes = method.passes(method.settings())
+    work = f"{passes.forget:.3g} passes over D_f and {passes.retain:.3g} over D_r"
     need = "needs D_r" if passes.retain else "needs D_f alone"
     mask = ", and 1 over D_f for the mask" if method.masked else "" if method.takes_mask else "; takes no mask"
-    paired = ", each batch paired with one of D_f" if passes.paired else ""
+    paired = f", with as many images of D_f as in {passes.paired:.3g} of these" if passes.paired else ""
     drawn = f", and over {passes.drawn} images drawn from it" if passes.drawn else ""
+    other = f", and over {passes.other} images of neither" if passes.other else ""
     only = f"; forgets {' or '.join(method.forget_rules)} alone" if method.forget_rules else ""
-    return f"{need}; {passes.forget:g} passes over D_f and {passes.retain:g} over D_r{paired}{drawn}{mask}{only}"
+    return f"{need}; {work}{paired}{drawn}{other}{mask}{only}"
 
 
 def described(setting: Setting) -> str:

@@ -21,7 +21,8 @@ def unknown_choice(what: str, given: str, choices: list[str], listed_by: str = "
     """
     near = nearest(given, choices)
     hint = f" Did you mean {near!r}?" if near else ""
-    listed = f"`{listed_by}` lists them" if listed_by else f"Choose from: {', '.join(choices[:MAX_CHOICES])}"
+    more = f" and {len(choices) - MAX_CHOICES} more" if len(choices) > MAX_CHOICES else ""
+    listed = f"`{listed_by}` lists them" if listed_by else f"Choose from: {', '.join(choices[:MAX_CHOICES])}{more}"
     return InputError(f"unknown {what} {shown(given)}.{hint} {listed}.")
 
 

@@ -130,8 +130,7 @@ class Passes:
         named = (subset.name, epoch, *purpose)
         order = torch.randperm(len(subset), generator=generator(self.order_seed, "order", *named))
         draws = self.augmenter.draws(len(subset), images.shape[1], *named)
-        smallest = smallest_batch(self.forward, images.shape[1], device)
-        global_batches, places = list(batch_slices(len(subset), self.batch_size, smallest)), torch.arange(len(subset))
+        global_batches, places = self.slices(subset), torch.arange(len(subset))
         shares = [places[self.worker.share(batch)] for batch in global_batches]
         own, sizes = torch.cat(shares), [len(share) for share in shares]
         draws = draws[own].to(device) if draws else None
@@ -142,6 +141,11 @@ class Passes:
         parts = zip(global_batches, inputs, subset.labels[chosen].split(sizes), chosen.split(sizes), strict=True)
         for batch, x, y, place in parts:
             yield batch.stop - batch.start, Batch(self.forward, x, y, place)
+
+    def slices(self, subset: Subset) -> list[slice]:
+        """The global batches of one pass over `subset`."""
+        smallest = smallest_batch(self.forward, self.data.images["train"].shape[1], self.data.device)
+        return list(batch_slices(len(subset), self.batch_size, smallest))
 
     def endless(self, subset: Subset, epoch: int) -> Iterator[Batch]:
         """Batches of pass after pass over `subset`, each shuffled and augmented anew."""

@@ -35,7 +35,7 @@ SEEDS = Seeds(initialisation=0, order=1, augmentation=2, forget=3, unlearning=4)
 EPOCHS, BATCH, RATE = 3, 16, 0.02
 # Methods without a draw of their own, and what makes a method change a model where its default would not.
 DRAW_NOTHING = {"ssd", "lfssd"}
-AT_WORK = {"ssd": "ssd:alpha=1", "lfssd": "lfssd:alpha=1"}
+AT_WORK = {"ssd": "ssd:alpha=1", "lfssd": "lfssd:alpha=1", "lotus": "lotus:target_accuracy=0"}
 
 
 def protocol(mode: str = "leaky", fraction: float = 0.5) -> Protocol:

@@ -5,7 +5,7 @@ from math import inf, nan
 
 import pytest
 
-from salun_grid.trainables.errors import InputError, nearest, shown
+from salun_grid.trainables.errors import InputError, nearest, shown, unknown_choice
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.scrub import Scrub
 from salun_grid.trainables.methods.variants import Variant
@@ -152,3 +152,9 @@ def test_a_variant_may_hold_several_numbers() -> None:
     assert written == listed == Variant.parse(str(listed))
     settings, _ = written.resolved(Protocol())
     assert isinstance(settings, Scrub) and settings.decay_epochs == (2.0, 4.0)
+
+
+@pytest.mark.parametrize(("count", "end"), [(24, "n22, n23."), (25, "n22, n23 and 1 more."), (40, "n23 and 16 more.")])
+def test_a_list_of_choices_says_how_many_it_leaves_out(count: int, end: str) -> None:
+    choices = [f"n{number}" for number in range(count)]
+    assert str(unknown_choice("name", "zzz", choices)).endswith(end)

@@ -91,7 +91,7 @@ def squared_gradients(job: Unlearning[SFRon], passes: Passes, subset: Subset) ->
     draws = draws.to(device) if draws else None
     inputs = augmentation.augmented_batches(images, subset.indices.to(device), draws, job.augmenter.config, sizes)
     places = torch.arange(len(subset), device=device)
-    totals, weights = Totals(passes, f"fisher of {subset.name}", 0), list(model.parameters())
+    totals, weights = Totals(passes, "sample", 0), list(model.parameters())
     sums = [torch.zeros_like(weight) for weight in weights]
     for x, y, place in zip(inputs, subset.labels.split(sizes), places.split(sizes), strict=True):
         batch = Batch(model, x, y, place)

@@ -62,7 +62,7 @@ def learned_noise(job: Unlearning[Unsir], passes: Passes) -> tuple[Tensor, Tenso
     labels = job.forget.labels[torch.arange(count, device=device) % len(job.forget)]
     noise = torch.randn(count, 3, side, side, generator=job.generator("unsir", "noise")).to(device).requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=s.noise_learning_rate)
-    totals = Totals(passes, "noise", 0)
+    totals = Totals(passes, "attack", 0)
     for _ in range(s.noise_steps):
         batch = Batch(model, noise * config.pixel_std + config.pixel_mean, labels, torch.arange(count, device=device))
         loss = s.noise_penalty * noise.square().sum((1, 2, 3)).mean() - cross_entropy(batch).mean()
