@@ -1,5 +1,9 @@
-"""What it takes to read large results: 10,000 rows of `runs`, and the predictions of 100 models."""
+"""What it takes to read large results: 10,000 rows of `runs`, and the predictions of 100 models.
 
+`python -m benchmarks.reading` prints the seconds and the peak memory.
+"""
+
+import resource
 import subprocess
 import sys
 import tempfile
@@ -7,11 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from benchmarks.folders import METHODS, make_rows, write
 from benchmarks.measure import Result, interleaved
-from tests.analysis.folders import make_grid
-from tests.analysis.scale import write
 
-METHODS = ("retrain", "retrain-again", "original", "salun")
 NUM_RUNS, NUM_MODELS = 10_000, 100
 
 # The usual script: every file on its own, joined, grouped. Its means have no gaps, intervals or checks.
@@ -28,10 +30,11 @@ print(runs.groupby(axes)[["ua", "ra", "ta", "mia", "seconds_total"]].agg(["mean"
 def reading(repetitions: int) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
         many, few = Path(folder, "many"), Path(folder, "few")
-        datasets, augmentations = tuple(f"set{i}" for i in range(25)), ("none", "default", "default+ra", "other")
-        rates = (0.1, 0.3, 0.5, 0.7, 0.9)
-        write(many, make_grid(datasets, rates, augmentations, tuple(range(5)), METHODS), models=1)
-        write(few, make_grid(rates=(0.5,), seeds=tuple(range(NUM_MODELS // 4)), methods=METHODS), models=NUM_MODELS)
+        datasets, augmentations = [f"set{i}" for i in range(25)], ["none", "default", "default+ra", "other"]
+        rows = make_rows(datasets, [0.1, 0.3, 0.5, 0.7, 0.9], augmentations, range(5))
+        assert len(rows) == NUM_RUNS
+        write(many, rows, num_models=1)
+        write(few, make_rows(["set"], [0.5], ["none"], range(NUM_MODELS // len(METHODS))), NUM_MODELS)
         tables: dict[str, Callable[[], object]] = {
             "pandas, file by file, means only": partial(python, "-c", BY_HAND, str(many)),
             "salun-analysis tables": partial(
@@ -57,3 +60,11 @@ def reading(repetitions: int) -> list[Result]:
 
 def python(*words: str) -> None:
     subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    for result in reading(repetitions=1):
+        for way, (seconds,) in result.seconds.items():
+            print(f"{result.case}, {way}: {seconds:.1f} s")
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"largest process: {peak_kib / 2**20:.2f} GiB")

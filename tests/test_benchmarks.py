@@ -1,14 +1,20 @@
 """The reference that ours is measured against computes the same, and the page says what was measured."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import peer
+from benchmarks.folders import COUNTS, METHODS, make_rows, write
 from benchmarks.measure import Result, interleaved
 from benchmarks.performance import section
 from benchmarks.salun import scores_of
+from salun_grid.analysis.gaps import paired
 from salun_grid.analysis.metrics import Attack, Predictions, membership_inference
+from salun_grid.analysis.results import open_table, read_runs
 from salun_grid.trainables.model import build_model
 from salun_grid.trainables.optimizers import apply_mask, sgd
 from salun_grid.trainables.protocol import ModelConfig
@@ -76,3 +82,25 @@ def test_ways_take_turns() -> None:
     seconds = interleaved(ways, 2, before=lambda: order.append("-"))
     assert order == ["a", "b", "-", "a", "-", "b", "-", "a", "-", "b"]
     assert [len(times) for times in seconds.values()] == [2, 2]
+
+
+def test_synthetic_results_are_read_as_a_grids(tmp_path: Path) -> None:
+    rows = make_rows(["a", "b"], [0.25], ["none"], [0, 1])
+    write(tmp_path, rows, num_models=2)
+    runs = read_runs(str(tmp_path))
+    assert len(runs) == 2 * 2 * len(METHODS)
+    assert {run["job_key"]: run["num_forget"] for run in runs} == {row["job_key"]: 3_500 for row in rows}
+    assert all(retrain and retrain["dataset"] == run["dataset"] for run, retrain in paired(runs))
+    table = open_table(str(tmp_path), "predictions").to_table(columns=["job_key", "forgotten"]).to_pandas()
+    own = table[table["job_key"] == rows[1]["job_key"]]
+    assert (len(own), own["forgotten"].sum()) == (sum(COUNTS.values()), 3_500)
+    assert len(table) == len(rows) * len(own) and table["job_key"].nunique() == 2
+
+
+def test_no_benchmark_imports_a_test() -> None:
+    files = list(Path(peer.__file__).parent.glob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    assert "salun_grid.grid.study" in modules
+    assert [module for module in modules if (module or "").split(".")[0] == "tests"] == []

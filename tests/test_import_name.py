@@ -38,6 +38,7 @@ def test_the_commands_run_there(words: tuple[str, ...], folder: Path) -> None:
     assert done.returncode == 0 and "wrong module" not in done.stderr, done.stderr
 
 
+@pytest.mark.ray
 def test_the_workers_run_there(folder: Path) -> None:
     words = (
         "run demo --epochs 1 --unlearning-epochs 1 --set model.width=8 --seed 0 --forget-rate 0.1 --augmentation none"

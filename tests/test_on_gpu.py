@@ -56,10 +56,16 @@ def without_ray(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(blocked)}
 
 
-def test_the_command_works_without_ray(tmp_path: Path, small_npz: Path, without_ray: dict[str, str]) -> None:
+def test_the_command_works_and_each_part_imports_without_ray(
+    tmp_path: Path, small_npz: Path, without_ray: dict[str, str]
+) -> None:
+    """Each part imports a module of its own, and the command runs one of them."""
+    modules = sorted(path.stem for path in (ROOT / "benchmarks").glob("*gpu*.py"))
+    assert len(modules) >= 9
+    code = f"from benchmarks import {', '.join(modules)}; raise SystemExit(on_gpu.main())"
     out = tmp_path / "out"
     options = ["--tiny", "--parts", "study", "--images", str(small_npz), "--out", str(out)]
-    command = [sys.executable, "-m", "benchmarks.on_gpu", *options]
+    command = [sys.executable, "-c", code, *options]
     done = subprocess.run(command, cwd=ROOT, env=without_ray, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((out / "on_gpu.json").read_text())
@@ -68,14 +74,6 @@ def test_the_command_works_without_ray(tmp_path: Path, small_npz: Path, without_
     assert list(rows) == ["retrain", "original", "salun"]
     assert rows["retrain"]["ag"] == 0 and rows["salun"]["ag"] is not None
     assert rows["original"]["rte_minutes"] == 0 < rows["salun"]["rte_minutes"]
-
-
-def test_the_parts_import_without_ray(without_ray: dict[str, str]) -> None:
-    """Each part imports its own module, which the command above did for one of them."""
-    modules = sorted(path.stem for path in (ROOT / "benchmarks").glob("*gpu*.py"))
-    code = f"from benchmarks import {', '.join(modules)}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=without_ray, capture_output=True, text=True)
-    assert len(modules) >= 9 and done.returncode == 0, done.stderr
 
 
 def test_the_gpu_tests_are_found_and_run_without_ray(

@@ -14,12 +14,53 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {"salun-grid": salun_grid, "salun-analysis": salun_analysis}
 
 
-@pytest.mark.parametrize("package", ["analysis", "benchmarks", "grid", "trainables"])
-def test_every_module_has_its_phrase_and_no_phrase_its_module(package: str) -> None:
-    paths = [path for path in (ROOT / package).rglob("*.py") if not path.name.startswith("__")]
-    section = README[README.index(f"\n{package}/") :].split("\n\n")[0].split("\n```")[0]
-    section = re.split(r"\n(?=\S)", section[1:])[0]
-    assert sorted(re.findall(r"^ +(\w+\.py) +\S+ ", section, re.MULTILINE)) == sorted(path.name for path in paths)
+# Of the tests, the tree names the folder alone.
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
+
+
+def tree_lines(text: str) -> list[str]:
+    """The lines of the README's tree, without the empty ones."""
+    (block,) = re.findall(r"^## The tree\n\n```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for line in block.splitlines() if line]
+
+
+def paths_in(lines: list[str]) -> list[str]:
+    """What the lines name, with the folders around it; raises where a line has no phrase."""
+    folders: list[str] = []
+    paths = []
+    for line in lines:
+        indent, name = re.fullmatch(r"( *)(\S+) +\S.*", line).groups()
+        folders = [*folders[: len(indent) // 2], name.removesuffix("/")]
+        paths.append("/".join(folders))
+    return paths
+
+
+def differences(lines: list[str]) -> set[str]:
+    """Packages, their folders and modules that are not named once, and names of nothing."""
+    found = paths_in(lines)
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    modules += [path.parent for path in modules if path.name == "__init__.py"]
+    wanted = {str(path.relative_to(ROOT)) for path in modules if not path.name.startswith("__")} | {"tests"}
+    unknown = {path for path in found if not (ROOT / path).exists()}
+    return (wanted - set(found)) | unknown | {path for path in found if found.count(path) > 1}
+
+
+def test_the_tree_names_every_module_and_nothing_else() -> None:
+    assert differences(tree_lines(README)) == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_line_that_is_missing_or_wrong_is_seen(package: str) -> None:
+    lines = tree_lines(README)
+    start = lines.index(next(line for line in lines if line.startswith(f"{package}/")))
+    end = next((n for n in range(start + 1, len(lines)) if not lines[n].startswith(" ")), len(lines))
+    for number in range(start, end):
+        assert differences([*lines[:number], *lines[number + 1 :]]), f"without {lines[number]!r}"
+    module = lines[start + 1]
+    assert differences([*lines, module]), "a module in another folder"
+    assert differences([*lines[: start + 2], module, *lines[start + 2 :]]), "a module twice"
+    with pytest.raises(AttributeError):
+        paths_in([module.split()[0]])
 
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"(salun-(?:grid|analysis)) ([a-z-]+)", README))))

@@ -13,13 +13,7 @@ import pytest
 from salun_grid.analysis.commands import write_report
 from tests.analysis.folders import make_grid, write_epochs, write_folder
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESKTOP = 390, 1200
-
-# CI must look at the page, so there a missing browser is a failure.
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CI") != "true", reason="no chromium in PATH: the page was opened in no browser"
-)
 
 # Runs inside the page: how it lies on the screen, its colours, and what a click on a heading does.
 PROBE = """
@@ -64,10 +58,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def look(page: str, tmp_path_factory: pytest.TempPathFactory):
+def chromium() -> str:
+    """The browser's path; CI must look at the page, so there a missing browser is a failure."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None and os.environ.get("CI") != "true":
+        pytest.skip("no chromium in PATH: the page was opened in no browser")
+    assert path, "no chromium in PATH, and CI must not skip these tests"
+    return path
+
+
+@pytest.fixture(scope="module")
+def look(chromium: str, page: str, tmp_path_factory: pytest.TempPathFactory):
     """A function that says what the probe found at a width, in a colour scheme. A headless window is never narrower
     than some 500 px, so the page stands in a frame of the width asked for."""
-    assert CHROMIUM, "no chromium in PATH, and CI must not skip these tests"
     found: dict[tuple[int, bool], dict] = {}
 
     def look(width: int, dark: bool) -> dict:
@@ -90,7 +93,7 @@ def look(page: str, tmp_path_factory: pytest.TempPathFactory):
                 scheme,
             ]
             done = subprocess.run(
-                [CHROMIUM, *options, f"--user-data-dir={frame.parent / 'profile'}", frame.as_uri()],
+                [chromium, *options, f"--user-data-dir={frame.parent / 'profile'}", frame.as_uri()],
                 capture_output=True,
                 text=True,
                 timeout=120,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 import pytest
 from matplotlib import font_manager
 
@@ -11,22 +12,26 @@ from salun_grid.analysis.figures import average_gap_figure
 from salun_grid.analysis.gaps import summarise
 from tests.analysis.folders import make_grid, write_folder
 
-FOLDER = Path(font_manager.findfont(fonts.DEFAULT)).parent
+FILES = {fonts.DEFAULT: "DejaVuSans.ttf", "STIXGeneral": "STIXGeneral.ttf"}
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch):
-    """Lets matplotlib know the given families alone, of those that come with it."""
+    """Lets matplotlib know the given families alone, of those that come with it, whatever this machine has."""
 
-    def only(*families: str) -> None:
-        own = [e for e in font_manager.fontManager.ttflist if e.name in families and Path(e.fname).parent == FOLDER]
-        monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
-        for cached in (fonts.fallbacks, fonts._tell):
+    def forget() -> None:
+        for cached in (fonts.fallbacks, fonts._tell, font_manager.fontManager._findfont_cached):
             cached.cache_clear()
 
+    def only(*families: str) -> None:
+        paths = [Path(matplotlib.get_data_path(), "fonts", "ttf", FILES[family]) for family in families]
+        own = [font_manager.ttfFontProperty(font_manager.get_font(path)) for path in paths]
+        assert [entry.name for entry in own] == list(families)
+        monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+        forget()
+
     yield only
-    for cached in (fonts.fallbacks, fonts._tell):
-        cached.cache_clear()
+    forget()
 
 
 def test_a_name_without_glyphs_is_told_in_one_line_and_drawn(only, tmp_path: Path, capsys) -> None:
@@ -51,8 +56,8 @@ def test_a_font_with_the_glyphs_is_used(only, tmp_path: Path, capsys) -> None:
     assert text.get_fontfamily() == [fonts.DEFAULT, "STIXGeneral"]
 
 
-def test_plain_names_keep_the_default_font_and_look_for_no_other(only, tmp_path: Path) -> None:
-    only()
+def test_plain_names_keep_the_default_font_alone(only, tmp_path: Path) -> None:
+    only(fonts.DEFAULT, "STIXGeneral")
     figure = average_gap_figure(summarise(make_grid()))
     before = figure.axes[0].title.get_fontfamily()
     fonts.draw(figure, tmp_path / "x.svg")

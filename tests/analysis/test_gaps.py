@@ -1,6 +1,5 @@
 """Gaps, their averages and their pairing, with the paper's printed tables as the reference."""
 
-import contextlib
 import csv
 import math
 import random
@@ -120,20 +119,25 @@ def test_gaps_are_taken_by_seed_before_they_are_averaged() -> None:
     assert (salun.gaps["ta"].mean, salun.gaps["ta"].sd) == (10.0, 0.0)
 
 
-def test_two_jobs_of_one_seed_are_never_merged_into_one_gap() -> None:
-    """Two files of one name hold different data: their rows share every column of a group, and the seed.
-
-    To refuse such a folder would do as well.
-    """
+def two_pairs(*fingerprints: str) -> list[Run]:
+    """A retrain and an unlearned model from each of two files of one name, with gaps of 2 and 7 points in UA."""
     runs = []
-    for source, ua in (("a", 12.0), ("b", 17.0)):
-        cell = {"dataset": "images", "retrain_key": f"retrain {source}"}
+    for source, ua, fingerprint in zip("ab", (12.0, 17.0), fingerprints, strict=True):
+        cell = {"dataset": "images", "dataset_fingerprint": fingerprint, "retrain_key": f"retrain {source}"}
         runs.append(make_run(method="retrain", job_key=f"retrain {source}", ua=10.0, **cell))
         runs.append(make_run(job_key=f"salun {source}", ua=ua, **cell))
-    num_gaps = 2
-    with contextlib.suppress(ResultsError):
-        num_gaps = sum(s.gaps["ua"].n for s in summarise(runs) if s.method == "salun")
-    assert num_gaps == 2, "a pair was dropped without a word"
+    return runs
+
+
+def test_two_jobs_of_one_cell_and_seed_are_refused() -> None:
+    """Neither of the pairs is dropped, and they are not averaged."""
+    with pytest.raises(ResultsError, match=r"seed 0 of retrain on images, .* is there twice; put results that are not"):
+        summarise(two_pairs("md5:a", "md5:a"))
+
+
+def test_files_of_one_name_are_two_datasets_where_their_content_differs() -> None:
+    found = {s.group.dataset: s.gaps["ua"].mean for s in summarise(two_pairs("md5:a", "md5:b")) if s.method == "salun"}
+    assert len(found) == 2 and list(found.values()) == [2.0, 7.0]
 
 
 @pytest.mark.parametrize("values", [[1.0, 4.0], [2.5, 2.5, 2.5], [0.1, 99.9, 50.0, 3.0]], ids=len)

@@ -41,13 +41,25 @@ class User:
 
 def check_users(port: int) -> None:
     """From here on the server does so."""
-    url = f"http://127.0.0.1:{port}/moto-api/reset-auth"
-    urllib.request.urlopen(urllib.request.Request(url, b"0", {"Content-Type": "text/plain"})).close()
+    tell(port, "reset-auth", "0")
+
+
+def start_over(port: int) -> None:
+    """One empty bucket, no users, and nobody checked; needs credentials in the environment, and takes any."""
+    tell(port, "reset-auth", "inf")
+    tell(port, "reset")
+    client("s3", port).create_bucket(Bucket=BUCKET)
+
+
+def tell(port: int, what: str, content: str = "") -> None:
+    """A request to moto itself."""
+    url = f"http://127.0.0.1:{port}/moto-api/{what}"
+    urllib.request.urlopen(urllib.request.Request(url, content.encode(), {"Content-Type": "text/plain"})).close()
 
 
 @contextmanager
 def s3_server(log: Path) -> Iterator[int]:
-    """The port of a server with one empty bucket; needs credentials in the environment, and takes any."""
+    """The port of a server without buckets."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with log.open("w") as out:
@@ -55,7 +67,6 @@ def s3_server(log: Path) -> Iterator[int]:
         server = subprocess.Popen(command, stdout=out, stderr=out)
     try:
         wait_until(lambda: answers(port))
-        client("s3", port).create_bucket(Bucket=BUCKET)
         yield port
     finally:
         server.kill()

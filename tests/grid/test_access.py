@@ -54,7 +54,7 @@ def start(name: str, home: Path, port: int, sessions: Path) -> subprocess.Popen:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, subprocess.Popen]]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, subprocess.Popen]]:
     """The address of a head and a second node, the head's home, and the second node."""
     folder = tmp_path_factory.mktemp("homes")
     with socket.socket() as free:
@@ -85,24 +85,24 @@ def no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def test_who_has_the_token_gets_in(cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    address, home, node = cluster
+def test_who_has_the_token_gets_in(ray_cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, home, node = ray_cluster
     assert node.poll() is None, "the second node joined and stays"
     monkeypatch.setenv("HOME", str(home))
     check_access(address, allow_open=False)
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
-def test_who_has_none_is_turned_away(cluster: tuple) -> None:
-    assert not lets_in(cluster[0], "disabled")
+def test_who_has_none_is_turned_away(ray_cluster: tuple) -> None:
+    assert not lets_in(ray_cluster[0], "disabled")
     with pytest.raises(InputError, match="asks for a token, and this user has none; copy "):
-        check_access(cluster[0], allow_open=True)
+        check_access(ray_cluster[0], allow_open=True)
 
 
-def test_who_has_another_is_turned_away(cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_another_is_turned_away(ray_cluster: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "0")
     with pytest.raises(InputError, match="does not accept the token in RAY_AUTH_TOKEN; copy "):
-        check_access(cluster[0], allow_open=False)
+        check_access(ray_cluster[0], allow_open=False)
 
 
 NO_ADDRESSES = ["localhost", "127.0.0.1:", ":1", "127.0.0.1:port", "127.0.0.1:99999999", "http://127.0.0.1:8265"]

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.ray
+
 
 def survive(seed: int, kills: int) -> None:
     """In a process of its own, which compares what landed with an undisturbed run, bit for bit."""

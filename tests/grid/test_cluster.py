@@ -29,6 +29,7 @@ with stoppable():
 """
 
 
+@pytest.mark.ray
 def test_a_private_session_in_spite_of_a_long_tmpdir_and_its_end_by_a_signal(tmp_path: Path) -> None:
     long = tmp_path / (95 * "x")
     long.mkdir()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from safetensors.numpy import save
 
 from salun_grid.analysis.cli import main as salun_analysis
@@ -157,7 +158,11 @@ def test_the_whole_folder_pleases_every_command(command: str, copy: Path, whole:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_named_or_gives_way(kind: str, damage: str, copy: Path, whole: Path) -> None:
+def test_a_damaged_file_is_named_or_gives_way(
+    kind: str, damage: str, copy: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To render the figure takes a second, after all files are read.
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
     path = damaged_path(kind, copy, whole)
     path.write_bytes(DAMAGES[damage](path))
     for command in COMMANDS:

@@ -21,6 +21,7 @@ def report(monkeypatch: pytest.MonkeyPatch, *names: str) -> Result:
     return CliRunner().invoke(main, ["doctor"])
 
 
+@pytest.mark.ray
 def test_a_sound_machine_has_a_line_for_each_check_and_no_problem() -> None:
     """As a user runs it, and with a Ray that really starts."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}

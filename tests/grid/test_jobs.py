@@ -1,6 +1,7 @@
 """What a job publishes, run without Ray."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,22 @@ from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.model import ResNet18
 from salun_grid.trainables.passes import Epoch, Passes
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
+from tests.small_data import write_small_npz
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+    """A finished study and its folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    plan = make_plan(small_study(write_small_npz(folder / "small.npz"), augmentations=("default",)))
+    run_without_ray(plan, Store(str(folder / "out")))
+    return plan, folder / "out"
 
 
 @pytest.fixture
-def landed(small_npz: Path, tmp_path: Path) -> tuple[Plan, Store]:
-    plan, store = make_plan(small_study(small_npz, augmentations=("default",))), Store(str(tmp_path / "out"))
-    run_without_ray(plan, store)
-    return plan, store
+def landed(finished: tuple[Plan, Path], tmp_path: Path) -> tuple[Plan, Store]:
+    """That study in a copy, which a test may change."""
+    return finished[0], Store(str(shutil.copytree(finished[1], tmp_path / "out")))
 
 
 def test_every_job_lands_once(landed: tuple[Plan, Store]) -> None:

@@ -105,20 +105,36 @@ def test_a_long_message_is_cut() -> None:
     assert in_one_line(failure(complain)) == f"ValueError: {144 * 'x '} …"
 
 
-@pytest.mark.parametrize(
-    ("signal", "words"), [("SIGSEGV", "signal 11"), ("SIGABRT", "signal 6"), ("SIGBUS", "signal 7")]
-)
-def test_a_fatal_signal_is_recorded_and_named(signal: str, words: str, tmp_path: Path) -> None:
-    path = tmp_path / "logs" / "a.crash"
-    code = f"""
-import os, signal
+SIGNALS = {"SIGSEGV": "signal 11", "SIGABRT": "signal 6", "SIGBUS": "signal 7"}
+
+# Imports once, then a child for each signal, which dies of it while it records crashes in FOLDER/logs/SIGNAL.
+DIE = """
+import os, signal, sys
 from pathlib import Path
 from salun_grid.grid.on_ray.trial import crashes_recorded
-with crashes_recorded(Path({str(path)!r})):
-    os.kill(os.getpid(), signal.{signal})
+folder, *names = sys.argv[1:]
+for name in names:
+    child = os.fork()
+    if not child:
+        with crashes_recorded(Path(folder, "logs", name)):
+            os.kill(os.getpid(), getattr(signal, name))
+    print(name, os.WIFSIGNALED(os.waitpid(child, 0)[1]))
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode < 0
-    assert words in in_one_line(with_evidence(attempts(DIED), path.read_text(), 0))
+
+
+@pytest.fixture(scope="module")
+def crashes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what each signal left."""
+    folder = tmp_path_factory.mktemp("crashes")
+    command = [sys.executable, "-c", DIE, str(folder), *SIGNALS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "".join(f"{name} True\n" for name in SIGNALS), done.stderr
+    return folder / "logs"
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_a_fatal_signal_is_recorded_and_named(signal: str, crashes: Path) -> None:
+    assert SIGNALS[signal] in in_one_line(with_evidence(attempts(DIED), (crashes / signal).read_text(), 0))
 
 
 def test_a_job_that_ends_leaves_no_record(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def logits_of(out: Path) -> np.ndarray:
 
 
 # Epochs enough for more than one checkpoint.
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("workers", "epochs", "title"), [(1, 1500, "ray::ImplicitFunc"), (2, 200, "ray::RayTrainWorker")]
 )

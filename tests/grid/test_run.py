@@ -55,6 +55,7 @@ def times_of(out: Path) -> dict[Path, int]:
 ALL = sorted(2 * ["original", "retrain", "retrain-again", "salun"])
 
 
+@pytest.mark.ray
 def test_stopped_killed_failed_repaired_and_run_again(
     small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +122,7 @@ def unfinished(npz: Path, out: Path) -> Spec:
 
 
 @pytest.fixture
-def cluster() -> Iterator[str]:
+def ray_cluster() -> Iterator[str]:
     """Another Ray on this machine, started as a cluster's head is; `ray stop` would stop other people's as well."""
     port = 6390 + os.getpid() % 1000
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", "--num-cpus=1"]
@@ -134,12 +135,12 @@ def cluster() -> Iterator[str]:
     head.communicate(timeout=60)
 
 
-def test_a_cluster_that_is_already_up(cluster: str, small_npz: Path, tmp_path: Path) -> None:
+def test_a_cluster_that_is_already_up(ray_cluster: str, small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    refused = salun_grid(*small_run(small_npz, out), "--address", cluster)
+    refused = salun_grid(*small_run(small_npz, out), "--address", ray_cluster)
     assert (refused.returncode, out.exists()) == (2, False)
-    assert f"the Ray cluster at {cluster} asks for no token" in refused.stderr
-    run = salun_grid(*small_run(small_npz, out), "--address", cluster, "--allow-open-cluster")
+    assert f"the Ray cluster at {ray_cluster} asks for no token" in refused.stderr
+    run = salun_grid(*small_run(small_npz, out), "--address", ray_cluster, "--allow-open-cluster")
     assert run.returncode == 0, run.stderr
     assert methods_landed(out) == ALL
 

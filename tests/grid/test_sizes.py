@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from salun_grid.analysis.results import read_runs
 
 
+@pytest.mark.ray
 def test_one_two_and_three_workers_on_three_cpus(small_npz: Path, tmp_path: Path) -> None:
     """Also the group that needs every CPU comes to its turn; a deadlock would run into the timeout."""
     command = [sys.executable, "-m", "tests.grid.three_cpus", str(small_npz), str(tmp_path / "out")]

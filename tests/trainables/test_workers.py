@@ -16,11 +16,14 @@ from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
 from salun_grid.trainables.workers import ALONE, Worker
 
-NUM_IMAGES = 41
+NUM_IMAGES = 17
 CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05)
+# Workers, and images of a batch: of 17 in batches of 8 the last one joins the batch before; in batches of 15 the last
+# batch has two images, so that the third worker has none.
+CASES = [(2, 8), (3, 15)]
 
 
-def train_small(worker: Worker, config: TrainingConfig = CONFIG) -> tuple[dict, list[Epoch]]:
+def train_small(worker: Worker, config: TrainingConfig) -> tuple[dict, list[Epoch]]:
     """Weights and epochs in float64, where nothing but rounding at 1e-16 tells one order of sums from another."""
     torch.set_default_dtype(torch.float64)
     random = torch.Generator().manual_seed(0)
@@ -37,12 +40,25 @@ def train_small(worker: Worker, config: TrainingConfig = CONFIG) -> tuple[dict, 
     return model.state_dict(), epochs
 
 
-def one_worker(rank: int, world: int, folder: str, config: TrainingConfig) -> None:
+def one_worker(rank: int, folder: str) -> None:
+    """What one process does in each case that has a place for it; to start a process takes longer than a case."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    state, epochs = train_small(Worker(rank, world), config)
-    torch.save((state, [(e.loss, e.accuracy_percent) for e in epochs]), Path(folder, f"{rank}.pt"))
-    dist.destroy_process_group()
+    for world, batch_size in CASES:
+        if rank < world:
+            meeting = f"file://{folder}/meeting-{world}"
+            dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+            state, epochs = train_small(Worker(rank, world), replace(CONFIG, batch_size=batch_size))
+            measured = [(epoch.loss, epoch.accuracy_percent) for epoch in epochs]
+            torch.save((state, measured), Path(folder, f"{rank} of {world}.pt"))
+            dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of every worker's weights and epochs."""
+    folder = tmp_path_factory.mktemp("workers")
+    mp.spawn(one_worker, (str(folder),), nprocs=max(world for world, _ in CASES))
+    return folder
 
 
 @pytest.fixture
@@ -51,15 +67,12 @@ def float32_again():
     torch.set_default_dtype(torch.float32)
 
 
-# 41 images: the last batch of 8 has one image, which joins the one before; of 10, one image for several workers.
-@pytest.mark.parametrize(("world", "batch_size"), [(2, 8), (3, 13)])
+@pytest.mark.parametrize(("world", "batch_size"), CASES)
 @pytest.mark.usefixtures("float32_again")
-def test_several_workers_end_with_the_weights_of_one(world: int, batch_size: int, tmp_path: Path) -> None:
-    config = replace(CONFIG, batch_size=batch_size)
-    mp.spawn(one_worker, (world, str(tmp_path), config), nprocs=world)
-    alone, epochs = train_small(ALONE, config)
+def test_several_workers_end_with_the_weights_of_one(world: int, batch_size: int, trained: Path) -> None:
+    alone, epochs = train_small(ALONE, replace(CONFIG, batch_size=batch_size))
     for rank in range(world):
-        state, measured = torch.load(tmp_path / f"{rank}.pt")
+        state, measured = torch.load(trained / f"{rank} of {world}.pt")
         assert list(state) == list(alone)
         for name in alone:
             torch.testing.assert_close(state[name], alone[name], rtol=1e-9, atol=1e-11)
