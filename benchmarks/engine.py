@@ -17,10 +17,10 @@ from benchmarks.measure import DEVICE, Result, interleaved
 from salun_grid.grid.jobs import CHECKPOINT_SECONDS
 from salun_grid.grid.store import write_whole
 from salun_grid.trainables import augmentation
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.compiled import compiled
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.precision import on_device
 from salun_grid.trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData

@@ -14,9 +14,9 @@ from benchmarks.gpu_training import AUGMENTATION, RESEARCH, research_model
 from benchmarks.gpu_variants import Case, MakeVariant, Size, TimeLeft, measured
 from benchmarks.measure import DEVICE
 from benchmarks.salun import attack_ways
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.methods import Unlearning
 from salun_grid.trainables.methods.random_label import RandomLabel, random_label
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.optimizers import Mask
 from salun_grid.trainables.prediction import predict
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, SaliencyConfig

@@ -23,13 +23,13 @@ from benchmarks.measure import DEVICE
 from salun_grid.analysis.gaps import gaps
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.grid.store import write_whole
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.compiled import compiled
 from salun_grid.trainables.data import Dataset, describe, load
 from salun_grid.trainables.forget import retain_set, uniform_forget_set
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.variants import Variant
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.precision import on_device, precision_on
 from salun_grid.trainables.prediction import predict

@@ -11,8 +11,8 @@ from benchmarks import peer
 from benchmarks.engine import NUM_CLASSES, MakeForward, Part, compile_model, our_epoch, pixels, reference_epoch
 from benchmarks.gpu_variants import FULL, Case, MakeVariant, Size, TimeLeft, measured, require_cuda
 from benchmarks.measure import DEVICE
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.compiled import FullBatches
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import ModelConfig
 from salun_grid.trainables.resident import ResidentData
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.measure import DEVICE, hardware, interleaved, table
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.layout import memory_layout
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import ModelConfig
 
 CASES = {("3x3", 28): 32, ("imagenet", 64): 64}  # (stem, side in pixels): images of a batch

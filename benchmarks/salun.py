@@ -11,9 +11,9 @@ from benchmarks import peer
 from benchmarks.engine import BATCH, GPU, NUM_CLASSES, on_the_device, pixels, reproducible
 from benchmarks.measure import DEVICE, Result, interleaved
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.random_label import RandomLabel
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.optimizers import apply_mask, sgd
 from salun_grid.trainables.precision import on_device
 from salun_grid.trainables.prediction import predict

@@ -12,7 +12,7 @@ import torch.multiprocessing as spawning
 
 from benchmarks.engine import NUM_CLASSES, on_the_device, pixels
 from benchmarks.measure import DEVICE, Result
-from salun_grid.trainables.model import build_model
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.precision import on_device
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter

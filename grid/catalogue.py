@@ -3,11 +3,12 @@
 import inspect
 from typing import Any
 
+from salun_grid.trainables.architectures import ARCHITECTURES, build_model, count_macs
 from salun_grid.trainables.data import MEDMNIST_SIZES, SPLITS, dataset_names, describe
 from salun_grid.trainables.forget import FORGET_RULES
 from salun_grid.trainables.methods import METHODS, Method
 from salun_grid.trainables.probes import PROBES
-from salun_grid.trainables.protocol import PROTOCOLS, Protocol
+from salun_grid.trainables.protocol import PROTOCOLS, ModelConfig, Protocol
 from salun_grid.trainables.settings import Setting, settings_of, value_at
 
 INDENT = "    "
@@ -35,6 +36,19 @@ def list_methods() -> str:
         lines += [
             f"{INDENT}{each.name} = {written(each.default)}: {each.allowed}" for each in settings_of(method.settings)
         ]
+    return "\n".join(lines)
+
+
+def list_architectures() -> str:
+    """Each architecture: what it is, its parameters, the cost of an image at two sizes, and its recipe."""
+    lines = ["Give one with --architecture NAME; --set training.… changes its recipe."]
+    for name, found in ARCHITECTURES.items():
+        config = ModelConfig(architecture=name)
+        parameters = sum(weight.numel() for weight in build_model(config, 10, 0).parameters())
+        gmac = ", ".join(f"{count_macs(config, 10, side) / 1e9:.3g} at {side} px" for side in (32, 64))
+        recipe = ", ".join(f"{key} {written(value)}" for key, value in found.recipe.items()) or "the protocol's"
+        lines += ["", f"{name}: {found.what} ({found.source})"]
+        lines += [f"{INDENT}{parameters / 1e6:.1f} million parameters; GMAC of an image: {gmac}; training: {recipe}"]
     return "\n".join(lines)
 
 

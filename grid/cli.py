@@ -81,6 +81,7 @@ def study_options(command: Callable) -> Callable:
             metavar="NAME[:FIELD=VALUE,…]",
             help="Measure what takes the model itself, of every model; `salun-grid probes`." + several,
         ),
+        click.option("--architecture", metavar="NAME", help="Network, with its recipe; `salun-grid architectures`."),
         click.option("--epochs", type=int, help="Epochs of original and retrain (training.epochs)."),
         click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
@@ -224,6 +225,14 @@ def probes() -> None:
     from salun_grid.grid.catalogue import list_probes
 
     click.echo(list_probes())
+
+
+@main.command()
+def architectures() -> None:
+    """List the networks: parameters, cost of an image, recipe of the training, source."""
+    from salun_grid.grid.catalogue import list_architectures
+
+    click.echo(list_architectures())
 
 
 @main.command()

@@ -34,6 +34,7 @@ KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate, "p
 def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     """The checked study that the command line's `study_options` describe, and its out folder."""
     shorthands = {
+        "model.architecture": options["architecture"],
         "training.epochs": options["epochs"],
         "unlearning.epochs": options["unlearning_epochs"],
         "image_size": options["image_size"],

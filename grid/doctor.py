@@ -78,8 +78,8 @@ def processor() -> tuple[str, str]:
 
 def layout() -> tuple[str, str]:
     """The memory layout of the default model, which is the same on every processor."""
+    from salun_grid.trainables.architectures import build_model
     from salun_grid.trainables.layout import memory_layout
-    from salun_grid.trainables.model import build_model
     from salun_grid.trainables.protocol import ModelConfig
 
     chosen = memory_layout(build_model(ModelConfig(), 2, 0))

@@ -17,6 +17,7 @@ from salun_grid.grid.provenance import repeat_command
 from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.study import Study
+from salun_grid.trainables.architectures import described
 from salun_grid.trainables.data import SPLITS
 from salun_grid.trainables.forget import rate_of
 from salun_grid.trainables.passes import Epoch
@@ -66,7 +67,7 @@ def runs_columns(
         "num_retain": int((~forgotten).sum()),
         "protocol": protocol.name,
         "protocol_json": to_json(protocol),
-        "model": f"resnet18, {job.model.stem} stem, width {job.model.width}",
+        "model": described(job.model),
         "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
         "seeds": json.dumps(asdict(job.subject.seeds), sort_keys=True),
         "seconds_total": seconds["mask"] + seconds["train"],
@@ -124,7 +125,7 @@ def measures_columns(job: Probe, study: Study, measures: list[Measure], device: 
         "dataset_fingerprint": job.data.fingerprint,
         "protocol": study.protocol.name,
         "protocol_json": to_json(study.protocol),
-        "model": f"resnet18, {job.model.stem} stem, width {job.model.width}",
+        "model": described(job.model),
         "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
         "job_key": job.key,
         "model_key": job.subject.key,

@@ -14,23 +14,21 @@ from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import WEIGHTS_FILE
 from salun_grid.grid.workplace import Workplace
+from salun_grid.trainables.architectures import Classifier, loaded_model
 from salun_grid.trainables.errors import Diverged
-from salun_grid.trainables.layout import laid_out
-from salun_grid.trainables.model import ResNet18
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.precision import precision_on
 from salun_grid.trainables.protocol import to_json
 
 
-def load_model(job: Train | Unlearn, place: Workplace) -> tuple[ResNet18, dict[str, Any]]:
+def load_model(job: Train | Unlearn, place: Workplace) -> tuple[Classifier, dict[str, Any]]:
     """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
     weights, manifest = place.store.read_model(job.key)
-    model = ResNet18(job.model, place.num_classes)
     try:
-        model.load_state_dict(load_safetensors(weights))
+        model = loaded_model(job.model, place.num_classes, load_safetensors(weights))
     except (SafetensorError, RuntimeError):
         raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
-    return laid_out(model.to(place.device)), manifest
+    return model.to(place.device), manifest
 
 
 def publish_model(

@@ -10,6 +10,7 @@ from typing import Any
 from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
+from salun_grid.trainables.architectures import check_architecture
 from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, Rule, parse_rule
@@ -87,6 +88,7 @@ def described(source: str, study: Study) -> DatasetInfo:
     """The dataset, with its class counts where a forget rule of the study needs them."""
     info = describe(source, study.protocol.image_size, study.allow_empty_classes)
     needs_labels = any(parse_rule(text).needs_labels for text in study.forget_sets)
+    check_architecture(study.protocol.model, info.image_size)
     return with_class_counts(info) if needs_labels else info
 
 

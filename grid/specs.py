@@ -12,10 +12,10 @@ from typing import ClassVar
 from salun_grid.analysis.forget import forget_name
 from salun_grid.grid.keys import key_of
 from salun_grid.grid.work import Kind, Work, attack_pairs
+from salun_grid.trainables.architectures import count_macs
 from salun_grid.trainables.data import DatasetInfo
 from salun_grid.trainables.forget import ForgetSet
 from salun_grid.trainables.methods import METHODS, Settings
-from salun_grid.trainables.model import count_macs
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import (
     AugmentationConfig,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from salun_grid.grid.specs import CONTROLS, RETRAIN
+from salun_grid.trainables.architectures import with_architecture
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget import parse_rule
@@ -14,6 +15,7 @@ from salun_grid.trainables.protocol import PROTOCOLS, Protocol
 from salun_grid.trainables.settings import changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
+ARCHITECTURE = "model.architecture"
 MAX_NAME = 100  # characters; the name of a folder, so that the file system takes it
 
 
@@ -93,12 +95,19 @@ def narrowed(
         if not equals:
             raise InputError(f"a setting looks like training.epochs=5, not {shown(setting)}.")
         named = (*study.words, "--set", setting)
-        study = replace(study, protocol=changed(study.protocol, dotted, value), words=named)
+        study = replace(study, protocol=with_setting(study.protocol, dotted, value), words=named)
     for probe in probes:
         study = replace(study, probes=(*study.probes, probe), words=(*study.words, "--probe", probe))
     if allow_empty_classes:
         study = replace(study, allow_empty_classes=True, words=(*study.words, "--allow-empty-classes"))
     return study
+
+
+def with_setting(protocol: Protocol, dotted: str, value: Any, typed: bool = False) -> Protocol:
+    """`protocol` with one setting changed; an architecture brings its recipe, which later settings change."""
+    if dotted == ARCHITECTURE and isinstance(value, str):
+        return with_architecture(protocol, value)
+    return changed(protocol, dotted, value, typed=typed)
 
 
 def checked(study: Study) -> Study:
@@ -108,6 +117,7 @@ def checked(study: Study) -> Study:
     """
     check_name("the study's name", study.name)
     check_name("the protocol's name", study.protocol.name)
+    with_architecture(study.protocol, study.protocol.model.architecture)
     validated(study.protocol)
     for axis in AXES:
         if not getattr(study, axis):

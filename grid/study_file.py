@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from salun_grid.grid.specs import CONTROLS
-from salun_grid.grid.study import STUDIES, Study
+from salun_grid.grid.study import ARCHITECTURE, STUDIES, Study, with_setting
 from salun_grid.trainables.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget import Random, check_forget_rate
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol
-from salun_grid.trainables.settings import changed
 
 MAX_DEPTH = 8  # of tables under [protocol]
 MAX_BYTES = 2**20  # of a study file; one is some lines long
@@ -70,8 +69,10 @@ def read_protocol(table: Any, name: str) -> Protocol:
     if base not in PROTOCOLS:
         raise unknown_choice("protocol", base, list(PROTOCOLS))
     protocol = replace(PROTOCOLS[base], name=name)
-    for dotted, value in flattened({key: value for key, value in table.items() if key != "base"}):
-        protocol = changed(protocol, dotted, value, typed=True)
+    settings = flattened({key: value for key, value in table.items() if key != "base"})
+    # The architecture first: its recipe gives way to what the file sets.
+    for dotted, value in sorted(settings, key=lambda setting: setting[0] != ARCHITECTURE):
+        protocol = with_setting(protocol, dotted, value, typed=True)
     return protocol
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from salun_grid.trainables.model import count_macs
+from salun_grid.trainables.architectures import count_macs
 from salun_grid.trainables.protocol import ModelConfig
 
 
@@ -13,13 +13,15 @@ class Kind:
 
     precision: str
     stem: str
+    architecture: str = "resnet18"
 
     @classmethod
     def of(cls, model: ModelConfig) -> "Kind":
-        return cls(model.precision, model.stem)
+        return cls(model.precision, model.stem, model.architecture)
 
     def __str__(self) -> str:
-        return f"{self.precision} and the {self.stem} stem"
+        shape = f"the {self.stem} stem" if self.architecture == "resnet18" else self.architecture
+        return f"{self.precision} and {shape}"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from benchmarks.salun import scores_of
 from salun_grid.analysis.gaps import paired
 from salun_grid.analysis.metrics import Attack, Predictions, membership_inference
 from salun_grid.analysis.results import open_table, read_runs
-from salun_grid.trainables.model import build_model
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.optimizers import apply_mask, sgd
 from salun_grid.trainables.protocol import ModelConfig
 from salun_grid.trainables.saliency import top_fractions

@@ -11,6 +11,8 @@ from typing import Any
 from salun_grid.trainables.settings import setting
 
 STEMS = ("3x3", "imagenet")
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("steps", "cosine")
 PRECISIONS = ("fp32", "bf16", "auto")
 MASK_MODES = ("leaky", "hard")
 NON_MEMBERS = ("test", "val")
@@ -20,7 +22,7 @@ PAPER, CODE = "the paper", "SalUn's code"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """ResNet-18; weights, BatchNorm's statistics and logits are float32 always."""
+    """The network; weights, BatchNorm's statistics and logits are float32 always."""
 
     stem: str = setting("3x3", one_of=STEMS, doc="First layer: SalUn's, or torchvision's with max-pool.", source=CODE)
     width: int = setting(
@@ -31,11 +33,12 @@ class ModelConfig:
     )
     pixel_mean: float = setting(0.5, doc="Subtracted from pixels in [0, 1].", source="MedMNIST's examples")
     pixel_std: float = setting(0.5, above=0, doc="Divides them afterwards.", source="MedMNIST's examples")
+    architecture: str = setting("resnet18", doc="One of `salun-grid architectures`.", source=PAPER)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """SGD with step decay, for the original and the retrain alike."""
+    """For the original and the retrain alike; the defaults are SGD with step decay."""
 
     epochs: int = setting(200, at_least=1, unit="passes over the train images", source=PAPER)
     batch_size: int = setting(256, at_least=2, unit="images", doc="Of a step, over all workers.", source=PAPER)
@@ -46,6 +49,13 @@ class TrainingConfig:
         (0.5, 0.75), above=0, below=1, rising=True, unit="fractions of epochs, rising", doc="When the rate decays."
     )
     decay_factor: float = setting(0.1, above=0, at_most=1, doc="Times the learning rate at each.", source=CODE)
+    optimizer: str = setting("sgd", one_of=OPTIMIZERS, doc="AdamW has no momentum setting.", source=PAPER)
+    schedule: str = setting(
+        "steps", one_of=SCHEDULES, doc="Decay at the milestones, or to 0 along a cosine.", source=PAPER
+    )
+    warmup_epochs: int = setting(
+        0, at_least=0, unit="epochs", doc="With a learning rate that rises linearly.", source=PAPER
+    )
 
 
 @dataclass(frozen=True)

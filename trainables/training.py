@@ -1,8 +1,10 @@
 """Training from scratch: SGD over resident uint8 images, for the original and the retrain alike."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
+from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,13 @@ from salun_grid.trainables.protocol import TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.workers import ALONE, Worker
+
+OPTIMIZERS: dict[str, Callable[[nn.Module, TrainingConfig], torch.optim.Optimizer]] = {
+    "sgd": lambda model, config: sgd(model, config.learning_rate, config.momentum, config.weight_decay),
+    "adamw": lambda model, config: torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    ),
+}
 
 
 def train(
@@ -31,12 +40,12 @@ def train(
 ) -> None:
     """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
 
-    SGD with momentum, the learning rate × `decay_factor` at each milestone, the last epoch kept. Every worker of
+    The last epoch is kept. Every worker of
     a training calls this with the same arguments and ends with the same weights. A training that finds its own
     state in `checkpoints` resumes from it, to the same weights; `on_epoch` then gets the earlier epochs again.
     `forward` is what batches go through where it is not `model` itself: the same compiled.
     """
-    optimizer = sgd(model, config.learning_rate, config.momentum, config.weight_decay)
+    optimizer = OPTIMIZERS[config.optimizer](model, config)
     epochs = epochs_done(checkpoints, model, optimizer)
     for done in epochs:
         on_epoch(done)
@@ -67,7 +76,15 @@ def epochs_done(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.opt
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
-    """The learning rate of an epoch counted from 0: decayed once for each milestone already reached."""
+    """The learning rate of an epoch counted from 0.
+
+    It rises linearly for `warmup_epochs`, and then falls at each milestone, or to 0 along a cosine.
+    """
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * (epoch + 1) / config.warmup_epochs
+    if config.schedule == "cosine":
+        done = (epoch - config.warmup_epochs) / max(1, config.epochs - config.warmup_epochs)
+        return config.learning_rate * (1 + cos(pi * done)) / 2
     reached = sum(epoch >= int(milestone * config.epochs) for milestone in config.milestones)
     return config.learning_rate * config.decay_factor**reached
 

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from salun_grid.grid.cli import main
+from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.data import dataset_names
 from salun_grid.trainables.forget import FORGET_RULES
 from salun_grid.trainables.methods import METHODS
@@ -11,7 +12,13 @@ from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import settings_of
 
-LISTS = {"methods": METHODS, "probes": PROBES, "forget-rules": FORGET_RULES, "datasets": dict.fromkeys(dataset_names())}
+LISTS = {
+    "architectures": ARCHITECTURES,
+    "datasets": dict.fromkeys(dataset_names()),
+    "forget-rules": FORGET_RULES,
+    "methods": METHODS,
+    "probes": PROBES,
+}
 
 
 def printed(command: str) -> str:

@@ -10,7 +10,7 @@ from salun_grid.grid.cost import CPU_CORE, GPU, UNCOUNTED_SECONDS, Rate, estimat
 from salun_grid.grid.fit import Measurement
 from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.work import Work
-from salun_grid.trainables.model import count_macs
+from salun_grid.trainables.architectures import count_macs
 from tests.grid.studies import row_work_of, small_study
 
 

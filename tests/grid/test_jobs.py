@@ -18,9 +18,9 @@ from salun_grid.grid import jobs
 from salun_grid.grid.jobs import Workplace, run_job
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
 from salun_grid.grid.store import Store
+from salun_grid.trainables.architectures import ResNet18
 from salun_grid.trainables.data import load
 from salun_grid.trainables.errors import Diverged
-from salun_grid.trainables.model import ResNet18
 from salun_grid.trainables.passes import Epoch, Passes
 from tests.grid.studies import PROTOCOL, run_without_ray, small_study
 from tests.small_data import write_small_npz

@@ -20,6 +20,7 @@ from salun_grid.grid.provenance import repeat_command
 from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
+from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
@@ -97,11 +98,17 @@ def test_the_noise_floor_differs_in_every_seed_but_the_forget_sets(small_npz: Pa
 
 
 @pytest.mark.parametrize("field", sorted({each.name for each in settings_of(Protocol)} - NAMES))
-def test_a_protocol_field_changes_the_keys_of_its_own_users_alone(field: str, small_npz: Path) -> None:
+def test_a_protocol_field_changes_the_keys_of_its_own_users_alone(
+    field: str, small_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "twin", ARCHITECTURES["resnet18"])
     study = small_study(small_npz, augmentations=("default+ra",))
     value = getattr_dotted(study.protocol, field)
     other = {
         "model.stem": "imagenet",
+        "model.architecture": "twin",
+        "training.optimizer": "adamw",
+        "training.schedule": "cosine",
         "model.precision": "bf16",
         "saliency.mode": "hard",
         "unlearning.epochs": 7,

@@ -171,6 +171,7 @@ OPTION_CASES = {
         *(LONG, "a\x1b[2J", "salun:mask.fraction=0"),
     ],
     "--probe": ["", ":", "relaern", "relearn:x=1", "relearn:epochs", "relearn:epochs=0", LONG, "a\x1b"],
+    "--architecture": ["", "resnet", LONG, "a\x1b[2J"],
     "--epochs": ["0", "-1", "0.5", "nan", "", "x", LONG],
     "--unlearning-epochs": ["0", "-1", "0.5", "nan", "", "x", LONG],
     "--image-size": ["-1", "7", "513", "0.5", "nan", "", "x", LONG],

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.autoaugment import RandAugment, _apply_op
 
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.data import describe, load
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig
 from salun_grid.trainables.resident import ResidentData
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.checkpoint import Checkpoints
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData

@@ -6,8 +6,10 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from salun_grid.analysis.forget import forget_name
+from salun_grid.trainables.architectures import ARCHITECTURES, build_model, count_macs, with_architecture
 from salun_grid.trainables.data import describe, load
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, parse_rule
@@ -15,13 +17,14 @@ from salun_grid.trainables.methods import METHODS, Unlearning
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.passes import Batch, Passes
 from salun_grid.trainables.probes import PROBES
+from salun_grid.trainables.protocol import ModelConfig, Protocol
 from salun_grid.trainables.resident import Subset
 from tests.trainables.oracles import equal_states, tiny_model
 from tests.trainables.test_methods import unlearned
 from tests.trainables.test_probes import measures
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
-METHOD_CODE, RULE_CODE, PROBE_CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+METHOD_CODE, RULE_CODE, PROBE_CODE, ARCHITECTURE_CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def module_of(name, code, monkeypatch):
@@ -67,6 +70,16 @@ def test_the_probe_of_the_page_is_a_probe(data, monkeypatch):
     found = measures("pull_of_forget", data)
     assert [measure.element for measure in found] == [1, 2] and all(measure.value > 0 for measure in found)
     assert found == measures("pull_of_forget", data)
+
+
+def test_the_network_of_the_page_is_an_architecture(monkeypatch):
+    module = module_of("two_layers", ARCHITECTURE_CODE, monkeypatch)
+    monkeypatch.setitem(ARCHITECTURES, "two_layers", module.ARCHITECTURE)
+    config = ModelConfig(architecture="two_layers")
+    logits = build_model(config, 5, seed=0)(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    assert logits.shape == (2, 5)
+    assert count_macs(config, 5, 16) == 16 * 16 * 27 * 32 + 32 * 5
+    assert with_architecture(Protocol(), "two_layers").training.learning_rate == 0.01
 
 
 def test_the_names_of_the_page_exist(data):

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from salun_grid.trainables import augmentation
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.forget import retain_set, uniform_forget_set
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.random_label import draw_labels
 from salun_grid.trainables.methods.variants import Variant
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import (
     AugmentationConfig,

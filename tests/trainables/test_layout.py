@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.layout import memory_layout
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import ModelConfig
 
 # Each malloc and free checks the heap, so a write past a buffer aborts the process.
@@ -18,7 +18,7 @@ CHECKED_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.check=3", "LD_PRELOAD": "libc_
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 STEP = """
 import torch
-from salun_grid.trainables.model import build_model
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.protocol import ModelConfig
 for width in (2, 4, 7, 8, 15, 16):
     model = build_model(ModelConfig(width=width), 5, 0)

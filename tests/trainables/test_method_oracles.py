@@ -149,7 +149,7 @@ def test_bad_teacher(data):
     fresh = copy.deepcopy(model)
     order = torch.randperm(len(RETAIN), generator=stream(SEEDS.unlearning, "bad_teacher", "retain"))
     both = torch.cat([FORGET, RETAIN[order[:30].sort().values]])
-    from salun_grid.trainables.model import build_model
+    from salun_grid.trainables.architectures import build_model
 
     bad = build_model(fresh.config, data.num_classes, derived_seed(SEEDS.unlearning, "random teacher")).eval()
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)

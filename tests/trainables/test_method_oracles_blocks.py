@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.ct import transpose_kernels
 from salun_grid.trainables.methods.msg import triangle
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import AugmentationConfig, Protocol, TrainingConfig, UnlearningConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds

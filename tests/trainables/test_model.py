@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from salun_grid.trainables.model import ResNet18, build_model, count_macs
+from salun_grid.trainables.architectures import ResNet18, build_model, count_macs
 from salun_grid.trainables.protocol import ModelConfig
 from tests.trainables.oracles import equal_states
 

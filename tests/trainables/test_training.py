@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from salun_grid.trainables import augmentation
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.forget import retain_set, uniform_forget_set
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.passes import Epoch, batch_slices, smallest_batch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData

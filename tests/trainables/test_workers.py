@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from salun_grid.trainables.model import build_model
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData

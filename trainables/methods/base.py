@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from salun_grid.trainables.model import build_model
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.optimizers import Mask, apply_mask, sgd
 from salun_grid.trainables.passes import OnEpoch, Passes
 from salun_grid.trainables.resident import Augmenter, ResidentData, Subset

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
 from salun_grid.trainables.methods.cf_k import blocks_of, only_last_blocks
-from salun_grid.trainables.model import build_model
 from salun_grid.trainables.protocol import TrainingConfig
 from salun_grid.trainables.settings import setting
 from salun_grid.trainables.training import train

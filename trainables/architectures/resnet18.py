@@ -6,21 +6,18 @@ Names of parameters follow torchvision's `resnet18`, so published weights load t
 import torch
 from torch import Tensor, nn
 
-from salun_grid.trainables.layout import laid_out, memory_layout
+from salun_grid.trainables.architectures.base import Architecture, Classifier
+from salun_grid.trainables.layout import memory_layout
 from salun_grid.trainables.protocol import ModelConfig
-from salun_grid.trainables.seeds import derived_seed
 
 STAGE_STRIDES = (1, 2, 2, 2)
 
 
-class ResNet18(nn.Module):
-    """Images, float in [0, 1] or uint8, (N, 3, H, W) → logits, float (N, num_classes)."""
+class ResNet18(Classifier):
+    """ResNet-18 with SalUn's stem or ImageNet's, of any width."""
 
     def __init__(self, config: ModelConfig, num_classes: int) -> None:
-        super().__init__()
-        self.config = config
-        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
-        self.bf16 = config.precision == "bf16"
+        super().__init__(config)
         width = config.width
         if config.stem == "imagenet":
             self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -36,16 +33,6 @@ class ResNet18(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * width, num_classes)
         self.memory_format = memory_layout(self).format
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = images / 255 if images.dtype == torch.uint8 else images
-        x = ((x - self.pixel_mean) / self.pixel_std).contiguous(memory_format=self.memory_format)
-        if not self.bf16:
-            return self.fc(self.features(x))
-        with torch.autocast(x.device.type, torch.bfloat16):
-            features = self.features(x)
-        # 8 bits of mantissa would tie the probabilities that the membership attack ranks.
-        return self.fc(features.float())
 
     def features(self, x: Tensor) -> Tensor:
         """Normalised images, float (N, 3, H, W) → the last layer's input, (N, 8 · width)."""
@@ -80,15 +67,12 @@ def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(channels_in, channels_out, stride), BasicBlock(channels_out, channels_out, 1))
 
 
-def build_model(config: ModelConfig, num_classes: int, seed: int) -> ResNet18:
-    """A freshly initialised model on the CPU: Kaiming normal, fan-out; the same for a seed on every device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "initialisation"))
-        model = ResNet18(config, num_classes)
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    laid_out(model)
+def build(config: ModelConfig, num_classes: int) -> ResNet18:
+    """Kaiming normal convolutions, fan-out; PyTorch's defaults for the rest."""
+    model = ResNet18(config, num_classes)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model
 
 
@@ -113,3 +97,8 @@ def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
 def _halved(side: int) -> int:
     """Side after a stride-2 layer with "same" padding."""
     return (side + 1) // 2
+
+
+ARCHITECTURE = Architecture(
+    build, "ResNet-18 with a 3×3 stem (SalUn's) or ImageNet's, of any width", "He et al. 2016", shaped=True
+)

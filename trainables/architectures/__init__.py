@@ -1,0 +1,95 @@
+"""Architectures: each is a module of this package with one builder, and one line in ARCHITECTURES."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from salun_grid.trainables.architectures import resnet18, torchvision_nets
+from salun_grid.trainables.architectures.base import Architecture, Classifier
+from salun_grid.trainables.architectures.resnet18 import ResNet18
+from salun_grid.trainables.errors import InputError, unknown_choice
+from salun_grid.trainables.layout import laid_out
+from salun_grid.trainables.protocol import ModelConfig, Protocol
+from salun_grid.trainables.seeds import derived_seed
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Classifier",
+    "ResNet18",
+    "build_model",
+    "check_architecture",
+    "count_macs",
+    "described",
+    "loaded_model",
+    "with_architecture",
+]
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet18": resnet18.ARCHITECTURE,
+    "resnet50": torchvision_nets.RESNET50,
+    "densenet121": torchvision_nets.DENSENET121,
+}
+
+
+def build_model(config: ModelConfig, num_classes: int, seed: int) -> Classifier:
+    """A freshly initialised model on the CPU, the same for a seed on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initialisation"))
+        return laid_out(ARCHITECTURES[config.architecture].build(config, num_classes))
+
+
+def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, torch.Tensor]) -> Classifier:
+    """A model with the given weights, on their device. Raises RuntimeError where they are not those of the model."""
+    with torch.device("meta"):  # nothing is drawn in vain
+        model = ARCHITECTURES[config.architecture].build(config, num_classes)
+    model.load_state_dict(weights, assign=True)
+    return laid_out(model)
+
+
+def check_architecture(config: ModelConfig, image_size: int) -> None:
+    """Raise InputError for settings or images that the architecture does not take; `image_size` in pixels."""
+    name, found = config.architecture, ARCHITECTURES[config.architecture]
+    plain = ModelConfig()
+    if not found.shaped and (config.stem, config.width) != (plain.stem, plain.width):
+        raise InputError(f"model.stem and model.width shape resnet18 alone; leave them out with {name}.")
+    if image_size % found.multiple_of or image_size < found.smallest:
+        multiple = f" in multiples of {found.multiple_of}" if found.multiple_of > 1 else ""
+        raise InputError(f"{name} takes images of at least {found.smallest} px{multiple}, not {image_size} px.")
+
+
+def with_architecture(protocol: Protocol, name: str) -> Protocol:
+    """`protocol` with an architecture and its recipe. Raises InputError for an unknown one."""
+    if name not in ARCHITECTURES:
+        raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
+    recipe: Mapping[str, Any] = ARCHITECTURES[name].recipe
+    model = replace(protocol.model, architecture=name)
+    return replace(protocol, model=model, training=replace(protocol.training, **recipe))
+
+
+def described(config: ModelConfig) -> str:
+    """The column `model` of a row: architecture, and what shapes it."""
+    shape = f", {config.stem} stem, width {config.width}" if ARCHITECTURES[config.architecture].shaped else ""
+    return f"{config.architecture}{shape}"
+
+
+@lru_cache(maxsize=1024)
+def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
+    """Multiply-accumulates of one image's forward pass.
+
+    By arithmetic for resnet18, since a forward pass on the meta device costs the planner seconds; by PyTorch's own
+    counter for others.
+    """
+    if config.architecture == "resnet18":
+        return resnet18.count_macs(config, num_classes, image_size)
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        model = ARCHITECTURES[config.architecture].build(replace(config, precision="fp32"), num_classes).eval()
+        images = torch.zeros(1, 3, image_size, image_size)
+    with FlopCounterMode(display=False) as counter:
+        model(images)
+    return counter.get_total_flops() // 2

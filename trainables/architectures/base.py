@@ -1,0 +1,59 @@
+"""What an architecture is, and what every model of the grid shares."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from salun_grid.trainables.protocol import ModelConfig
+
+
+class Classifier(nn.Module):
+    """Images, float in [0, 1] or uint8, (N, 3, H, W) → logits, float (N, num_classes).
+
+    It owns what surrounds a network: the change of uint8 to float, normalisation, memory layout, bf16, and the last
+    layer `fc` in float32. A subclass sets `fc` and `memory_format`, and has `features`.
+    """
+
+    fc: nn.Linear
+    memory_format: torch.memory_format
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
+        self.bf16 = config.precision == "bf16"
+
+    def features(self, x: Tensor) -> Tensor:
+        """Normalised images, float (N, 3, H, W) → the last layer's input, (N, fc.in_features)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images / 255 if images.dtype == torch.uint8 else images
+        x = ((x - self.pixel_mean) / self.pixel_std).contiguous(memory_format=self.memory_format)
+        if not self.bf16:
+            return self.fc(self.features(x))
+        with torch.autocast(x.device.type, torch.bfloat16):
+            features = self.features(x)
+        # 8 bits of mantissa would tie the probabilities that the membership attack ranks.
+        return self.fc(features.float())
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`build` makes a freshly initialised model on the CPU from the global random stream, which is seeded for it.
+
+    `recipe` are settings of `training` that a study gets with the architecture, unless it sets them itself.
+    `shaped` says whether `model.stem` and `model.width` shape it. The side of its images is a multiple of `multiple_of`
+    and at least `smallest`, in pixels.
+    """
+
+    build: Callable[[ModelConfig, int], Classifier]
+    what: str
+    source: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    shaped: bool = False
+    multiple_of: int = 1
+    smallest: int = 8
