@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from salun_grid.trainables.architectures import resnet18, torchvision_nets
+from salun_grid.trainables.architectures import resnet18, torchvision_nets, vit_small
 from salun_grid.trainables.architectures.base import Architecture, Classifier
 from salun_grid.trainables.architectures.resnet18 import ResNet18
 from salun_grid.trainables.errors import InputError, unknown_choice
@@ -32,6 +32,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": resnet18.ARCHITECTURE,
     "resnet50": torchvision_nets.RESNET50,
     "densenet121": torchvision_nets.DENSENET121,
+    "vit_small": vit_small.ARCHITECTURE,
 }
 
 
