@@ -120,6 +120,14 @@ def test_what_an_architecture_does_not_take_is_refused(config: ModelConfig, side
         check_architecture(config, side)
 
 
+def test_a_protocol_that_shapes_its_own_network_takes_others() -> None:
+    assert PROTOCOLS["demo"].model.width != ModelConfig().width
+    for name in ARCHITECTURES:
+        protocol = with_architecture(PROTOCOLS["demo"], name)
+        check_architecture(protocol.model, 32)
+        assert protocol.training.epochs == PROTOCOLS["demo"].training.epochs
+
+
 def test_an_unknown_architecture_names_the_nearest() -> None:
     with pytest.raises(InputError, match=r"unknown model\.architecture .* Did you mean 'vit_small'"):
         with_architecture(Protocol(), "vit_smal")

@@ -63,12 +63,14 @@ def check_architecture(config: ModelConfig, image_size: int) -> None:
 
 
 def with_architecture(protocol: Protocol, name: str) -> Protocol:
-    """`protocol` with an architecture and its recipe. Raises InputError for an unknown one."""
+    """`protocol` with an architecture, its recipe, and no shape that it does not have. Raises InputError for an unknown one."""
     if name not in ARCHITECTURES:
         raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
-    recipe: Mapping[str, Any] = ARCHITECTURES[name].recipe
+    found, plain = ARCHITECTURES[name], ModelConfig()
     model = replace(protocol.model, architecture=name)
-    return replace(protocol, model=model, training=replace(protocol.training, **recipe))
+    if not found.shaped:  # the protocol may shape its own network
+        model = replace(model, stem=plain.stem, width=plain.width)
+    return replace(protocol, model=model, training=replace(protocol.training, **found.recipe))
 
 
 def described(config: ModelConfig) -> str:
