@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -63,7 +62,7 @@ def check_architecture(config: ModelConfig, image_size: int) -> None:
 
 
 def with_architecture(protocol: Protocol, name: str) -> Protocol:
-    """`protocol` with an architecture, its recipe, and no shape that it does not have. Raises InputError for an unknown one."""
+    """`protocol` with an architecture, its recipe, and no shape that it lacks. Raises InputError for an unknown one."""
     if name not in ARCHITECTURES:
         raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
     found, plain = ARCHITECTURES[name], ModelConfig()
