@@ -4,6 +4,7 @@ A name that a later Ray does not have fails at import, and in tests/grid/test_pr
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,13 +25,18 @@ def allow_cluster(allowed: bool) -> None:
 
 @contextmanager
 def own_signal_handlers() -> Iterator[None]:
-    """Keep the handler of SIGTERM while Ray starts: its own one exits silently, or is swallowed."""
-    known = ray_utils.set_sigterm_handler
+    """Keep the handler of SIGTERM while Ray starts: its own one exits silently, or is swallowed.
+
+    A second one, of Ray's C++, prints a stack trace first, and aborts the process where that takes over 3 s.
+    """
+    known, handler = ray_utils.set_sigterm_handler, signal.getsignal(signal.SIGTERM)
     ray_utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
         ray_utils.set_sigterm_handler = known
+        if handler is not None:  # one that Python did not install cannot be named
+            signal.signal(signal.SIGTERM, handler)
 
 
 def num_cpus() -> int:

@@ -20,8 +20,8 @@ from salun_grid.analysis.verdicts import judge
 from tests.analysis.folders import Run, make_grid, make_run, write_epochs, write_folder
 from tests.analysis.html_page import Page, page_of
 
-HOSTILE = "<script>alert('x')</script>"
 NAMES = ("dataset", "study", "protocol", "augmentation", "method", "device_name", "command")
+HOSTILE = {column: f"<script>alert('{column}')</script>" for column in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -165,17 +165,23 @@ def test_page_includes_the_command_and_hardware_of_every_row(page: tuple[str, Pa
     assert all(row[5] == "Some GPU" and "torch 2.9.0" in row[7] for row in rows)
 
 
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
+    """A page of two rows with a script in each of NAMES."""
+    folder = tmp_path_factory.mktemp("hostile")
+    runs = [make_run(method="retrain") | HOSTILE | {"method": "retrain"}, make_run() | HOSTILE]
+    write_epochs(folder, runs)
+    return page_of(folder, runs)
+
+
 @pytest.mark.parametrize("column", NAMES)
-def test_page_escapes_names(tmp_path: Path, column: str) -> None:
-    retrain, salun = make_run(method="retrain"), make_run() | {column: HOSTILE}
-    runs = [retrain if column == "method" else retrain | {column: HOSTILE}, salun]
-    write_epochs(tmp_path, runs)
-    text, parsed = page_of(tmp_path, runs)
-    assert HOSTILE not in text
+def test_page_escapes_names(hostile_page: tuple[str, Page], column: str) -> None:
+    text, parsed = hostile_page
+    assert HOSTILE[column] not in text
     assert len(parsed.texts["script"]) == 1
     assert parsed.unbalanced == []
     everything = [content for contents in parsed.texts.values() for content in contents]
-    assert any(HOSTILE in content for content in everything)
+    assert any(HOSTILE[column] in content for content in everything)
 
 
 def test_page_without_retrains_says_so(tmp_path: Path) -> None:

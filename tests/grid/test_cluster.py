@@ -37,7 +37,7 @@ def test_a_private_session_in_spite_of_a_long_tmpdir_and_its_end_by_a_signal(tmp
     environment |= {"TMPDIR": str(long), "HOME": str(tmp_path)}
     command = [sys.executable, "-c", STOPPED_AFTER_START, str(tmp_path / "ray.log")]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
-    assert run.returncode == 130, run.stderr
+    assert (run.returncode, run.stderr) == (130, "")  # Ray's own handler would print a stack trace first
     first, inside, last = run.stdout.splitlines()
     session, mode, ours = first.split()
     assert (mode, ours, inside) == ("0o700", "True", "ray")
