@@ -109,7 +109,7 @@ def solarize(images: Tensor, magnitude: int, sign: float) -> Tensor:
 
 
 def sharpness(images: Tensor, magnitude: int, sign: float) -> Tensor:
-    """torchvision's `adjust_sharpness` in whole numbers; its own copies the kernel's centre from the host each time.
+    """torchvision's `adjust_sharpness` in whole numbers; with torch 2.11, its own copies a number from the host.
 
     The blur is the mean of 3×3 pixels with the centre counted 5 times: a sum over 13 is never half-way between two
     whole numbers, so that rounding is the same whatever the device's convolutions round to.
