@@ -12,6 +12,7 @@ from salun_grid.trainables.protocol import PROTOCOLS, ModelConfig, Protocol
 from salun_grid.trainables.settings import Setting, settings_of, value_at
 
 INDENT = "    "
+FORGOTTEN = 0.1  # of the train images, where costs are compared
 
 
 def list_settings(protocol: str = "paper") -> str:
@@ -73,6 +74,46 @@ def list_forget_rules() -> str:
     return "\n".join(lines)
 
 
+def methods_page() -> str:
+    """docs/methods.md: a table of all methods, and each with its settings."""
+    lines = [
+        "# The methods",
+        "",
+        "`salun-grid methods --markdown` writes this page from the methods themselves. Settings are published",
+        "defaults, untuned for any dataset here; most were tuned for CIFAR at 32 px by their authors. An epoch is a",
+        f"pass over all train images; its multiples are those of forgetting {FORGOTTEN:.0%} with default settings,",
+        "the mask included.",
+        "",
+        "| method | idea | needs D_r | takes a mask | forgets | epochs | paper |",
+        "|---|---|---|---|---|---:|---|",
+    ]
+    for name, method in METHODS.items():
+        retains = "yes" if needs_retain(method) else "no"
+        mask = "its own" if method.masked else "yes" if method.takes_mask else "no"
+        forgets = ", ".join(method.forget_rules) or "any"
+        cells = [f"[`{name}`](#{name})", method.idea, retains, mask, forgets, f"{epochs_of(method):.2g}", method.paper]
+        lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
+    for name, method in METHODS.items():
+        lines += ["", f"## {name}", "", f"{method.idea} N{cost_in_words(method)[1:]}.", ""]
+        lines += ["| setting | default | may be | meaning | source |", "|---|---|---|---|---|"]
+        for each in settings_of(method.settings):
+            cells = [f"`{each.name}`", written(each.default), each.allowed, each.doc, each.source]
+            lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
+    return "\n".join(lines)
+
+
+def needs_retain(method: Method) -> bool:
+    passes = method.passes(method.settings())
+    return bool(passes.retain or passes.paired or passes.drawn)
+
+
+def epochs_of(method: Method) -> float:
+    """What a method costs beside one epoch, where FORGOTTEN of 10,000 images are forgotten."""
+    num_forget, num_train = round(FORGOTTEN * 10_000), 10_000
+    images = method.passes(method.settings()).images(num_forget, num_train - num_forget)
+    return (images + num_forget * method.masked) / num_train
+
+
 def list_probes() -> str:
     """Each probe: its idea and paper, its cost, and its settings with defaults."""
     lines = ["Give one with --probe NAME or --probe NAME:FIELD=VALUE,…; the table `measures` has what it finds."]
@@ -90,7 +131,7 @@ def cost_in_words(method: Method) -> str:
     """`needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
     passes = method.passes(method.settings())
     work = f"{passes.forget:.3g} passes over D_f and {passes.retain:.3g} over D_r"
-    need = "needs D_r" if passes.retain else "needs D_f alone"
+    need = "needs D_r" if needs_retain(method) else "needs D_f alone"
     mask = ", and 1 over D_f for the mask" if method.masked else "" if method.takes_mask else "; takes no mask"
     paired = f", with as many images of D_f as in {passes.paired:.3g} of these" if passes.paired else ""
     drawn = f", and over {passes.drawn} images drawn from it" if passes.drawn else ""

@@ -212,11 +212,12 @@ def settings() -> None:
 
 
 @main.command()
-def methods() -> None:
+@click.option("--markdown", is_flag=True, help="As docs/methods.md.")
+def methods(markdown: bool) -> None:
     """List the unlearning methods: cost in passes, settings with range and default, paper."""
-    from salun_grid.grid.catalogue import list_methods
+    from salun_grid.grid.catalogue import list_methods, methods_page
 
-    click.echo(list_methods())
+    click.echo(methods_page() if markdown else list_methods())
 
 
 @main.command()

@@ -1,8 +1,11 @@
 """The lists of `salun-grid`: every entry of each dictionary, with what a user needs to choose it."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
+from salun_grid.grid.catalogue import epochs_of
 from salun_grid.grid.cli import main
 from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.data import dataset_names
@@ -44,6 +47,18 @@ def test_every_setting_follows_its_entry_with_default_and_range(command: str) ->
         for setting in settings_of(entry.settings):
             (line,) = [line for line in section.splitlines() if line.strip().startswith(f"{setting.name} = ")]
             assert setting.allowed in line
+
+
+def test_the_page_of_the_methods_is_current() -> None:
+    """`salun-grid methods --markdown > docs/methods.md` writes it anew."""
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == CliRunner().invoke(main, ["methods", "--markdown"]).stdout
+
+
+def test_an_epoch_is_a_pass_over_all_train_images() -> None:
+    assert epochs_of(METHODS["finetune"]) == pytest.approx(10 * 0.9)
+    assert epochs_of(METHODS["salun"]) == pytest.approx(10 + 0.1)
+    assert epochs_of(METHODS["gradient_ascent"]) == pytest.approx(0.5)
 
 
 def test_every_rule_is_listed_with_an_example_and_what_it_forgets() -> None:
