@@ -7,7 +7,7 @@ from salun_grid.analysis import tables
 from salun_grid.analysis.completeness import checked, progress, remarks
 from salun_grid.analysis.errors import ResultsError, naming
 from salun_grid.analysis.gaps import in_order, summarise
-from salun_grid.analysis.results import Run, has_landed, read_runs, read_table
+from salun_grid.analysis.results import Run, has_landed, read_runs
 from salun_grid.analysis.storage import pictures_path
 from salun_grid.analysis.text import printable_row
 from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
@@ -53,14 +53,10 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
 def measures_text(folder: str, form: str = "terminal") -> str:
     """What the probes found, in one of the formats of `tables.FORMATS`. Raises ResultsError where there is nothing."""
-    from salun_grid.analysis.measures import measure_tables
+    from salun_grid.analysis.measures import tables_of
 
-    rows = [printable_row(row) for row in read_table(folder, "measures").to_pylist()]
-    devices, versions = ({row[name] for row in rows} for name in ("device_name", "code_version"))
-    provenance = f"On {', '.join(sorted(devices))}; salun-grid {', '.join(sorted(versions))}."
-    found = measure_tables(rows, provenance)
     # CSV has one header, and tables of different probes have different columns.
-    return "\n".join(tables.FORMATS[form]([table]) for table in found)
+    return "\n".join(tables.FORMATS[form]([table]) for table in tables_of(folder))
 
 
 def metrics_list() -> str:

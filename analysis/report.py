@@ -18,6 +18,7 @@ from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.evidence import Measured, cases, measured
 from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import FLOORS, Summary, labelling, summarise
+from salun_grid.analysis.measures import tables_of
 from salun_grid.analysis.metric_table import metric_table
 from salun_grid.analysis.paper import paper_table
 from salun_grid.analysis.results import Run, has_landed
@@ -65,6 +66,9 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
     parts += ["<h2>Verdicts</h2>", page.table_html(verdict_table(verdicts, provenance, flaws), tuple(FLOORS))]
     for table in make_tables(summaries, provenance, flaws):
         parts += [f"<h2>{html.escape(table.title)}</h2>", page.table_html(table, tuple(FLOORS))]
+    if has_landed(folder, "measures"):
+        for table in tables_of(folder):
+            parts += [f"<h2>{html.escape(table.title)}</h2>", page.table_html(table, tuple(FLOORS))]
     ours = paper_table(summaries)
     parts += [f"<h2>{html.escape(ours.title)}</h2>", page.table_html(ours)]
     parts += gap_sections(summaries, margin)

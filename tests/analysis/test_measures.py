@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from salun_grid.analysis.cli import main
 from salun_grid.analysis.measures import measure_tables
+from salun_grid.analysis.report import report_html
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import make_run
+from tests.analysis.folders import make_run, write_folder
 
 NAMES = SCHEMAS["measures"].names
 
@@ -70,3 +71,16 @@ def test_a_folder_without_measures_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     result = CliRunner().invoke(main, ["measures", str(tmp_path)])
     assert result.exit_code == 2 and "holds no measures yet" in result.stderr
+
+
+def test_the_report_has_the_tables(tmp_path: Path) -> None:
+    write_folder(
+        tmp_path, runs := [make_run(method=method, seed=seed) for method in ("retrain", "salun") for seed in (0, 1)]
+    )
+    assert "relearn_accuracy" not in report_html(str(tmp_path), runs)
+    (tmp_path / "results" / "measures").mkdir()
+    pq.write_table(
+        pa.Table.from_pylist(ROWS, schema=SCHEMAS["measures"]), tmp_path / "results" / "measures" / "a.parquet"
+    )
+    text = report_html(str(tmp_path), runs)
+    assert "<h2>relearn_accuracy, protocol paper</h2>" in text and "52.000" in text and "+32.000" in text
