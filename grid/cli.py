@@ -112,8 +112,8 @@ def study_options(command: Callable) -> Callable:
 def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
     """Print what STUDY would run and what it would cost. Starts nothing.
 
-    STUDY is demo, paper, strict, or a path to a .toml file. The cost is predicted from published rows, a line for
-    each device; without any, from reference rates.
+    STUDY is demo, paper, strict, methods, or a path to a .toml file. The cost is predicted from published rows, a line
+    for each device; without any, from reference rates.
     """
     from salun_grid.grid.commands import chosen_study, describe_plan
 
@@ -168,7 +168,7 @@ def run(
 ) -> None:
     """Run the jobs of STUDY that have no result yet, then print the folder's tables and draw its figure.
 
-    STUDY is demo, paper, strict, or a path to a .toml file. Rerunning the same command resumes it.
+    STUDY is demo, paper, strict, methods, or a path to a .toml file. Rerunning the same command resumes it.
     """
     with stoppable() as stop:
         from salun_grid.grid.commands import chosen_study, run_study

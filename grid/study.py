@@ -9,6 +9,7 @@ from salun_grid.trainables.architectures import with_architecture
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget import parse_rule
+from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.probes import ChosenProbe
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol
@@ -76,6 +77,14 @@ STUDIES: dict[str, Study] = {
     ),
     "paper": _built_in("paper", "paper"),
     "strict": _built_in("strict", "strict", seeds=(0, 1, 2)),
+    # Every method that forgets random images, at its published settings.
+    "methods": _built_in(
+        "methods",
+        "paper",
+        augmentations=("default",),
+        seeds=(0, 1, 2, 3, 4),
+        methods=(*CONTROLS, *(name for name, method in METHODS.items() if not method.forget_rules)),
+    ),
 }
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from salun_grid.grid.plan import make_plan
 from salun_grid.grid.specs import CONTROLS
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.methods import METHODS
 
 PAPER_TOML = """
 name = "mine"
@@ -98,3 +100,11 @@ def test_what_was_given_on_the_command_line_is_named_by_words_and_axis_words() -
     given = ["--seed", "0", "--seed", "2147483647", "--forget", "random:0.25", "--dataset"]
     assert study.axis_words == (*given, "a b.npz")
     assert narrowed(STUDIES["demo"], {}, []).axis_words == ()
+
+
+def test_the_study_of_all_methods_has_each_that_forgets_random_images(small_npz: Path) -> None:
+    study = checked(narrowed(STUDIES["methods"], {"datasets": (str(small_npz),)}, ["image_size=0"]))
+    assert set(study.methods) - set(CONTROLS) == {name for name, method in METHODS.items() if not method.forget_rules}
+    assert len(study.methods) > 30 and study.seeds == (0, 1, 2, 3, 4)
+    plan = make_plan(study)
+    assert plan.num_cells == 2 * 5 * len(study.methods)
