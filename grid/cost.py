@@ -38,8 +38,8 @@ class Rate:
 # Fitted to four measured points (8 and 28 px, both stems, widths 16 and 64) on one core of an AMD EPYC
 # (Zen 5), torch 2.15, fp32, one thread; it met them within 35 %.
 CPU_CORE = Rate("CPU core", 0.15e-3, 40e-3, "measured on one AMD EPYC (Zen 5) core, fp32; good to a factor of 2")
-# Not measured: 5 % of an H100-class GPU's bf16 peak (about 990 TFLOP/s), a usual figure for plain loops.
-GPU = Rate("GPU", 2e-5, 3 * 2e9 / 50e12, "assumed 50 TFLOP/s sustained, not measured; good to a factor of 3")
+# One point: 15,631 images/s on an H200, bf16, 3×3 stem, 64 px, width 64 (docs/performance.md). Fixed: assumed.
+GPU = Rate("GPU", 2e-5, (1 / 15_631 - 2e-5) / 2.222, "one point of one H200, bf16 at 64 px; good to a factor of 3")
 
 
 @dataclass(frozen=True)
