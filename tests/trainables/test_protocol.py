@@ -18,6 +18,7 @@ PAPER = {
     "model.precision": "fp32",
     "model.pixel_mean": 0.5,
     "model.pixel_std": 0.5,
+    "model.architecture": "resnet18",
     "training.epochs": 200,
     "training.batch_size": 256,
     "training.learning_rate": 0.1,
@@ -25,6 +26,9 @@ PAPER = {
     "training.weight_decay": 5e-4,
     "training.milestones": (0.5, 0.75),
     "training.decay_factor": 0.1,
+    "training.optimizer": "sgd",
+    "training.schedule": "steps",
+    "training.warmup_epochs": 0,
     "augmentation.crop_padding": 8 / 64,
     "augmentation.flip_probability": 0.5,
     "augmentation.randaugment_operations": 2,
@@ -50,6 +54,7 @@ OTHER = {
     "model.precision": ("bf16", "bf16"),
     "model.pixel_mean": ("0.25", 0.25),
     "model.pixel_std": ("1", 1.0),
+    "model.architecture": ("vit_small", "vit_small"),
     "training.epochs": ("7", 7),
     "training.batch_size": ("32", 32),
     "training.learning_rate": ("1e-2", 0.01),
@@ -57,6 +62,9 @@ OTHER = {
     "training.weight_decay": ("0.001", 0.001),
     "training.milestones": ("0.25,0.5,0.9", (0.25, 0.5, 0.9)),
     "training.decay_factor": ("0.5", 0.5),
+    "training.optimizer": ("adamw", "adamw"),
+    "training.schedule": ("cosine", "cosine"),
+    "training.warmup_epochs": ("3", 3),
     "augmentation.crop_padding": ("0.25", 0.25),
     "augmentation.flip_probability": ("1", 1.0),
     "augmentation.randaugment_operations": ("3", 3),
@@ -87,6 +95,9 @@ BAD = {
     "training.weight_decay": [-1e-4, 1.0],
     "training.milestones": [(0.75, 0.5), (0.0, 0.5), (0.5, 1.0), (nan,)],
     "training.decay_factor": [0.0, -0.1, 1.1],
+    "training.optimizer": ["adam", ""],
+    "training.schedule": ["step", ""],
+    "training.warmup_epochs": [-1],
     "augmentation.crop_padding": [-0.1, 1.1],
     "augmentation.flip_probability": [-0.1, 1.1],
     "augmentation.randaugment_operations": [-1, 15],
@@ -102,7 +113,7 @@ BAD = {
     "evaluation.mia_non_members": ["train", ""],
     "evaluation.mia_members": ["last", ""],
 }
-FREE_TEXT = {"name"}
+FREE_TEXT = {"name", "model.architecture"}
 KINDS = {each.name: each.kind for each in settings_of(Protocol)}
 NUMBERS = [name for name, kind in KINDS.items() if kind in (int, float)]
 FLOATS = [name for name, kind in KINDS.items() if kind is float]
