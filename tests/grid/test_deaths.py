@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from salun_grid.grid.graph import JobGraph
+from salun_grid.grid.on_ray.private import restart_what_runs_out_of_memory
 from salun_grid.grid.on_ray.tune_run import GridCallback
 from salun_grid.grid.progress import Progress
 from tests.grid.studies import FakeJob
@@ -31,6 +32,7 @@ def test_a_killed_process_is_a_dead_one(error: Exception, told: str, monkeypatch
     def get(future: str) -> Any:
         raise error
 
+    restart_what_runs_out_of_memory()  # as at the start of a run
     failures: list[tuple[str, Exception]] = []
     manager = RayActorManager(resource_manager=NoResources())
     died = TrackedActor("actor", on_error=lambda actor, exception: failures.append(("actor", exception)))
