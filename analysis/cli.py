@@ -51,7 +51,7 @@ def _deliver(text: str, out: Path | None) -> None:
 @FORMAT
 @TEXT_FILE
 def tables_command(folder: str, form: str, out: Path | None) -> None:
-    """Tables 1 and 2: UA RA TA MIA AG RTE, a table for each forget set, the gap beside each value."""
+    """Tables 1 and 2: UA RA TA MIA AG RTE, one table per forget set, with the gap to the retrain."""
     from salun_grid.analysis.commands import tables_text
 
     _deliver(tables_text(folder, form), out)

@@ -28,7 +28,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 def training_rows(folder: str) -> list[Run]:
     """`mean`, `low` and `high` train accuracy (percent) by epoch, over all seeds, forget sets and models.
 
-    Rows are told apart by dataset, image_size, method, augmentation and epoch. An unlearning's passes over D_f, whose
+    Rows differ in dataset, image_size, method, augmentation and epoch. An unlearning's passes over D_f, whose
     labels may be wrong on purpose, and over attacked or sampled images are left out.
     """
     keys = ["dataset", "image_size", "method", "augmentation", "epoch"]

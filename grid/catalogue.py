@@ -108,7 +108,7 @@ def needs_retain(method: Method) -> bool:
 
 
 def epochs_of(method: Method) -> float:
-    """What a method costs beside one epoch, where FORGOTTEN of 10,000 images are forgotten."""
+    """The cost of a method in epochs, where FORGOTTEN of 10,000 images are forgotten."""
     num_forget, num_train = round(FORGOTTEN * 10_000), 10_000
     images = method.passes(method.settings()).images(num_forget, num_train - num_forget)
     return (images + num_forget * method.masked) / num_train

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
+from typing import Any
 
 import torch
 
@@ -13,10 +14,9 @@ from salun_grid.grid.jobs import failure, run_job
 from salun_grid.grid.lock import RENEW_SECONDS, DriverLock
 from salun_grid.grid.session import Session
 from salun_grid.grid.specs import Spec
-from salun_grid.grid.workplace import Workplace
+from salun_grid.grid.workplace import Workplace, counted
 from salun_grid.trainables.data import Dataset, DatasetInfo, load
 from salun_grid.trainables.errors import InputError
-from salun_grid.trainables.passes import Epoch
 
 
 def run_jobs(session: Session) -> str:
@@ -36,16 +36,13 @@ def run_jobs(session: Session) -> str:
 
 def run_one(job: Spec, session: Session, datasets: "OneDataset") -> None:
     """Do one job on this process's device, with progress after each epoch."""
-    images = {True: 0, False: 0}
 
-    def report(epoch: Epoch) -> None:
-        images[epoch.resumed] += epoch.num_images
-        counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
-        session.progress.advance(job.key, counts | {"images_per_second": epoch.images_per_second})
+    def send(metrics: dict[str, Any]) -> None:
+        session.progress.advance(job.key, metrics)
         session.progress.show()
 
     execution, study = session.execution, session.plan.study
-    place = Workplace(study, datasets.get(job.data), session.store, device_for(execution), report)
+    place = Workplace(study, datasets.get(job.data), session.store, device_for(execution), counted(send))
     run_job(job, replace(place, compile=execution.compile, tell=session.progress.note), lambda loop: loop())
 
 

@@ -45,6 +45,20 @@ def cell_columns(job: Spec, study: Study) -> dict[str, Any]:
     }
 
 
+def subject_columns(job: Evaluate | Probe, study: Study) -> dict[str, Any]:
+    """The columns that `runs` and `measures` share: the cell, and the model that was evaluated or probed."""
+    return cell_columns(job, study) | {
+        "dataset_fingerprint": job.data.fingerprint,
+        "protocol": study.protocol.name,
+        "protocol_json": to_json(study.protocol),
+        "model": described(job.model),
+        "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
+        "job_key": job.key,
+        "model_key": job.subject.key,
+        "code_version": code_version(),
+    }
+
+
 def runs_columns(
     job: Evaluate,
     study: Study,
@@ -53,22 +67,17 @@ def runs_columns(
     seconds: dict[str, float],
 ) -> dict[str, list]:
     """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest."""
-    protocol, evaluation, forgotten = study.protocol, job.evaluation, predictions.forgotten
+    evaluation, forgotten = job.evaluation, predictions.forgotten
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, job.seed)
     started = datetime.now(UTC)
     metrics = evaluate(predictions, attack)
     finished = datetime.now(UTC)
     own = manifest if job.subject.key != job.original.key else NO_OP
     seconds = own["seconds"] | seconds
-    row = cell_columns(job, study) | metrics | {
-        "dataset_fingerprint": job.data.fingerprint,
+    row = subject_columns(job, study) | metrics | {
         "num_classes": job.data.num_classes,
         "num_forget": int(forgotten.sum()),
         "num_retain": int((~forgotten).sum()),
-        "protocol": protocol.name,
-        "protocol_json": to_json(protocol),
-        "model": described(job.model),
-        "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
         "seeds": json.dumps(asdict(job.subject.seeds), sort_keys=True),
         "seconds_total": seconds["mask"] + seconds["train"],
         "seconds_mask": seconds["mask"],
@@ -81,11 +90,8 @@ def runs_columns(
         "device_name": manifest["device_name"],
         "precision": manifest["precision"],
         "precision_reason": manifest["precision_reason"],
-        "job_key": job.key,
-        "model_key": job.subject.key,
         "original_key": job.original.key,
         "retrain_key": job.retrain.key,
-        "code_version": code_version(),
         "torch_version": version("torch"),
         "ray_version": version("ray") if "ray" in sys.modules else "none",
         "finished_at": finished,
@@ -121,19 +127,11 @@ def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> d
 
 def measures_columns(job: Probe, study: Study, measures: list[Measure], device: str, seconds: float) -> dict[str, list]:
     """A row for each measure."""
-    shared = cell_columns(job, study) | {
-        "dataset_fingerprint": job.data.fingerprint,
-        "protocol": study.protocol.name,
-        "protocol_json": to_json(study.protocol),
-        "model": described(job.model),
-        "method_params": json.dumps(settings_of(job.subject), sort_keys=True),
-        "job_key": job.key,
-        "model_key": job.subject.key,
+    shared = subject_columns(job, study) | {
         "probe": job.probe,
         "probe_params": json.dumps(asdict(job.settings), sort_keys=True),
         "seconds": seconds,
         "device_name": device,
-        "code_version": code_version(),
     }
     found = [shared | asdict(measure) for measure in measures]
     return {name: [row[name] for row in found] for name in SCHEMAS["measures"].names}

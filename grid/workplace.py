@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -49,6 +50,18 @@ def resident(dataset: Dataset, device: torch.device) -> ResidentData:
         _resident.clear()
         _resident[key] = ResidentData.of(dataset, device)
     return _resident[key]
+
+
+def counted(send: Callable[[dict[str, Any]], None]) -> Report:
+    """A report that sends, after each epoch, its number, its speed, and the images so far by this run and before it."""
+    images = {True: 0, False: 0}
+
+    def report(epoch: Epoch) -> None:
+        images[epoch.resumed] += epoch.num_images
+        counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
+        send(counts | {"images_per_second": epoch.images_per_second})
+
+    return report
 
 
 def recorder(epochs: list[Epoch], report: Report) -> Report:

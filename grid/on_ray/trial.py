@@ -27,9 +27,8 @@ from salun_grid.grid.on_ray.training import fit, fit_together, this_worker
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
-from salun_grid.grid.workplace import Workplace
+from salun_grid.grid.workplace import Workplace, counted
 from salun_grid.trainables.errors import Diverged
-from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.workers import ALONE, Worker
 
 # A training stands still at each report until the driver has taken it.
@@ -127,18 +126,16 @@ def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, repor
     """Do `job` on this process's device, with a report after each epoch."""
     torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
     device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
-    images = {True: 0, False: 0}
-
-    def report(epoch: Epoch) -> None:
-        images[epoch.resumed] += epoch.num_images
-        counts = {"epoch": epoch.epoch + 1, "images": images[False], "resumed_images": images[True]}
-        report_metrics(counts | {"images_per_second": epoch.images_per_second})
 
     def tell(text: str) -> None:
         report_metrics({"note": text})
 
     dataset = ray.get(assignment.datasets[job.data.source])
     store = Store(assignment.out)
-    run_job(job, Workplace(assignment.study, dataset, store, device, report, worker, assignment.compile, tell), fit)
+    run_job(
+        job,
+        Workplace(assignment.study, dataset, store, device, counted(report_metrics), worker, assignment.compile, tell),
+        fit,
+    )
     if 0 < assignment.resources.get("GPU", 0) < 1:
         torch.cuda.empty_cache()  # what a warm process keeps, its neighbours on the GPU lack

@@ -35,14 +35,6 @@ def reproducible() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """In float64, CPU and GPU differ by rounding alone; in float32 cancelling sums differ by far more (by 0.002)."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def on(device: torch.device) -> ResidentData:
     data = digits()
     images, labels = ({split: part.to(device) for split, part in parts.items()} for parts in (data.images, data.labels))

@@ -40,13 +40,6 @@ class SmallTransformer(nn.Module):
         return self.fc(self.encoder(tokens)[:, 0])
 
 
-@pytest.fixture
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def job_of(config: ModelConfig = FORMS["3x3"], name: str = "none", records: list[Epoch] | None = None) -> Unlearning:
     data = digits()
     model = build_model(config, data.num_classes, 0)

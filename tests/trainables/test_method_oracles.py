@@ -17,12 +17,7 @@ EPOCHS = 2
 KNOWN = Protocol(unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE))
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    """Training magnifies the last bit of float32 a thousandfold."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def made(method: str, data: ResidentData) -> nn.Module:

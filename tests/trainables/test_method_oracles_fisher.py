@@ -13,12 +13,7 @@ from salun_grid.trainables.resident import Augmenter, ResidentData
 from tests.trainables.oracles import augment, equal_states, stream, tiny_model
 from tests.trainables.test_methods import FORGET, RETAIN, SEEDS, unlearned
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def made(method: str, data: ResidentData, settings: Settings, model: nn.Module | None = None) -> nn.Module:

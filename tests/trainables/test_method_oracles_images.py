@@ -12,11 +12,12 @@ from tests.trainables.test_method_oracles import (
     assert_close,
     batches,
     descend,
-    double_precision,  # noqa: F401
     made,
     plain_sgd,
 )
 from tests.trainables.test_methods import BATCH, FORGET, RETAIN, SEEDS, unlearned
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 # --- AMUN ---------------------------------------------------------------------------------------------------
 

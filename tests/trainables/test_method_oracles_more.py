@@ -14,11 +14,12 @@ from tests.trainables.test_method_oracles import (
     assert_close,
     batches,
     descend,
-    double_precision,  # noqa: F401
     made,
     plain_sgd,
 )
 from tests.trainables.test_methods import BATCH, FORGET, RATE, RETAIN, SEEDS
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 Pairs = list[tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]]
 

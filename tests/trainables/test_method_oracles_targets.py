@@ -14,13 +14,14 @@ from tests.trainables.test_method_oracles import (
     assert_close,
     batches,
     descend,
-    double_precision,  # noqa: F401
     made,
     plain_sgd,
 )
 from tests.trainables.test_method_oracles_images import labels_predicted
 from tests.trainables.test_method_oracles_more import pairs
 from tests.trainables.test_methods import FORGET, RATE, RETAIN, SEEDS
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 # --- SalUn with a soft threshold ----------------------------------------------------------------------------
 

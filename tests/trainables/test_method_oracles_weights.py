@@ -18,11 +18,12 @@ from tests.trainables.test_method_oracles import (
     KNOWN,
     batches,
     descend,
-    double_precision,  # noqa: F401
     made,
     plain_sgd,
 )
 from tests.trainables.test_methods import FORGET, RATE, RETAIN, SEEDS
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 # --- task vectors -------------------------------------------------------------------------------------------
 

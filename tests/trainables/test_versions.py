@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
@@ -56,13 +55,6 @@ OUTCOMES: dict[tuple[str, int], float] = {
 MEASURES: dict[tuple[str, int], float] = {
     ("relearn", 1): 92.59259328,
 }
-
-
-@pytest.fixture
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.usefixtures("double_precision")

@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from salun_grid.trainables import augmentation
 from salun_grid.trainables.methods.base import Iterative, PassCount, Unlearning
-from salun_grid.trainables.prediction import BATCH_SIZE
+from salun_grid.trainables.prediction import logits_of
 from salun_grid.trainables.probes.base import Measure, Probe
-from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import ResidentData, Subset
 from salun_grid.trainables.settings import setting
 
@@ -60,10 +58,8 @@ def measured(job: Unlearning[Any], unseen: Subset, epoch: int) -> Measure:
 @torch.inference_mode()
 def accuracy_percent(model: nn.Module, data: ResidentData, subset: Subset) -> float:
     """Accuracy on a subset in eval mode, without augmentation, in percent."""
-    model.eval()
-    config, images = AugmentationConfig(), data.images["train"][subset.indices.to(data.device)]
-    found: list[Tensor] = [model(augmentation.apply(part, None, config)).argmax(1) for part in images.split(BATCH_SIZE)]
-    return 100 * float((torch.cat(found) == subset.labels).float().mean())
+    predicted = logits_of(model.eval(), data.images["train"][subset.indices.to(data.device)]).argmax(1)
+    return 100 * float((predicted == subset.labels).float().mean())
 
 
 def passes(s: Relearn) -> PassCount:
