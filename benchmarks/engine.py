@@ -21,7 +21,6 @@ from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.compiled import compiled
-from salun_grid.trainables.precision import on_device
 from salun_grid.trainables.protocol import STEMS, ModelConfig, Protocol, TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
@@ -37,7 +36,7 @@ EPOCH = {
     ("imagenet", 28): 51_200 if GPU else 512,
     ("imagenet", 64): 51_200 if GPU else 256,
 }
-WAYS = {"ours, fp32": ("fp32", False), "ours, bf16": ("auto", False), "ours, bf16 compiled": ("auto", True)}
+WAYS = {"ours, fp32": ("fp32", False), "ours, bf16": ("bf16", False), "ours, bf16 compiled": ("bf16", True)}
 
 
 Part = tuple[np.ndarray, np.ndarray]
@@ -69,7 +68,7 @@ def training(repetitions: int) -> list[Result]:
             ways: dict[str, Callable[[], object]] = {"research style": reference_epoch(stem, part, name, Path(folder))}
             for way, (precision, compile) in WAYS.items():
                 if not compile or name == "none":  # what is compiled does not depend on the augmentation
-                    config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
+                    config = ModelConfig(stem=stem, precision=precision)
                     ways[way] = our_epoch(config, part, name, Path(folder), compile_model if compile else None)
             seconds = interleaved(ways, repetitions)
             results.append(Result(f"{stem} stem, {size} px, {name}", "images", num_images, seconds))

@@ -31,7 +31,7 @@ from salun_grid.trainables.forget import retain_set, uniform_forget_set
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.passes import Epoch
-from salun_grid.trainables.precision import on_device, precision_on
+from salun_grid.trainables.precision import Precision, here
 from salun_grid.trainables.prediction import predict
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.resident import Augmenter, ResidentData
@@ -75,7 +75,12 @@ class Work:
     @cached_property
     def protocol(self) -> Protocol:
         """The protocol with the precision that this device gives it."""
-        return replace(self.settings.protocol, model=on_device(self.settings.protocol.model, DEVICE))
+        return replace(self.settings.protocol, model=self.precision.of(self.settings.protocol.model))
+
+    @property
+    def precision(self) -> Precision:
+        info = self.dataset.info
+        return here(self.settings.protocol.model, info.num_classes, info.image_size)
 
     @property
     def augmenter(self) -> Augmenter:
@@ -99,7 +104,7 @@ def slice_of_study(work: Work) -> dict[str, Any]:
                 finish(name, work, epochs_done)
     except OutOfTime:
         pass
-    precision = precision_on(DEVICE, work.settings.protocol.model.precision)
+    precision = work.precision
     return {
         "dataset": work.dataset.info.name,
         "num_images": work.dataset.info.num_images,

@@ -15,7 +15,6 @@ from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.random_label import RandomLabel
 from salun_grid.trainables.optimizers import apply_mask, sgd
-from salun_grid.trainables.precision import on_device
 from salun_grid.trainables.prediction import predict
 from salun_grid.trainables.protocol import MASK_MODES, AugmentationConfig, ModelConfig, SaliencyConfig
 from salun_grid.trainables.resident import Augmenter
@@ -51,7 +50,7 @@ def whole_salun(repetitions: int) -> Result:
         peer.evaluate(model, evaluated, BATCH)
 
     def ours(precision: str) -> None:
-        config = on_device(ModelConfig(stem=stem, precision=precision), DEVICE)
+        config = ModelConfig(stem=stem, precision=precision)
         settings = RandomLabel(epochs=epochs, batch_size=BATCH)
         model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
         augmenter = Augmenter("default", AugmentationConfig(), 0)
@@ -66,7 +65,7 @@ def whole_salun(repetitions: int) -> Result:
     ways: dict[str, Callable[[], object]] = {
         "research style": reference,
         "ours, fp32": partial(ours, "fp32"),
-        "ours, bf16": partial(ours, "auto"),
+        "ours, bf16": partial(ours, "bf16"),
     }
     case = f"SalUn from mask to metrics, {stem} stem, {size} px, {counts['train']:,} images, {epochs} epochs"
     return Result(case, "runs", 1, interleaved(ways, repetitions))

@@ -13,7 +13,7 @@ import torch.multiprocessing as spawning
 from benchmarks.engine import NUM_CLASSES, on_the_device, pixels
 from benchmarks.measure import DEVICE, Result
 from salun_grid.trainables.architectures import build_model
-from salun_grid.trainables.precision import on_device
+from salun_grid.trainables.precision import here
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter
 from salun_grid.trainables.seeds import Seeds
@@ -32,7 +32,9 @@ def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -
     warm_up(DEVICE)
     part = pixels(NUM_IMAGES, SIZE)
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
-    model = build_model(on_device(ModelConfig(stem=STEM, precision="auto"), DEVICE), NUM_CLASSES, 0).to(DEVICE)
+    network = ModelConfig(stem=STEM, precision="auto")
+    network = here(network, NUM_CLASSES, SIZE).of(network)
+    model = build_model(network, NUM_CLASSES, 0).to(DEVICE)
     config, augmenter = TrainingConfig(epochs=1, batch_size=BATCH), Augmenter("none", AugmentationConfig(), 0)
     for _ in range(2):
         if barrier:

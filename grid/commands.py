@@ -64,7 +64,7 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     by_kind = [f"{count} {name}" for name, count in num_of.items() if count or name != "probes"]
     axes = " × ".join(f"{len(getattr(study, axis))} {axis.replace('_', ' ')}" for axis in AXES)
     lines = [f"study          {study.name} (protocol {study.protocol.name})"]
-    lines += [f"precision      {plan.precision.name} ({plan.precision.reason})"]
+    lines += [f"precision      {found.name} ({found.reason})" for found in dict.fromkeys(plan.precisions.values())]
     for source, info in plan.datasets.items():
         counts = " / ".join(f"{info.num_images[split]:,}" for split in info.num_images)
         lines += [f"dataset        {source}: {counts} images, {info.num_classes} classes, {info.image_size} px"]
@@ -81,8 +81,9 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
 
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
-    """The rows of `folders`, or of the store where none is given, that compute with the plan's precision and stem."""
-    kind = Kind.of(plan.precision.of(plan.study.protocol.model))
+    """The rows of `folders`, or of the store where none is given, that compute with the plan's precisions and stem."""
+    model = plan.study.protocol.model
+    kinds = list(dict.fromkeys(Kind.of(found.of(model)) for found in plan.precisions.values()))
     own = (store.out,) if store.published_rows() else ()
     known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
     try:
@@ -93,9 +94,10 @@ def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Me
         # The plan does not depend on them.
         warnings.warn(f"the cost is not estimated from {store.out}: {error}", ResultsWarning, stacklevel=2)
         found = []
-    rows = [row for row in found if row.work.kind == kind and row.seconds > 0]
+    rows = [row for row in found if row.work.kind in kinds and row.seconds > 0]
     if folders and not rows:
-        raise InputError(f"no row of {', '.join(folders)} was measured with {kind}, as this study has; name others.")
+        wanted = " or ".join(map(str, kinds))
+        raise InputError(f"no row of {', '.join(folders)} was measured with {wanted}, as this study has; name others.")
     return rows
 
 

@@ -105,8 +105,8 @@ def precision() -> tuple[str, str]:
     from salun_grid.trainables.precision import here
     from salun_grid.trainables.protocol import ModelConfig
 
-    found = here(ModelConfig(precision="auto"))
-    return f"{found.name} for model.precision=auto ({found.reason}); fp32 unless asked for", ""
+    found = here(ModelConfig(precision="auto"), 9, 64)
+    return f"{found.name} for model.precision=auto at the paper's sizes ({found.reason}); fp32 unless asked for", ""
 
 
 def memory() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Published models: loading one, and publishing what a training or an unlearning made."""
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +18,7 @@ from salun_grid.grid.workplace import Workplace
 from salun_grid.trainables.architectures import Classifier, loaded_model
 from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.passes import Epoch
-from salun_grid.trainables.precision import precision_on
+from salun_grid.trainables.precision import Precision, precision_on
 from salun_grid.trainables.protocol import to_json
 
 
@@ -45,8 +46,7 @@ def publish_model(
     """
     if place.store.has_model(job.key):
         return
-    asked = place.study.protocol.model.precision
-    precision = precision_on(place.device, job.model.precision)
+    precision = precision_of(job, place)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     content = save_safetensors(weights)
     manifest = {
@@ -58,7 +58,7 @@ def publish_model(
         "image_size": job.data.image_size,
         "protocol": to_json(place.study.protocol),
         "precision": precision.name,
-        "precision_reason": precision.reason.replace("asked for", "auto", 1) if asked == "auto" else precision.reason,
+        "precision_reason": precision.reason,
         "seconds": seconds,
         "num_images_seen": sum(epoch.num_images for epoch in epochs) + num_masked,
         "num_workers": place.worker.world,
@@ -68,6 +68,15 @@ def publish_model(
     }
     place.store.publish_table("epochs", job.key, landing.epochs_columns(job, place.study, epochs))
     place.store.publish_model(job.key, content, manifest)
+
+
+def precision_of(job: Train | Unlearn, place: Workplace) -> Precision:
+    """The job's precision, and why it is that one on this device."""
+    asked = replace(job.model, precision=place.study.protocol.model.precision)
+    found = precision_on(place.device, asked, job.data.num_classes, job.data.image_size)
+    if found.name != job.model.precision:
+        return Precision(job.model.precision, "auto, as resolved on the machine that planned the study")
+    return found
 
 
 def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:

@@ -29,13 +29,13 @@ MADE = {"model": "models", "row": "rows", "measures": "measures"}
 class Plan:
     """`cells` are the evaluations of the study, `probes` what else is measured of its models.
 
-    `jobs` by key, each after what it needs; `datasets` by source. `precision` is what the protocol's own one means on
-    this machine, and what all jobs compute in. `notes` say what was merged.
+    `jobs` by key, each after what it needs; `datasets` and `precisions` by source. A precision is what the protocol's
+    own one means on this machine, and what all jobs of the dataset compute in. `notes` say what was merged.
     """
 
     study: Study
     datasets: dict[str, DatasetInfo]
-    precision: Precision
+    precisions: dict[str, Precision]
     cells: tuple[Evaluate, ...]
     probes: tuple[Probe, ...]
     jobs: dict[str, Spec]
@@ -66,12 +66,12 @@ def make_plan(study: Study) -> Plan:
     protocol = study.protocol
     datasets = {source: described(source, study) for source in study.datasets}
     rules = {source: rules_of(study, info) for source, info in datasets.items()}
-    precision = here(protocol.model)
+    precisions = {source: here(protocol.model, info.num_classes, info.image_size) for source, info in datasets.items()}
     cells = tuple(
         cell
         for source, augmentation, seed in product(study.datasets, study.augmentations, study.seeds)
         for cell in cells_of(
-            original_of(study, datasets[source], precision, augmentation, seed), study, tuple(rules[source])
+            original_of(study, datasets[source], precisions[source], augmentation, seed), study, tuple(rules[source])
         )
     )
     notes = [
@@ -81,7 +81,7 @@ def make_plan(study: Study) -> Plan:
         for same in merged
     ]
     probes = tuple(probe for cell in cells for probe in probes_of(cell, study))
-    return Plan(study, datasets, precision, cells, probes, closure([*cells, *probes]), (*study.notes, *notes))
+    return Plan(study, datasets, precisions, cells, probes, closure([*cells, *probes]), (*study.notes, *notes))
 
 
 def described(source: str, study: Study) -> DatasetInfo:

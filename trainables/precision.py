@@ -1,10 +1,16 @@
-"""In which numbers the convolutions compute on a device, and why."""
+"""The number format that convolutions compute in on a device, with the reason."""
 
 from dataclasses import dataclass, replace
 
 import torch
 
+from salun_grid.trainables.architectures import count_macs, count_weights
 from salun_grid.trainables.protocol import ModelConfig
+
+# On a CPU, a step in bf16 rounds every weight and its gradient, and what it saves grows with the multiply-accumulates.
+# Both limits are from docs/performance.md, "bf16 on a CPU".
+MIN_MACS_PER_WEIGHT = 8
+MIN_MACS = 10_000_000  # narrow layers fill no vector register
 
 
 @dataclass(frozen=True)
@@ -19,14 +25,32 @@ class Precision:
         return replace(config, precision=self.name)
 
 
-def precision_on(device: torch.device, asked: str) -> Precision:
-    """What `model.precision` means on `device`: `auto` is bf16 where the device has such arithmetic, else fp32."""
+def precision_on(device: torch.device, config: ModelConfig, num_classes: int, image_size: int) -> Precision:
+    """What `config.precision` means on `device`; `image_size` in pixels.
+
+    `auto` is bf16 on a GPU with bf16 arithmetic, and on a CPU with it where the network is large enough to gain.
+    """
     native = bf16_arithmetic(device)
-    if asked == "auto":
-        return Precision("bf16" if native else "fp32", f"auto: {native or f'no bf16 arithmetic in this {device.type}'}")
-    if asked == "bf16":
+    if config.precision == "auto" and native:
+        loss = "" if device.type == "cuda" else bf16_loses(config, num_classes, image_size)
+        return Precision("fp32" if loss else "bf16", f"auto: {loss or native}")
+    if config.precision == "auto":
+        return Precision("fp32", f"auto: no bf16 arithmetic in this {device.type}")
+    if config.precision == "bf16":
         return Precision("bf16", f"asked for; {native or f'emulated, no bf16 arithmetic in this {device.type}'}")
-    return Precision(asked, f"asked for; {TF32}" if multiplies_in_tf32(device) else "asked for")
+    return Precision(config.precision, f"asked for; {TF32}" if multiplies_in_tf32(device) else "asked for")
+
+
+def bf16_loses(config: ModelConfig, num_classes: int, image_size: int) -> str:
+    """Why bf16 is no faster than fp32 for this network on a CPU, or "" where it is faster."""
+    macs = count_macs(config, num_classes, image_size)
+    per_weight = macs / count_weights(config, num_classes)
+    if per_weight < MIN_MACS_PER_WEIGHT:
+        return f"{per_weight:.0f} multiply-accumulates per weight, and bf16 gains from {MIN_MACS_PER_WEIGHT} on a CPU"
+    if macs < MIN_MACS:
+        millions = f"{macs / 1e6:.0f} million multiply-accumulates per image"
+        return f"{millions}, and bf16 gains from {MIN_MACS // 1_000_000} million on a CPU"
+    return ""
 
 
 TF32 = "convolutions round their factors to TF32, PyTorch's default on this GPU"
@@ -47,11 +71,7 @@ def bf16_arithmetic(device: torch.device) -> str:
     return next((name for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if has.get(name)), "")
 
 
-def here(config: ModelConfig) -> Precision:
+def here(config: ModelConfig, num_classes: int, image_size: int) -> Precision:
     """The precision that `config` means on this machine's first device."""
-    return precision_on(torch.device("cuda" if torch.cuda.is_available() else "cpu"), config.precision)
-
-
-def on_device(config: ModelConfig, device: torch.device) -> ModelConfig:
-    """`config` with the precision that it means on `device`."""
-    return precision_on(device, config.precision).of(config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return precision_on(device, config, num_classes, image_size)

@@ -29,7 +29,7 @@ class ModelConfig:
         64, at_least=1, at_most=512, unit="channels", doc="Of the first stage; 64 is ResNet-18 proper.", source=PAPER
     )
     precision: str = setting(
-        "fp32", one_of=PRECISIONS, doc="What the convolutions compute in; auto is bf16 where the device has it."
+        "fp32", one_of=PRECISIONS, doc="What the convolutions compute in; auto is bf16 where the device gains by it."
     )
     pixel_mean: float = setting(0.5, doc="Subtracted from pixels in [0, 1].", source="MedMNIST's examples")
     pixel_std: float = setting(0.5, above=0, doc="Divides them afterwards.", source="MedMNIST's examples")

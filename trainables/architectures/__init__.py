@@ -22,6 +22,7 @@ __all__ = [
     "build_model",
     "check_architecture",
     "count_macs",
+    "count_weights",
     "described",
     "loaded_model",
     "with_architecture",
@@ -95,3 +96,11 @@ def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
     with FlopCounterMode(display=False) as counter:
         model(images)
     return counter.get_total_flops() // 2
+
+
+@lru_cache(maxsize=1024)
+def count_weights(config: ModelConfig, num_classes: int) -> int:
+    """The number of parameters."""
+    with torch.device("meta"):
+        model = ARCHITECTURES[config.architecture].build(config, num_classes)
+    return sum(parameter.numel() for parameter in model.parameters())
