@@ -1,4 +1,4 @@
-"""In which numbers the convolutions compute on a device, and why."""
+"""Resolve the compute dtype of a device, with the reason."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from salun_grid.trainables.protocol import ModelConfig
 
 @dataclass(frozen=True)
 class Precision:
-    """`name` is fp32 or bf16; `reason` says in a few words why it is that one."""
+    """A compute dtype: `name` is fp32 or bf16, `reason` a few words on why it was chosen."""
 
     name: str
     reason: str
@@ -20,7 +20,7 @@ class Precision:
 
 
 def precision_on(device: torch.device, asked: str) -> Precision:
-    """What `model.precision` means on `device`: `auto` is bf16 where the device has such arithmetic, else fp32."""
+    """Resolve `model.precision` on `device`: `auto` is bf16 if the device has native bf16 arithmetic, else fp32."""
     native = bf16_arithmetic(device)
     if asked == "auto":
         return Precision("bf16" if native else "fp32", f"auto: {native or f'no bf16 arithmetic in this {device.type}'}")
@@ -40,7 +40,7 @@ def multiplies_in_tf32(device: torch.device) -> bool:
 
 
 def bf16_arithmetic(device: torch.device) -> str:
-    """The name of the units that multiply in bf16, or "" where there are none."""
+    """The name of the native bf16 units, or "" if there are none."""
     if device.type == "cuda":
         return "tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
     has = torch.cpu.get_capabilities()
@@ -48,10 +48,10 @@ def bf16_arithmetic(device: torch.device) -> str:
 
 
 def here(config: ModelConfig) -> Precision:
-    """The precision that `config` means on this machine's first device."""
+    """Resolve the precision of `config` on this machine's first device."""
     return precision_on(torch.device("cuda" if torch.cuda.is_available() else "cpu"), config.precision)
 
 
 def on_device(config: ModelConfig, device: torch.device) -> ModelConfig:
-    """`config` with the precision that it means on `device`."""
+    """`config` with its precision resolved on `device`."""
     return precision_on(device, config.precision).of(config)
