@@ -1,4 +1,4 @@
-"""What a plan will cost: by rates fitted to published rows, or by the arithmetic of its jobs and reference rates."""
+"""Predicted cost of a plan: from rates fitted to published rows, or from its arithmetic and reference rates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from salun_grid.grid.plan import Plan
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.work import Work
 
-# What a job takes beside the seconds that its row counts: the hand-over to a warm process, publishing. From one row's
-# landing to the next, on one busy slot of a Xeon, into a local folder: median 0.06 s, mean 0.2 s, n = 15.
+# Per-job time that its row does not count: hand-over to a warm process and publishing. Between consecutive published
+# rows, on one busy slot of a Xeon, into a local folder: median 0.06 s, mean 0.2 s, n = 15.
 UNCOUNTED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds to train on one image: fixed + per_gmac · (GMAC of the forward pass)."""
+    """Training time per image, in seconds: fixed + per_gmac · (GMAC of the forward pass)."""
 
     device: str
     seconds_fixed: float
@@ -26,9 +26,9 @@ class Rate:
     source: str
 
     def seconds_of(self, job: Spec) -> float:
-        """Estimated device seconds of a job: what the order of the jobs goes by.
+        """Estimated device-seconds of a job; jobs are ordered by it.
 
-        Evaluation is a forward pass over every image of the dataset, a third of the arithmetic of training on it.
+        Evaluation is a forward pass over every image, a third of the arithmetic of training on it.
         """
         work = job.work
         per_image = self.seconds_fixed + self.seconds_per_gmac * work.gmac
@@ -36,7 +36,7 @@ class Rate:
 
 
 # Fitted to four measured points (8 and 28 px, both stems, widths 16 and 64) on one core of an AMD EPYC
-# (Zen 5), torch 2.15, fp32, one thread; it met them within 35 %.
+# (Zen 5), torch 2.15, fp32, one thread; within 35 % of each.
 CPU_CORE = Rate("CPU core", 0.15e-3, 40e-3, "measured on one AMD EPYC (Zen 5) core, fp32; good to a factor of 2")
 # One point: 15,631 images/s on an H200, bf16, 3×3 stem, 64 px, width 64 (docs/performance.md). Fixed: assumed.
 GPU = Rate("GPU", 2e-5, (1 / 15_631 - 2e-5) / 2.222, "one point of one H200, bf16 at 64 px; good to a factor of 3")
@@ -44,10 +44,10 @@ GPU = Rate("GPU", 2e-5, (1 / 15_631 - 2e-5) / 2.222, "one point of one H200, bf1
 
 @dataclass(frozen=True)
 class Estimate:
-    """Device-hours of a plan on one device, by `num_rows` rows of it.
+    """Predicted device-hours of a plan on one device, fitted to `num_rows` of its rows.
 
-    `errors` are the relative errors of rows held out from the fit, empty where one row is all there is; `unseen` is
-    what the plan has and no row, so that the errors do not speak of it.
+    `errors` are the relative errors on rows held out of the fit, empty if there is only one row. `unseen` lists the
+    shapes of the plan that no row has, which `errors` therefore does not cover.
     """
 
     device: str
@@ -59,7 +59,7 @@ class Estimate:
 
 
 def estimates(plan: Plan, missing: Iterable[Spec], rows: Sequence[Measurement]) -> list[Estimate]:
-    """One for each device among `rows`, which must be of the plan's kind, by the device's name."""
+    """One estimate per device among `rows`, which must be of the plan's kind, sorted by device name."""
     works = {key: job.work for key, job in plan.jobs.items()}
     left = [works[job.key] for job in missing]
     found = []
@@ -77,7 +77,7 @@ def _hours(rates: fit.Rates, works: Sequence[Work]) -> float:
 
 
 def _unseen(works: Iterable[Work], rows: Sequence[Measurement]) -> tuple[str, ...]:
-    """What tells the plan's shapes from those of the rows, in words."""
+    """The shapes that occur in the plan and in no row, in words."""
     seen = {word for row in rows for word in _shape(row.work)}
     return tuple(sorted({word for work in works for word in _shape(work)} - seen))
 
@@ -87,9 +87,9 @@ def _shape(work: Work) -> tuple[str, ...]:
 
 
 def estimate_lines(plan: Plan, missing: Sequence[Spec], rows: Sequence[Measurement], price: float | None) -> list[str]:
-    """A line for each device among `rows`, which must be of the plan's kind, or for each reference rate without rows.
+    """One line per device among `rows`, which must be of the plan's kind; without rows, one per reference rate.
 
-    `price` is for one device-hour, in any currency.
+    `price` is the price of one device-hour, in any currency.
     """
     if rows:
         return [_fitted_line(estimate, price) for estimate in estimates(plan, missing, rows)]

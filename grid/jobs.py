@@ -1,4 +1,4 @@
-"""What each kind of job does, in the process that Ray gives it; RUNNERS has a line for each."""
+"""The runners: RUNNERS maps each type of spec to the function that executes it in a worker process."""
 
 import time
 import traceback
@@ -31,17 +31,17 @@ from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.training import train, warm_up
 
-# A killed training loses the current epoch at most, or this long where epochs are shorter.
+# A killed training loses at most the current epoch, or this many seconds where epochs are shorter.
 CHECKPOINT_SECONDS = 5.0
 
 
 def run_job(job: Spec, place: Workplace, fit: Fit) -> None:
-    """Do `job` and publish it, unless it is published. `fit` runs a training loop (Ray Train's wrapper, or a call).
+    """Run `job` and publish its result, unless it is published. `fit` runs a training loop (Ray Train, or a call).
 
-    Of several workers, each calls this; all train, the first publishes.
+    Every data-parallel worker calls this; all train, and rank 0 publishes.
 
-    What is published already was so where a process or its machine died after publishing, before Tune heard of it, or
-    where a job outlived a killed driver; it is never written again.
+    A job may already be published if its process or node died between publishing and reporting to Tune, or if the job
+    outlived a killed driver. A published result is never rewritten.
     """
     if is_published(job, place.store):
         return
@@ -54,13 +54,13 @@ def is_published(job: Spec, store: Store) -> bool:
 
 
 def failure(do: Callable[[], None]) -> str:
-    """The traceback of what `do` raises, or "". Raises where the GPU is lost to this process, which must end then."""
+    """The traceback of the exception that `do` raises, or "". Raises if the CUDA context is lost: exit the process."""
     try:
         do()
     except Exception:
         reason = traceback.format_exc()
         if torch.cuda.is_initialized():
-            torch.cuda.synchronize()  # an error of memory or mathematics leaves the GPU in order, a lost one raises
+            torch.cuda.synchronize()  # raises if the context is lost; after an out-of-memory error it is intact
         return reason
     return ""
 
@@ -78,7 +78,7 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
     epochs: list[Epoch] = []
 
     def save(state: bytes) -> None:
-        """A full disk that refuses a state may have room for the model, half as large, or again by the end."""
+        """Publish a checkpoint; a full disk is no error, since it may have room for the model, half as large, later."""
         with suppress(OSError):
             place.store.publish_checkpoint(job.key, state)
 
@@ -113,7 +113,7 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
 
 
 def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
-    """Apply the job's method to its published original, and publish the outcome."""
+    """Apply the job's method to the published original, and publish the unlearned model."""
     data = resident(place.dataset, place.device)
     model, _ = load_model(job.original, place)
     epochs: list[Epoch] = []
@@ -146,7 +146,7 @@ def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
 
 
 def probe_model(job: Probe, place: Workplace, fit: Fit) -> None:
-    """Let the job's probe work with a published model, and publish its measures."""
+    """Run the job's probe on a published model, and publish its measures."""
     started = time.perf_counter()
     model, _ = load_model(job.subject, place)
     work = work_on(model, model, job, place, place.report)
@@ -167,7 +167,7 @@ RUNNERS: dict[type, Callable[[Any, Workplace, Fit], None]] = {
 def work_on(
     model: torch.nn.Module, forward: torch.nn.Module, job: Unlearn | Probe, place: Workplace, on_epoch: Report
 ) -> Unlearning[Any]:
-    """What the method or the probe of `job` works with: the model, D_f and D_r, settings and random streams."""
+    """The input of the method or probe of `job`: the model, D_f and D_r, settings and random streams."""
     data = resident(place.dataset, place.device)
     subsets = data.forget_and_retain(*forget_and_retain(job.forget, place.dataset))
     augmenter = augmenter_of(job.original, job.seeds.augmentation)
@@ -184,5 +184,5 @@ def forget_and_retain(forget: ForgetSet | None, dataset: Dataset) -> tuple[torch
 
 
 def augmenter_of(job: Train, seed: int) -> Augmenter:
-    """The augmentation of a training, and of what is unlearned from it."""
+    """The augmentation of a training, used also for unlearning from it."""
     return Augmenter(job.augmentation, job.strengths or AugmentationConfig(), seed)

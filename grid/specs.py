@@ -1,7 +1,7 @@
-"""Specs: frozen descriptions of one piece of work each, which are their own identity.
+"""Specs: frozen descriptions of one job each.
 
-A spec holds everything that decides its result, and its key is the hash of that (grid/keys.py). It knows what it
-needs, how much work it is and its label; `grid.jobs.RUNNERS` has its runner. Nothing else decides what a job is.
+A spec contains everything that determines its result; its key is a hash of its content (grid/keys.py). It also
+provides its dependencies, its amount of work and its label. `grid.jobs.RUNNERS` maps its type to a runner.
 """
 
 from collections.abc import Iterable
@@ -27,15 +27,15 @@ from salun_grid.trainables.protocol import (
 from salun_grid.trainables.seeds import Seeds
 
 ORIGINAL, RETRAIN, RETRAIN_AGAIN = "original", "retrain", "retrain-again"
-# What a study compares its methods with: the target, the noise floor and the no-op.
+# What the methods of a study are compared with: the target, the noise floor and the no-op.
 CONTROLS = (RETRAIN, RETRAIN_AGAIN, ORIGINAL)
 
 
 class Described:
-    """What every spec has: `data`, `augmentation`, `seed`, `method` and `forget` name its cell."""
+    """Base class of specs. `data`, `augmentation`, `seed`, `method` and `forget` identify the cell."""
 
     makes: ClassVar[str]  # `model`, `row` or `measures`: what is published under its key
-    distributed: ClassVar[bool] = False  # whether several workers may share it
+    distributed: ClassVar[bool] = False  # whether it may run data-parallel
 
     @cached_property
     def key(self) -> str:
@@ -43,7 +43,7 @@ class Described:
 
     @cached_property
     def label(self) -> str:
-        """A short name for a person: what it is, forget set, dataset, augmentation, seed."""
+        """A short human-readable name: method, forget set, dataset, augmentation, seed."""
         spec: Spec = self  # type: ignore[assignment]
         rule = "" if spec.forget is None else f" {forget_name(spec.forget.label)}"
         source = spec.data.source.rsplit("/", 1)[-1]
@@ -54,10 +54,10 @@ class Described:
 
 @dataclass(frozen=True)
 class Train(Described):
-    """Train a model from scratch on D_i, or on D_r where there is something to forget.
+    """Train a model from scratch: on D_i, or on D_r if there is a forget set.
 
-    `again` draws initialisation, order and augmentation anew and keeps the forget set: its gap to the first training
-    is the noise floor. `strengths` count only where there is an augmentation.
+    `again` uses other seeds for initialisation, order and augmentation and the same forget set: its gap to the first
+    training is the noise floor. `strengths` is None without augmentation.
     """
 
     data: DatasetInfo
@@ -80,12 +80,12 @@ class Train(Described):
 
     @property
     def name(self) -> str:
-        """The method as a study writes it."""
+        """The method as the study names it."""
         return self.method
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of each stream."""
+        """The seeds of the random streams."""
         seeds = Seeds.all(self.seed)
         return seeds.again() if self.again else seeds
 
@@ -105,7 +105,7 @@ class Train(Described):
 
 @dataclass(frozen=True)
 class Unlearn(Described):
-    """Turn an original into an unlearned model by one method with its settings."""
+    """Unlearn a forget set from an original with one method and its settings."""
 
     original: Train
     forget: ForgetSet
@@ -114,13 +114,13 @@ class Unlearn(Described):
     mask: SaliencyConfig | None
     seed: int
     version: int | str = 1
-    variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
+    variant: str = field(default="", compare=False)  # as the study names it; not part of the key
 
     makes: ClassVar[str] = "model"
 
     @property
     def name(self) -> str:
-        """The method as a study writes it, with its settings."""
+        """The method as the study names it, with its settings."""
         return self.variant or self.method
 
     @property
@@ -137,7 +137,7 @@ class Unlearn(Described):
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of each stream."""
+        """The seeds of the random streams."""
         return replace(self.original.seeds, unlearning=self.seed)
 
     @property
@@ -158,7 +158,7 @@ class Unlearn(Described):
 
 
 class OfModel(Described):
-    """What is done with a published model, its `subject`."""
+    """Base class of the specs that read a published model, the `subject`."""
 
     subject: Train | Unlearn
 
@@ -184,7 +184,7 @@ class OfModel(Described):
 
     @property
     def name(self) -> str:
-        """The method as a study writes it, with its settings."""
+        """The method as the study names it, with its settings."""
         return self.subject.name
 
     @property
@@ -193,14 +193,14 @@ class OfModel(Described):
 
     @property
     def original(self) -> Train:
-        """The training on all of D_i that belongs to the cell."""
+        """The cell's training on all of D_i."""
         subject = self.subject
         return subject.original if isinstance(subject, Unlearn) else replace(subject, forget=None, again=False)
 
 
 @dataclass(frozen=True)
 class Evaluate(OfModel):
-    """Predict every image with a model, attack it, and publish its row. The original itself is the no-op."""
+    """Predict every image with a model, attack it, and publish the row. Evaluating the original gives the no-op."""
 
     subject: Train | Unlearn
     forget: ForgetSet
@@ -212,7 +212,7 @@ class Evaluate(OfModel):
 
     @property
     def retrain(self) -> "Evaluate":
-        """The evaluation of the cell's retrain, to which this one is compared."""
+        """The evaluation of the cell's retrain, the target of this evaluation."""
         return Evaluate(replace(self.original, forget=self.forget), self.forget, self.evaluation)
 
     @cached_property
@@ -224,14 +224,14 @@ class Evaluate(OfModel):
 
 @dataclass(frozen=True)
 class Probe(OfModel):
-    """Measure what takes the model of a cell itself, and publish it as rows of `measures`."""
+    """Run a metric that needs the model itself, and publish its values as rows of `measures`."""
 
     subject: Train | Unlearn
     forget: ForgetSet
     probe: str
     settings: Settings
     version: int | str = 1
-    variant: str = field(default="", compare=False)  # as the study wrote it; decides nothing
+    variant: str = field(default="", compare=False)  # as the study names it; not part of the key
 
     makes: ClassVar[str] = "measures"
 
@@ -245,7 +245,7 @@ class Probe(OfModel):
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of each stream."""
+        """The seeds of the random streams."""
         return self.subject.seeds
 
     @cached_property
@@ -259,7 +259,7 @@ Spec = Train | Unlearn | Evaluate | Probe
 
 
 def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:
-    """`amounts` of the model and the images of `spec`."""
+    """The work of `spec`: `amounts` together with the shape of its model and images."""
     model, data = spec.model, spec.data
     return Work(
         kind=Kind.of(model),
@@ -273,7 +273,7 @@ def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:
 
 
 def closure(specs: Iterable[Spec], done: set[str] | frozenset[str] = frozenset()) -> dict[str, Spec]:
-    """`specs` and all that they need, by key, each after its needs; without what is `done` or needed by that alone."""
+    """`specs` and their dependencies by key, in topological order, without `done` and what only `done` needs."""
     found: dict[str, Spec] = {}
 
     def visit(spec: Spec) -> None:

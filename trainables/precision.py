@@ -1,4 +1,4 @@
-"""The number format that convolutions compute in on a device, with the reason."""
+"""Resolve the compute dtype of a network on a device, with the reason."""
 
 from dataclasses import dataclass, replace
 
@@ -26,7 +26,7 @@ class Precision:
 
 
 def precision_on(device: torch.device, config: ModelConfig, num_classes: int, image_size: int) -> Precision:
-    """What `config.precision` means on `device`; `image_size` in pixels.
+    """Resolve `config.precision` on `device`; `image_size` in pixels.
 
     `auto` is bf16 on a GPU with bf16 arithmetic, and on a CPU with it where the network is large enough to gain.
     """
@@ -72,6 +72,6 @@ def bf16_arithmetic(device: torch.device) -> str:
 
 
 def here(config: ModelConfig, num_classes: int, image_size: int) -> Precision:
-    """The precision that `config` means on this machine's first device."""
+    """Resolve the precision of `config` on this machine's first device."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return precision_on(device, config, num_classes, image_size)

@@ -111,8 +111,8 @@ def test_the_counter_agrees_with_the_arithmetic_of_resnet18() -> None:
     [
         (ModelConfig(architecture="vit_small"), 30, "at least 8 px in multiples of 4, not 30 px"),
         (ModelConfig(architecture="resnet50"), 8, "at least 32 px, not 8 px"),
-        (ModelConfig(architecture="vit_small", width=32), 28, "shape resnet18 alone"),
-        (ModelConfig(architecture="densenet121", stem="imagenet"), 28, "shape resnet18 alone"),
+        (ModelConfig(architecture="vit_small", width=32), 28, "apply only to resnet18"),
+        (ModelConfig(architecture="densenet121", stem="imagenet"), 28, "apply only to resnet18"),
     ],
 )
 def test_what_an_architecture_does_not_take_is_refused(config: ModelConfig, side: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Architectures: each is a module of this package with one builder, and one line in ARCHITECTURES."""
+"""Architectures: each is one builder in a module of this package, and one line in ARCHITECTURES."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,54 +37,53 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def build_model(config: ModelConfig, num_classes: int, seed: int) -> Classifier:
-    """A freshly initialised model on the CPU, the same for a seed on every device."""
+    """A freshly initialised model on the CPU; the same seed gives the same weights on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialisation"))
         return laid_out(ARCHITECTURES[config.architecture].build(config, num_classes))
 
 
 def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, torch.Tensor]) -> Classifier:
-    """A model with the given weights, on their device. Raises RuntimeError where they are not those of the model."""
-    with torch.device("meta"):  # nothing is drawn in vain
+    """A model with the given weights, on their device. Raises RuntimeError if they do not match the model."""
+    with torch.device("meta"):  # skips the random initialisation
         model = ARCHITECTURES[config.architecture].build(config, num_classes)
     model.load_state_dict(weights, assign=True)
     return laid_out(model)
 
 
 def check_architecture(config: ModelConfig, image_size: int) -> None:
-    """Raise InputError for settings or images that the architecture does not take; `image_size` in pixels."""
+    """Raise InputError for settings or an image size (pixels) that the architecture does not support."""
     name, found = config.architecture, ARCHITECTURES[config.architecture]
     plain = ModelConfig()
     if not found.shaped and (config.stem, config.width) != (plain.stem, plain.width):
-        raise InputError(f"model.stem and model.width shape resnet18 alone; leave them out with {name}.")
+        raise InputError(f"model.stem and model.width apply only to resnet18; leave them out with {name}.")
     if image_size % found.multiple_of or image_size < found.smallest:
         multiple = f" in multiples of {found.multiple_of}" if found.multiple_of > 1 else ""
-        raise InputError(f"{name} takes images of at least {found.smallest} px{multiple}, not {image_size} px.")
+        raise InputError(f"{name} needs images of at least {found.smallest} px{multiple}, not {image_size} px.")
 
 
 def with_architecture(protocol: Protocol, name: str) -> Protocol:
-    """`protocol` with an architecture, its recipe, and no shape that it lacks. Raises InputError for an unknown one."""
+    """`protocol` with the architecture `name` and its recipe. Raises InputError for an unknown name."""
     if name not in ARCHITECTURES:
         raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
     found, plain = ARCHITECTURES[name], ModelConfig()
     model = replace(protocol.model, architecture=name)
-    if not found.shaped:  # the protocol may shape its own network
+    if not found.shaped:  # the protocol may set them for its own architecture
         model = replace(model, stem=plain.stem, width=plain.width)
     return replace(protocol, model=model, training=replace(protocol.training, **found.recipe))
 
 
 def described(config: ModelConfig) -> str:
-    """The column `model` of a row: architecture, and what shapes it."""
+    """The column `model` of a row: the architecture with its stem and width, if any."""
     shape = f", {config.stem} stem, width {config.width}" if ARCHITECTURES[config.architecture].shaped else ""
     return f"{config.architecture}{shape}"
 
 
 @lru_cache(maxsize=1024)
 def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
-    """Multiply-accumulates of one image's forward pass.
+    """Multiply-accumulates of the forward pass of one image.
 
-    By arithmetic for resnet18, since a forward pass on the meta device costs the planner seconds; by PyTorch's own
-    counter for others.
+    Computed by formula for resnet18, since counting on the meta device takes seconds; by PyTorch's counter for others.
     """
     if config.architecture == "resnet18":
         return resnet18.count_macs(config, num_classes, image_size)

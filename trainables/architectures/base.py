@@ -1,4 +1,4 @@
-"""What an architecture is, and what every model of the grid shares."""
+"""The interface of an architecture, and the base class of every model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from salun_grid.trainables.protocol import ModelConfig
 
 
 class Classifier(nn.Module):
-    """Images, float in [0, 1] or uint8, (N, 3, H, W) → logits, float (N, num_classes).
+    """Base class of models: images, float in [0, 1] or uint8, (N, 3, H, W) → logits, float (N, num_classes).
 
-    It owns what surrounds a network: the change of uint8 to float, normalisation, memory layout, bf16, and the last
-    layer `fc` in float32. A subclass sets `fc` and `memory_format`, and has `features`.
+    It handles uint8 to float conversion, normalisation, memory layout, bf16 autocast, and the last layer `fc` in
+    float32. A subclass sets `fc` and `memory_format`, and implements `features`.
     """
 
     fc: nn.Linear
@@ -37,17 +37,17 @@ class Classifier(nn.Module):
             return self.fc(self.features(x))
         with torch.autocast(x.device.type, torch.bfloat16):
             features = self.features(x)
-        # 8 bits of mantissa would tie the probabilities that the membership attack ranks.
+        # With bf16's 8 bits of mantissa, the probabilities that the membership inference attack ranks would tie.
         return self.fc(features.float())
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`build` makes a freshly initialised model on the CPU from the global random stream, which is seeded for it.
+    """An entry of ARCHITECTURES. `build` makes a freshly initialised model on the CPU from the seeded global generator.
 
-    `recipe` are settings of `training` that a study gets with the architecture, unless it sets them itself.
-    `shaped` says whether `model.stem` and `model.width` shape it. The side of its images is a multiple of `multiple_of`
-    and at least `smallest`, in pixels.
+    `recipe` holds `training` settings that replace the protocol's, unless the study sets them. `shaped` is whether
+    `model.stem` and `model.width` apply. The side of its images, in pixels, must be a multiple of `multiple_of` and at
+    least `smallest`.
     """
 
     build: Callable[[ModelConfig, int], Classifier]

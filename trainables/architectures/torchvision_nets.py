@@ -1,4 +1,4 @@
-"""Networks of torchvision, untrained, with a last layer for the data's classes."""
+"""Untrained torchvision networks with a last layer for the dataset's classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from salun_grid.trainables.protocol import ModelConfig
 
 
 class TorchvisionNet(Classifier):
-    """A network `net` of torchvision without its last linear layer, whose name there is `last`."""
+    """A torchvision network whose last linear layer, named `last`, is replaced by `fc`."""
 
     def __init__(self, config: ModelConfig, num_classes: int, make: Callable[[], nn.Module], last: str) -> None:
         super().__init__(config)

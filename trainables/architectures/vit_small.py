@@ -2,7 +2,7 @@
 
 The simplified ViT of Beyer et al. 2022 (arXiv 2205.01580): fixed sine-cosine positions in two dimensions, the mean over
 patches instead of a class token, no dropout; pre-norm blocks as in Dosovitskiy et al. 2021 (arXiv 2010.11929). The
-positions need no weights, so one model takes every size of image.
+positions have no weights, so a model accepts any image size.
 """
 
 import torch
@@ -18,7 +18,7 @@ TEMPERATURE = 10_000.0
 
 
 class SmallViT(Classifier):
-    """Patches of 4 px, 6 blocks of width 192 with 3 heads."""
+    """A vision transformer with patches of 4 px and 6 blocks of width 192 with 3 heads."""
 
     def __init__(self, config: ModelConfig, num_classes: int) -> None:
         super().__init__(config)
@@ -39,7 +39,7 @@ class SmallViT(Classifier):
 
 
 class Block(nn.Module):
-    """Attention, then two layers for each token, each around a shortcut. (N, tokens, DIM) → the same."""
+    """Pre-norm attention and a two-layer MLP, each with a shortcut. (N, tokens, DIM) → the same shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
 
 
 def sine_cosine(height: int, width: int, dim: int, device: torch.device) -> Tensor:
-    """Positions of a grid, (height · width, dim): sines and cosines of the column, then of the row."""
+    """Position embeddings of a grid, (height · width, dim): sines and cosines of the column, then of the row."""
     frequencies = TEMPERATURE ** -(torch.arange(dim // 4, device=device) / (dim // 4 - 1))
     rows, columns = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
@@ -67,7 +67,7 @@ def sine_cosine(height: int, width: int, dim: int, device: torch.device) -> Tens
 
 
 def build(config: ModelConfig, num_classes: int) -> SmallViT:
-    """Normal weights of deviation 0.02, cut at two; biases of 0."""
+    """SmallViT with normal weights of standard deviation 0.02, truncated at two deviations, and zero biases."""
     model = SmallViT(config, num_classes)
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):

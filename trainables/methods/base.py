@@ -1,4 +1,4 @@
-"""What an unlearning method is, and what it works with."""
+"""The interface of an unlearning method: its settings, its pass count, the job that it gets, and its teachers."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -18,12 +18,12 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a method; each has its own frozen subclass."""
+    """Base class of the settings of a method; each method has its own frozen subclass."""
 
 
 @dataclass(frozen=True)
 class Iterative(Settings):
-    """SGD with a constant learning rate; the defaults are SalUn's, and a method declares those that differ."""
+    """Settings of SGD at a constant learning rate. The defaults are SalUn's; a method redeclares those that differ."""
 
     epochs: int = setting(10, at_least=1, unit="passes", source="the paper")
     batch_size: int = setting(256, at_least=2, unit="images", source="the paper")
@@ -37,11 +37,11 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class PassCount:
-    """How often a method passes over D_f and D_r: for progress, cost, and whether it needs D_r at all.
+    """Number of passes over D_f and D_r: used for progress and cost, and to tell whether a method needs D_r at all.
 
-    A pass is forward and backward; a pass forward alone counts a third. `paired` are the passes over D_r in which as
-    many images of D_f go along; `drawn` is a number of images of D_r that does not grow with it, `other` one of images
-    that are of neither, such as learned noise.
+    A pass is forward and backward; a forward-only pass counts as a third. `paired` counts the passes over D_r whose
+    batches are paired with as many images of D_f. `drawn` is a number of images of D_r that is independent of its
+    size, and `other` a number of images from neither set, such as learned noise.
     """
 
     forget: float = 0.0
@@ -57,13 +57,12 @@ class PassCount:
 
 @dataclass(frozen=True)
 class Method:
-    """`unlearn` changes the model of its job in place; `passes` counts, from the settings, what that takes.
+    """An entry of METHODS. `unlearn` changes the model of its job in place; `passes` maps the settings to a PassCount.
 
-    `teachers` are the other models that it needs, by name in TEACHERS. `masked` says whether SalUn's mask is on
-    unless a variant says otherwise; `takes_mask` is False for a method that changes weights outside the steps of an
-    optimizer, where a mask has no hold. `forget_rules` are the rules whose sets it can forget; empty is any. `version`
-    is part of the key: raise it when the code gives another result; without one, the key has a hash of the module's
-    source.
+    `teachers` are the other models that it needs, by name in TEACHERS. `masked` is whether SalUn's mask is on by
+    default; `takes_mask` is False for a method that changes weights outside optimizer steps, where a mask has no
+    effect. `forget_rules` are the rules that it supports; empty means all. `version` is part of the key: raise it when
+    the code gives a different result. Without a version, the key contains a hash of the module's source.
     """
 
     unlearn: Callable[["Unlearning[Any]"], None]
@@ -80,10 +79,10 @@ class Method:
 
 @dataclass
 class Unlearning(Generic[S]):
-    """One unlearning: `model` is the original, to be changed in place; D_f and D_r are `forget` and `retain`.
+    """What a method works with: `model` is the original, changed in place; D_f and D_r are `forget` and `retain`.
 
-    `forward` is what training batches go through: the model itself, or the same compiled. `mask` chooses the weights
-    that may move; None is all of them. `on_epoch` hears of each pass.
+    `forward` runs the training batches: the model itself or its compiled form. `mask` selects the weights that may
+    change; None selects all. `on_epoch` is called after each pass.
     """
 
     model: nn.Module
@@ -100,12 +99,12 @@ class Unlearning(Generic[S]):
     teachers: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def sgd(self) -> torch.optim.SGD:
-        """SGD over every weight, as the settings `learning_rate`, `momentum` and `weight_decay` say."""
+        """SGD over every weight, with the settings `learning_rate`, `momentum` and `weight_decay`."""
         s: Any = self.settings
         return sgd(self.model, s.learning_rate, s.momentum, s.weight_decay)
 
     def passes(self, optimizer: torch.optim.Optimizer) -> Passes:
-        """The engine around `optimizer`: any of `torch.optim`, over the model's parameters, and under the mask."""
+        """The engine around `optimizer`, any of `torch.optim` over the model's parameters, with the mask applied."""
         if self.mask is not None:
             apply_mask(optimizer, self.mask, self.mask_mode)
         s: Any = self.settings
@@ -113,23 +112,23 @@ class Unlearning(Generic[S]):
         return Passes(self.forward, optimizer, self.data, self.augmenter, s.batch_size, order_seed, self.on_epoch)
 
     def some_of_retain(self, fraction: float, purpose: str) -> Subset:
-        """A uniform part of D_r, one image at least, as a subset of the same name."""
+        """A uniform sample of D_r, at least one image, as a subset of the same name."""
         order = torch.randperm(len(self.retain), generator=self.generator(purpose, "retain"))
         kept = order[: max(1, round(fraction * len(order)))].sort().values
         return self.data.subset(self.retain.name, self.retain.indices[kept])
 
     def generator(self, *purpose: object) -> torch.Generator:
-        """A random stream of its own for (the job's unlearning seed, purpose)."""
+        """An independent random stream for (the job's unlearning seed, purpose)."""
         return generator(self.seeds.unlearning, *purpose)
 
 
 def original_teacher(job: Unlearning[Any]) -> nn.Module:
-    """The original as it was before the unlearning, in eval mode, frozen."""
+    """A copy of the original, in eval mode and frozen."""
     return frozen(deepcopy(job.model))
 
 
 def random_teacher(job: Unlearning[Any]) -> nn.Module:
-    """A freshly initialised network of the same form, in eval mode, frozen."""
+    """A freshly initialised network of the same configuration, in eval mode and frozen."""
     model: Any = job.model
     seed = derived_seed(job.seeds.unlearning, "random teacher")
     return frozen(build_model(model.config, job.data.num_classes, seed).to(job.data.device))
@@ -139,5 +138,5 @@ def frozen(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-# Each makes, before the method starts, one of the models that a method may ask for.
+# Builders of the models that a method may request; called before the method starts.
 TEACHERS: dict[str, Callable[[Unlearning[Any]], nn.Module]] = {"original": original_teacher, "random": random_teacher}
