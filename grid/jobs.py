@@ -29,6 +29,7 @@ from salun_grid.trainables.prediction import predict
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
+from salun_grid.trainables.seeds import own_layer_stream
 from salun_grid.trainables.training import train, warm_up
 
 # A killed training loses at most the current epoch, or this many seconds where epochs are shorter.
@@ -150,7 +151,8 @@ def probe_model(job: Probe, place: Workplace, fit: Fit) -> None:
     started = time.perf_counter()
     model, _ = load_model(job.subject, place)
     work = work_on(model, model, job, place, place.report)
-    measures = list(PROBES[job.probe].run(work))
+    with own_layer_stream(place.device):
+        measures = list(PROBES[job.probe].run(work))
     seconds = time.perf_counter() - started
     columns = landing.measures_columns(job, place.study, measures, device_name(str(place.device)), seconds)
     place.store.publish_table("measures", job.key, columns)

@@ -1,6 +1,6 @@
-"""BatchNorm over the images of several workers, on any device (PyTorch's SyncBatchNorm knows GPUs only).
+"""BatchNorm over the images of several workers: PyTorch's SyncBatchNorm on GPUs, and GlobalBatchNorm2d on CPUs.
 
-PyTorch's own kernels do the work over a worker's share; two small messages a layer make it that of the whole batch.
+PyTorch's own kernels do the work over a worker's shard; two small messages per layer extend it to the whole batch.
 """
 
 from typing import Any
@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
+
+from salun_grid.trainables.errors import InputError
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -29,7 +31,19 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise_batchnorm(model: nn.Module) -> None:
-    """Make every BatchNorm of `model` global, in place; parameters, buffers and their names stay."""
+    """Make every BatchNorm of `model` global, in place; parameters, buffers and their names stay.
+
+    PyTorch's SyncBatchNorm on GPUs, GlobalBatchNorm2d elsewhere. Raises InputError for a kind of BatchNorm that
+    neither replaces.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and type(module) is not nn.BatchNorm2d:
+            raise InputError(
+                f"{name} is a {type(module).__name__}, whose statistics several workers cannot share; give --workers 1."
+            )
+    if next(model.parameters()).is_cuda:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d

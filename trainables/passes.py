@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from salun_grid.trainables import augmentation
 from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
-from salun_grid.trainables.seeds import generator
+from salun_grid.trainables.seeds import generator, seed_layers
 from salun_grid.trainables.workers import ALONE, Worker
 
 
@@ -138,6 +138,7 @@ class Passes:
         shuffled = subset.indices[order[own]].to(device)
         inputs = augmentation.augmented_batches(images, shuffled, draws, self.augmenter.config, sizes)
         self.forward.train()
+        seed_layers(self.order_seed, *named, self.worker.rank)
         parts = zip(global_batches, inputs, subset.labels[chosen].split(sizes), chosen.split(sizes), strict=True)
         for batch, x, y, place in parts:
             yield batch.stop - batch.start, Batch(self.forward, x, y, place)

@@ -5,6 +5,8 @@ needs no generator state to go on: it draws the next epoch's numbers anew.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,6 +45,18 @@ def derived_seed(seed: int, *purpose: object) -> int:
     """63 bits from a seed and a purpose such as ("order", epoch); the same on every platform."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def own_layer_stream(device: torch.device) -> Iterator[None]:
+    """Restore PyTorch's global generators at the end; `seed_layers` may seed them in between."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def seed_layers(seed: int, *purpose: object) -> None:
+    """Seed the global generators, from which layers such as dropout draw: one stream for (seed, purpose)."""
+    torch.manual_seed(derived_seed(seed, "layers", *purpose))
 
 
 def generator(seed: int, *purpose: object) -> torch.Generator:

@@ -15,7 +15,7 @@ from salun_grid.trainables.optimizers import set_learning_rate, sgd
 from salun_grid.trainables.passes import Epoch, OnEpoch, Passes, now
 from salun_grid.trainables.protocol import TrainingConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
-from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.seeds import Seeds, own_layer_stream
 from salun_grid.trainables.workers import ALONE, Worker
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, TrainingConfig], torch.optim.Optimizer]] = {
@@ -54,7 +54,8 @@ def train(
     passes = Passes(wrapped, optimizer, data, augmenter, config.batch_size, seeds.order, on_epoch, worker)
     for epoch in range(len(epochs), config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
-        epochs.append(passes.over(subset, epoch))
+        with own_layer_stream(data.device):
+            epochs.append(passes.over(subset, epoch))
         if worker.rank == 0 and time.monotonic() - saved_at >= checkpoints.min_seconds:
             checkpoints.save(pack(model, optimizer, [asdict(done) for done in epochs]))
             saved_at = time.monotonic()

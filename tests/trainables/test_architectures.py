@@ -16,6 +16,8 @@ from salun_grid.trainables.architectures import (
     loaded_model,
     with_architecture,
 )
+from salun_grid.trainables.architectures.base import Architecture, Classifier
+from salun_grid.trainables.architectures.torchvision_nets import interpolated
 from salun_grid.trainables.architectures.vit_small import Block, sine_cosine
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.errors import InputError
@@ -159,6 +161,15 @@ def test_attention_is_the_softmax_of_scaled_products_head_by_head() -> None:
     torch.testing.assert_close(block.attention(x), block.out(torch.cat(heads, dim=2)))
 
 
+def test_positions_are_interpolated_to_the_grid_of_patches() -> None:
+    positions = torch.randn(1, 1 + 14 * 14, 8, generator=torch.Generator().manual_seed(0))
+    assert interpolated(positions, 14, 14) is positions
+    found = interpolated(positions, 4, 2)
+    assert found.shape == (1, 1 + 8, 8) and torch.equal(found[:, 0], positions[:, 0])
+    constant = interpolated(torch.ones(1, 1 + 14 * 14, 8), 4, 2)
+    torch.testing.assert_close(constant, torch.ones(1, 9, 8))
+
+
 # --- its training -------------------------------------------------------------------------------------------
 
 COSINE = TrainingConfig(
@@ -193,6 +204,70 @@ def test_a_training_with_adamw_resumes_bit_for_bit(data) -> None:
     assert len(states) == 6
     for state in states[:3]:
         assert equal_states(whole, trained(data, Checkpoints(load=lambda state=state: state)))
+
+
+class Dropping(Classifier):
+    """A network with dropout, which draws from PyTorch's global generator."""
+
+    def __init__(self, config: ModelConfig, num_classes: int) -> None:
+        super().__init__(config)
+        self.first, self.dropout = nn.Conv2d(3, 8, 3), nn.Dropout(0.5)
+        self.fc = nn.Linear(8, num_classes)
+        self.memory_format = torch.contiguous_format
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.first(x).relu().mean((2, 3)))
+
+
+class TestDropout:
+    @pytest.fixture(autouse=True)
+    def architecture(self, monkeypatch):
+        monkeypatch.setitem(ARCHITECTURES, "dropping", Architecture(Dropping, "", ""))
+
+    def trained(self, data, seed: int = 0, **states) -> nn.Module:
+        model = build_model(ModelConfig(architecture="dropping"), data.num_classes, 0)
+        config, augmenter = replace(COSINE, epochs=3), Augmenter("none", AugmentationConfig(), 0)
+        seeds = replace(Seeds.all(0), order=seed)
+        train(model, data, INDICES, config, augmenter, seeds, checkpoints=Checkpoints(**states))
+        return model
+
+    def test_a_training_resumes_bit_for_bit(self, data):
+        states: list[bytes] = []
+        whole = self.trained(data, save=states.append, min_seconds=0)
+        torch.manual_seed(99)  # the global generator is in another state in another process
+        assert equal_states(whole, self.trained(data, load=lambda: states[0]))
+
+    def test_its_numbers_are_the_seeds_alone(self, data):
+        first = self.trained(data)
+        torch.manual_seed(99)
+        before = torch.get_rng_state()
+        assert equal_states(first, self.trained(data))
+        assert torch.equal(before, torch.get_rng_state())
+
+    def test_it_drops_other_values_in_each_epoch(self, data):
+        model = build_model(ModelConfig(architecture="dropping"), data.num_classes, 0)
+        seen = []
+        model.dropout.register_forward_hook(lambda layer, inputs, output: seen.append(output == 0))
+        config = replace(COSINE, epochs=2, batch_size=48, learning_rate=1e-12)
+        train(model, data, INDICES, config, Augmenter("none", AugmentationConfig(), 0), Seeds.all(0))
+        dropped = [each for each in seen if len(each) == 48]
+        assert len(dropped) == 2 and not torch.equal(*dropped)
+
+    def test_an_unlearning_is_decided_by_its_seeds_too(self, data):
+        def unlearned() -> nn.Module:
+            model = build_model(ModelConfig(architecture="dropping"), data.num_classes, seed=0)
+            settings, mask = Variant("finetune").resolved(Protocol(unlearning=UnlearningConfig(epochs=1)))
+            subsets = data.forget_and_retain(INDICES[:8], INDICES[8:32])
+            augmenter = Augmenter("none", AugmentationConfig(), 0)
+            job = Unlearning(model, model, data, *subsets, settings, augmenter, Seeds.all(0))
+            unlearn(METHODS["finetune"], job, mask)
+            return model
+
+        first = unlearned()
+        torch.manual_seed(99)
+        before = torch.get_rng_state()
+        assert equal_states(first, unlearned())
+        assert torch.equal(before, torch.get_rng_state())
 
 
 def test_adamw_is_pytorchs(data) -> None:

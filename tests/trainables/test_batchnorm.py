@@ -9,6 +9,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from salun_grid.trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
+from salun_grid.trainables.errors import InputError
 
 CHANNELS = 6
 SHARES = (5, 3)
@@ -30,6 +31,21 @@ def layer(precision: torch.dtype) -> nn.BatchNorm2d:
         made.weight.copy_(torch.linspace(0.5, 2, CHANNELS))
         made.bias.copy_(torch.linspace(-1, 1, CHANNELS))
     return made
+
+
+def test_on_a_gpu_it_is_pytorchs_with_the_same_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Conv2d(3, CHANNELS, 3), nn.BatchNorm2d(CHANNELS))
+    parameters, names = list(model.parameters()), list(model.state_dict())
+    monkeypatch.setattr(nn.Parameter, "is_cuda", True)
+    synchronise_batchnorm(model)
+    assert type(model[1]) is nn.SyncBatchNorm
+    assert names == list(model.state_dict())
+    assert all(now is before for now, before in zip(model.parameters(), parameters, strict=True))
+
+
+def test_a_batchnorm_of_another_kind_is_refused() -> None:
+    with pytest.raises(InputError, match=r"1 is a BatchNorm1d, .* give --workers 1"):
+        synchronise_batchnorm(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)))
 
 
 def both_ways(norm: nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from salun_grid.trainables.architectures import resnet18, torchvision_nets, vit_small
+from salun_grid.trainables.architectures import resnet18, timm_nets, torchvision_nets, vit_small
 from salun_grid.trainables.architectures.base import Architecture, Classifier
 from salun_grid.trainables.architectures.resnet18 import ResNet18
 from salun_grid.trainables.errors import InputError, unknown_choice
@@ -19,6 +19,7 @@ __all__ = [
     "Architecture",
     "Classifier",
     "ResNet18",
+    "architecture_of",
     "build_model",
     "check_architecture",
     "count_macs",
@@ -33,40 +34,57 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet50": torchvision_nets.RESNET50,
     "densenet121": torchvision_nets.DENSENET121,
     "vit_small": vit_small.ARCHITECTURE,
+    "vit_b_16": torchvision_nets.VIT_B_16,
 }
+
+
+def architecture_of(name: str) -> Architecture:
+    """The entry of ARCHITECTURES, or a network of timm as `timm:NAME`. Raises InputError for an unknown name."""
+    if name.startswith(timm_nets.PREFIX):
+        return timm_nets.architecture(name)
+    if name not in ARCHITECTURES:
+        raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
+    return ARCHITECTURES[name]
 
 
 def build_model(config: ModelConfig, num_classes: int, seed: int) -> Classifier:
     """A freshly initialised model on the CPU; the same seed gives the same weights on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialisation"))
-        return laid_out(ARCHITECTURES[config.architecture].build(config, num_classes))
+        return laid_out(architecture_of(config.architecture).build(config, num_classes))
 
 
 def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, torch.Tensor]) -> Classifier:
     """A model with the given weights, on their device. Raises RuntimeError if they do not match the model."""
     with torch.device("meta"):  # skips the random initialisation
-        model = ARCHITECTURES[config.architecture].build(config, num_classes)
+        model = architecture_of(config.architecture).build(config, num_classes)
     model.load_state_dict(weights, assign=True)
+    if any(buffer.is_meta for buffer in model.buffers()):  # tables that are computed and not saved
+        model = build_model(config, num_classes, seed=0).to(next(iter(weights.values())).device)
+        model.load_state_dict(weights)
     return laid_out(model)
 
 
 def check_architecture(config: ModelConfig, image_size: int) -> None:
     """Raise InputError for settings or an image size (pixels) that the architecture does not support."""
-    name, found = config.architecture, ARCHITECTURES[config.architecture]
+    name, found = config.architecture, architecture_of(config.architecture)
     plain = ModelConfig()
     if not found.shaped and (config.stem, config.width) != (plain.stem, plain.width):
         raise InputError(f"model.stem and model.width apply only to resnet18; leave them out with {name}.")
     if image_size % found.multiple_of or image_size < found.smallest:
         multiple = f" in multiples of {found.multiple_of}" if found.multiple_of > 1 else ""
         raise InputError(f"{name} needs images of at least {found.smallest} px{multiple}, not {image_size} px.")
+    if not found.shaped:
+        try:
+            count_macs(config, 2, image_size)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{name} does not take images of {image_size} px: {reason}.") from None
 
 
 def with_architecture(protocol: Protocol, name: str) -> Protocol:
     """`protocol` with the architecture `name` and its recipe. Raises InputError for an unknown name."""
-    if name not in ARCHITECTURES:
-        raise unknown_choice("model.architecture", name, list(ARCHITECTURES), "salun-grid architectures")
-    found, plain = ARCHITECTURES[name], ModelConfig()
+    found, plain = architecture_of(name), ModelConfig()
     model = replace(protocol.model, architecture=name)
     if not found.shaped:  # the protocol may set them for its own architecture
         model = replace(model, stem=plain.stem, width=plain.width)
@@ -75,7 +93,7 @@ def with_architecture(protocol: Protocol, name: str) -> Protocol:
 
 def described(config: ModelConfig) -> str:
     """The column `model` of a row: the architecture with its stem and width, if any."""
-    shape = f", {config.stem} stem, width {config.width}" if ARCHITECTURES[config.architecture].shaped else ""
+    shape = f", {config.stem} stem, width {config.width}" if architecture_of(config.architecture).shaped else ""
     return f"{config.architecture}{shape}"
 
 
@@ -90,7 +108,7 @@ def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        model = ARCHITECTURES[config.architecture].build(replace(config, precision="fp32"), num_classes).eval()
+        model = architecture_of(config.architecture).build(replace(config, precision="fp32"), num_classes).eval()
         images = torch.zeros(1, 3, image_size, image_size)
     with FlopCounterMode(display=False) as counter:
         model(images)
@@ -101,5 +119,5 @@ def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
 def count_weights(config: ModelConfig, num_classes: int) -> int:
     """The number of parameters."""
     with torch.device("meta"):
-        model = ARCHITECTURES[config.architecture].build(config, num_classes)
+        model = architecture_of(config.architecture).build(config, num_classes)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -30,6 +30,10 @@ class Classifier(nn.Module):
         """Normalised images, float (N, 3, H, W) → the last layer's input, (N, fc.in_features)."""
         raise NotImplementedError
 
+    def own_name(self, name: str) -> str:
+        """The name here of the weight that torchvision names `name`."""
+        return name
+
     def forward(self, images: Tensor) -> Tensor:
         x = images / 255 if images.dtype == torch.uint8 else images
         x = ((x - self.pixel_mean) / self.pixel_std).contiguous(memory_format=self.memory_format)

@@ -40,6 +40,7 @@ from salun_grid.trainables.methods.base import TEACHERS, Method, PassCount, Sett
 from salun_grid.trainables.passes import now
 from salun_grid.trainables.protocol import SaliencyConfig
 from salun_grid.trainables.saliency import saliency, top_fraction
+from salun_grid.trainables.seeds import own_layer_stream
 
 __all__ = ["METHODS", "Method", "PassCount", "Seconds", "Settings", "Unlearning", "unlearn"]
 
@@ -95,5 +96,6 @@ def unlearn(method: Method, job: Unlearning[Any], mask: SaliencyConfig | None) -
         job.mask, job.mask_mode = top_fraction(scores, mask.fraction), mask.mode
     masked = now(job.data.device)
     job.teachers = {name: TEACHERS[name](job) for name in method.teachers}
-    method.unlearn(job)
+    with own_layer_stream(job.data.device):
+        method.unlearn(job)
     return Seconds(mask=masked - started, train=now(job.data.device) - masked)

@@ -1,0 +1,51 @@
+"""Weights from elsewhere: a state dict with torchvision's names becomes a model of the grid."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from salun_grid.trainables.architectures import build_model
+from salun_grid.trainables.architectures.base import Classifier
+from salun_grid.trainables.errors import InputError
+from salun_grid.trainables.protocol import ModelConfig
+
+MAX_NAMED = 3
+
+
+def model_of_weights(config: ModelConfig, num_classes: int, weights: Mapping[str, Tensor]) -> Classifier:
+    """The architecture of `config` with `weights`, a state dict with its own or torchvision's names, as float32.
+
+    A prefix `module.`, which DataParallel writes, is dropped. Raises InputError where names or shapes do not match.
+    """
+    model = build_model(config, num_classes, seed=0)
+    own = model.state_dict()
+    given = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    named = {name if name in own else model.own_name(name): tensor for name, tensor in given.items()}
+    check(own, named, config.architecture)
+    with torch.no_grad():
+        for name, tensor in named.items():
+            own[name].copy_(tensor)
+    return model
+
+
+def check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], architecture: str) -> None:
+    """Raise InputError unless `given` has every weight of `own`, in its shape, and no other."""
+    counters = {name for name in own if name.endswith("num_batches_tracked")}  # older files lack them
+    problems = {
+        "lack": sorted(own.keys() - given.keys() - counters),
+        "have besides": sorted(given.keys() - own.keys()),
+    }
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+            raise InputError(
+                f"these are no weights of {architecture}: they {what} {', '.join(names[:MAX_NAMED])}{more}. Name the "
+                "architecture that they belong to."
+            )
+    for name, tensor in given.items():
+        if tensor.shape != own[name].shape:
+            raise InputError(
+                f"the weights of {name} have the shape {tuple(tensor.shape)} where {architecture} has "
+                f"{tuple(own[name].shape)}; check the number of classes, model.stem and model.width."
+            )
