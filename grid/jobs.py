@@ -106,7 +106,7 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
         forward,
     )
     if place.worker.rank == 0:
-        check_finite(model, "training.learning_rate", job.training.learning_rate)
+        check_finite(model, job.advice)
         seconds = {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs), "compile": seconds_compile}
         publish_model(job, place, model, epochs, seconds, num_masked=0)
         place.store.drop_checkpoint(job.key)
@@ -120,8 +120,7 @@ def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
     forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
     work = work_on(model, forward, job, place, recorder(epochs, place.report))
     seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
-    setting = "learning_rate" if hasattr(job.settings, "learning_rate") else "alpha"
-    check_finite(model, f"{job.method}'s {setting}", getattr(job.settings, setting, "unset"))
+    check_finite(model, job.advice)
     publish_model(job, place, model, epochs, seconds, num_masked=len(work.forget) if job.mask else 0)
 
 
@@ -133,7 +132,7 @@ def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
     loaded = time.perf_counter()
     logits = predict(model, data)
     if not all(np.isfinite(part).all() for part in logits.values()):
-        raise Diverged(f"the logits of {job.subject.label} are not finite numbers; try a lower learning rate.")
+        raise Diverged(f"the logits of {job.subject.label} are not finite numbers; {job.subject.advice}.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
     forgotten = np.zeros(len(place.dataset.labels["train"]), dtype=bool)
     forgotten[job.forget.indices(place.dataset.labels["train"])] = True

@@ -70,7 +70,7 @@ def publish_model(
     place.store.publish_model(job.key, content, manifest)
 
 
-def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:
+def check_finite(model: torch.nn.Module, advice: str) -> None:
     """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-        raise Diverged(f"the weights are not finite numbers; lower {setting}, now {value}.")
+        raise Diverged(f"the weights are not finite numbers; {advice}.")
