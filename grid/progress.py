@@ -181,7 +181,7 @@ class Progress:
 
 
 def passed(job: Spec, images: int) -> float:
-    """What the reported `images` of a job come to with those that pass forward alone meanwhile, as through a teacher."""
+    """The reported `images` of a job with their share of those that pass forward alone, as through a teacher."""
     return images * job.work.passed_images / job.work.train_images if images else 0.0
 
 

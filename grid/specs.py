@@ -147,8 +147,8 @@ class Unlearn(Described):
 
     @property
     def advice(self) -> str:
-        """What to change where the model diverged or collapsed, by the name of a setting of the method."""
-        return f"for {self.method} {self.settings.advice}"
+        """What to change where the model diverged or collapsed: a setting of the method."""
+        return self.settings.advice
 
     @property
     def needs(self) -> tuple["Spec", ...]:

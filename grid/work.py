@@ -29,7 +29,8 @@ class Work:
     """What one job asks of a device.
 
     `train_images` pass forward and backward, in training and mask; `forward_images` forward alone meanwhile, as through
-    a teacher; `eval_images` forward, 0 where nothing is evaluated; `attack_pairs` is the size of the membership attack (see `attack_pairs`).
+    a teacher; `eval_images` forward, 0 where nothing is evaluated; `attack_pairs` is the size of the membership attack
+    (see `attack_pairs`).
     `gmac` is the forward pass of one image, in 1e9 multiply-accumulates.
     """
 
