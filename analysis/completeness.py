@@ -113,6 +113,13 @@ def at_chance(runs: list[Run]) -> list[str]:
     return [f"{name}: {_seeds(seeds)}" for name, seeds in found.items()]
 
 
+def collapsed(runs: list[Run]) -> list[str]:
+    """The note of each row whose method collapsed, with its place: `salun, …, seed 1: salun collapsed: …`."""
+    return [
+        f"{name_of(run)}, seed {run['seed']}: {run['note'].removesuffix('.')}" for run in labelled(runs) if run["note"]
+    ]
+
+
 def remarks(runs: list[Run], margin: float = MARGIN_POINTS) -> str:
     """One sentence for each kind of flaw, empty where there is none. `margin` in percentage points."""
     flaws = {
@@ -120,6 +127,7 @@ def remarks(runs: list[Run], margin: float = MARGIN_POINTS) -> str:
         "Not a number": nan_metrics(runs),
         f"A single image moves a metric by more than the margin of ±{margin:g}": coarse_metrics(runs, margin),
         f"At chance (TA less than {CHANCE_PART:.0%} of the way from 1 / classes to 100 %)": at_chance(runs),
+        "Collapsed": collapsed(runs),
     }
     return " ".join(f"{word}: {_first(found)}." for word, found in flaws.items() if found)
 

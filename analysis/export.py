@@ -13,8 +13,9 @@ from salun_grid.analysis.text import spreadsheet_cell
 
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget", "seed")
 CELL += ("method", "method_params", "job_key", "retrain_key", "device_name", "num_workers")
-COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason")
+COLUMNS = (*CELL, "metric", "unit", "element", "value", "retrain_value", "signed_gap", "reason", "note")
 SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "seconds_compile", "seconds_load")
+BYTES = ("memory_train", "memory_eval", "device_memory_train", "device_memory_eval")
 
 
 def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
@@ -34,14 +35,15 @@ def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
         numbers = [_number(value) for value in (one.value, retrain, one.value - retrain)]
         element = "" if one.element is None else one.element
         cell = [spreadsheet_cell(str(one.run[column])) for column in CELL]
-        writer.writerow([*cell, one.metric, _unit(one.metric), element, *numbers, one.reason])
+        note = spreadsheet_cell(one.run["note"] or "")
+        writer.writerow([*cell, one.metric, _unit(one.metric), element, *numbers, one.reason, note])
     return buffer.getvalue()
 
 
 def _from_runs(runs: list[Run]) -> list[Measured]:
     found = []
     for run, retrain in paired(runs):
-        found += [_known(run, name) for name in (*METRICS, *SECONDS)]
+        found += [_known(run, name) for name in (*METRICS, *SECONDS, *BYTES)]
         if retrain is None:
             found += [Measured(run, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
         else:
@@ -52,16 +54,17 @@ def _from_runs(runs: list[Run]) -> list[Measured]:
 
 
 def _known(run: Run, name: str) -> Measured:
-    """A column of the row; an older version's row lacks some."""
+    """A column of the row; an older version's row lacks some, and memory is not always known."""
     if run[name] is None:
-        return Measured(run, name, None, math.nan, "not in rows of this schema version")
+        why = "not known" if name in BYTES else "not in rows of this schema version"
+        return Measured(run, name, None, math.nan, why)
     return Measured(run, name, None, run[name], "" if math.isfinite(run[name]) else "not a number in its row")
 
 
 def _unit(metric: str) -> str:
     if metric in FROM_PREDICTIONS:
         return FROM_PREDICTIONS[metric].unit
-    return "seconds" if metric in SECONDS else "percent"
+    return "seconds" if metric in SECONDS else "bytes" if metric in BYTES else "percent"
 
 
 def _number(value: float) -> str:

@@ -22,7 +22,13 @@ Made = TypeVar("Made")
 # The versions that are read, each with the columns that it does not have; they read as null.
 SINCE_2 = frozenset({"precision", "precision_reason", "seconds_compile"})
 SINCE_3 = frozenset({"role", "forget", "forget_rule"})
-READABLE: dict[str, frozenset[str]] = {"1": SINCE_2 | SINCE_3, "2": SINCE_3, str(SCHEMA_VERSION): frozenset()}
+SINCE_4 = frozenset({"memory_train", "memory_eval", "device_memory_train", "device_memory_eval", "note"})
+READABLE: dict[str, frozenset[str]] = {
+    "1": SINCE_2 | SINCE_3 | SINCE_4,
+    "2": SINCE_3 | SINCE_4,
+    "3": SINCE_4,
+    str(SCHEMA_VERSION): frozenset(),
+}
 
 REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
 FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB

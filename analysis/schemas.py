@@ -5,7 +5,7 @@ This is the contract between the grid, which writes, and everyone who reads.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:
@@ -36,6 +36,10 @@ def _forget(nullable: bool) -> list[pa.Field]:
         _field("forget_rule", _TEXT, "", f"rule of the forget set: random{without}", nullable),
         _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i| where that is the rule's parameter", nullable=True),
     ]
+
+
+def _memory(name: str, of: str, what: str) -> pa.Field:
+    return _field(name, _INT, "bytes", f"highest {what} during the {of}; null where not known", nullable=True)
 
 
 RUNS = _schema(
@@ -76,6 +80,11 @@ RUNS = _schema(
         _field("ray_version", _TEXT, "", "version of Ray; none where the jobs ran without it"),
         _field("finished_at", pa.timestamp("us", tz="UTC"), "UTC", "when the row was published"),
         _field("command", _TEXT, "", "command that repeats this row"),
+        _memory("memory_train", "training or unlearning", "resident memory of the process"),
+        _memory("memory_eval", "evaluation", "resident memory of the process"),
+        _memory("device_memory_train", "training or unlearning", "memory of the GPU that PyTorch allocated"),
+        _memory("device_memory_eval", "evaluation", "memory of the GPU that PyTorch allocated"),
+        _field("note", _TEXT, "", "a sentence on a method that collapsed, else null", nullable=True),
     ],
 )
 

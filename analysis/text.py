@@ -10,7 +10,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 # The columns of `runs` and `epochs` that are shown to a person. JSON columns are parsed, not shown.
 _SHOWN = frozenset(
     {"study", "dataset", "augmentation", "forget", "method", "protocol", "model", "device_name", "precision", "command"}
-    | {"code_version", "torch_version", "ray_version", "probe", "metric", "unit"}
+    | {"code_version", "torch_version", "ray_version", "probe", "metric", "unit", "note"}
 )
 
 # What a formula begins with; `printable` has already made a leading tab or line break harmless.

@@ -38,7 +38,7 @@ def make_rows(
     """A row of `runs` for each combination and each of METHODS, with random metrics, paired by their keys."""
     rng = np.random.default_rng(0)
     fillers = {field.name: FILLERS[field.type] for field in SCHEMAS["runs"]}
-    fillers |= {"protocol": "paper", "protocol_json": to_json(STUDIES["paper"].protocol)}
+    fillers |= {"protocol": "paper", "protocol_json": to_json(STUDIES["paper"].protocol), "note": None}
     rows = []
     for dataset, rate, augmentation, seed in product(datasets, rates, augmentations, seeds):
         cell = {"dataset": dataset, "forget_rate": rate, "augmentation": augmentation, "seed": seed}

@@ -6,7 +6,7 @@ from typing import Any
 from salun_grid.trainables.architectures import ARCHITECTURES, build_model, count_macs
 from salun_grid.trainables.data import MEDMNIST_SIZES, SPLITS, dataset_names, describe
 from salun_grid.trainables.forget import FORGET_RULES
-from salun_grid.trainables.methods import METHODS, Method
+from salun_grid.trainables.methods import METHODS, Method, PassCount
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import PROTOCOLS, ModelConfig, Protocol
 from salun_grid.trainables.settings import Setting, settings_of, value_at
@@ -104,13 +104,14 @@ def methods_page() -> str:
 
 def needs_retain(method: Method) -> bool:
     passes = method.passes(method.settings())
-    return bool(passes.retain or passes.paired or passes.drawn)
+    return bool(passes.retain or passes.paired or passes.drawn or passes.forward_retain)
 
 
 def epochs_of(method: Method) -> float:
     """The cost of a method in epochs, where FORGOTTEN of 10,000 images are forgotten."""
     num_forget, num_train = round(FORGOTTEN * 10_000), 10_000
-    images = method.passes(method.settings()).images(num_forget, num_train - num_forget)
+    passes, num_retain = method.passes(method.settings()), num_train - num_forget
+    images = passes.images(num_forget, num_retain) + passes.forward_images(num_forget, num_retain, 0) / 3
     return (images + num_forget * method.masked) / num_train
 
 
@@ -136,8 +137,20 @@ def cost_in_words(method: Method) -> str:
     paired = f", with as many images of D_f as in {passes.paired:.3g} of these" if passes.paired else ""
     drawn = f", and over {passes.drawn} images drawn from it" if passes.drawn else ""
     other = f", and over {passes.other} images of neither" if passes.other else ""
+    forward = forward_in_words(passes)
     only = f"; forgets {' or '.join(method.forget_rules)} alone" if method.forget_rules else ""
-    return f"{need}; {work}{paired}{drawn}{other}{mask}{only}"
+    return f"{need}; {work}{paired}{drawn}{other}{forward}{mask}{only}"
+
+
+def forward_in_words(passes: PassCount) -> str:
+    """`, and forward alone 2 over D_f`, or ""."""
+    counts = {
+        "D_f": passes.forward_forget,
+        "D_r": passes.forward_retain,
+        "the validation images": passes.forward_validation,
+    }
+    found = [f"{count:.3g} over {place}" for place, count in counts.items() if count]
+    return f", and forward alone {' and '.join(found)}" if found else ""
 
 
 def described(setting: Setting) -> str:

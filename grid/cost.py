@@ -32,7 +32,7 @@ class Rate:
         """
         work = job.work
         per_image = self.seconds_fixed + self.seconds_per_gmac * work.gmac
-        return per_image * (work.train_images + work.eval_images / 3)
+        return per_image * (work.passed_images + work.eval_images / 3)
 
 
 # Fitted to four measured points (8 and 28 px, both stems, widths 16 and 64) on one core of an AMD EPYC

@@ -22,8 +22,8 @@ Term = Callable[[Work], float]
 
 # The arithmetic comes first. Values that layers write and read are, for one stem, in proportion to pixels × width.
 TRAINING: dict[str, Term] = {
-    "arithmetic": lambda work: work.train_images * work.gmac,
-    "values moved": lambda work: work.train_images * work.megapixels * work.width,
+    "arithmetic": lambda work: work.passed_images * work.gmac,
+    "values moved": lambda work: work.passed_images * work.megapixels * work.width,
     "steps": lambda work: work.train_images / work.batch_size,
     "crop and flip": lambda work: work.train_images * work.megapixels * (work.augmentation != "none"),
     "RandAugment": lambda work: work.train_images * work.megapixels * work.augmentation.endswith("+ra"),

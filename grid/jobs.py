@@ -12,6 +12,8 @@ import torch
 
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.grid import landing
+from salun_grid.grid.collapse import collapse_note
+from salun_grid.grid.memory import PeakMemory
 from salun_grid.grid.models import check_finite, load_model, publish_model
 from salun_grid.grid.provenance import device_name
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
@@ -73,7 +75,7 @@ def train_model(job: Train, place: Workplace, fit: Fit) -> None:
 
 
 def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
-    seeds = job.seeds
+    memory, seeds = PeakMemory(place.device), job.seeds
     _, retain = forget_and_retain(job.forget, place.dataset)
     model = build_model(job.model, data.num_classes, seeds.initialisation).to(data.device)
     epochs: list[Epoch] = []
@@ -107,43 +109,48 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
         forward,
     )
     if place.worker.rank == 0:
-        check_finite(model, "training.learning_rate", job.training.learning_rate)
+        check_finite(model, job.advice)
         seconds = {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs), "compile": seconds_compile}
-        publish_model(job, place, model, epochs, seconds, num_masked=0)
+        publish_model(job, place, model, epochs, seconds, memory.read(), original_accuracy=epochs[-1].accuracy_percent)
         place.store.drop_checkpoint(job.key)
 
 
 def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
     """Apply the job's method to the published original, and publish the unlearned model."""
+    memory = PeakMemory(place.device)
     data = resident(place.dataset, place.device)
-    model, _ = load_model(job.original, place)
+    model, of_original = load_model(job.original, place)
     epochs: list[Epoch] = []
     forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
     work = work_on(model, forward, job, place, recorder(epochs, place.report))
     seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
-    setting = "learning_rate" if hasattr(job.settings, "learning_rate") else "alpha"
-    check_finite(model, f"{job.method}'s {setting}", getattr(job.settings, setting, "unset"))
-    publish_model(job, place, model, epochs, seconds, num_masked=len(work.forget) if job.mask else 0)
+    check_finite(model, job.advice)
+    num_masked = len(work.forget) if job.mask else 0
+    accuracy = of_original["original_accuracy_percent"]
+    publish_model(job, place, model, epochs, seconds, memory.read(), accuracy, num_masked)
 
 
 def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
     """Predict every image with a published model and publish the predictions and the row."""
-    started = time.perf_counter()
+    started, memory = time.perf_counter(), PeakMemory(place.device)
     data = resident(place.dataset, place.device)
     model, manifest = load_model(job.subject, place)
     loaded = time.perf_counter()
     logits = predict(model, data)
     if not all(np.isfinite(part).all() for part in logits.values()):
-        raise Diverged(f"the logits of {job.subject.label} are not finite numbers; try a lower learning rate.")
+        raise Diverged(f"the logits of {job.subject.label} are not finite numbers; {job.subject.advice}.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
     forgotten = np.zeros(len(place.dataset.labels["train"]), dtype=bool)
     forgotten[job.forget.indices(place.dataset.labels["train"])] = True
     predictions = Predictions(logits, place.dataset.labels, forgotten)
-    runs = landing.runs_columns(job, place.study, predictions, manifest, seconds)
+    note = collapse_note(job, predictions, manifest["original_accuracy_percent"])
+    runs = landing.runs_columns(job, place.study, predictions, manifest, seconds, memory, note)
     if place.store.has_row(job.key):
         return
     place.store.publish_table("predictions", job.key, landing.predictions_columns(job, predictions))
     place.store.publish_table("runs", job.key, runs)
+    if note:
+        place.tell(f"{job.subject.label}: {note}")
 
 
 def probe_model(job: Probe, place: Workplace, fit: Fit) -> None:

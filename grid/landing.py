@@ -13,6 +13,7 @@ import pyarrow as pa
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.analysis.rows import ROLES
 from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.grid.memory import Peak, PeakMemory
 from salun_grid.grid.provenance import repeat_command
 from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
@@ -25,7 +26,11 @@ from salun_grid.trainables.probes import Measure
 from salun_grid.trainables.protocol import to_json
 
 # What a manifest says of a model, for the one that nothing was done to.
-NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0}, "num_images_seen": 0}
+NO_OP: dict[str, Any] = {
+    "seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0},
+    "num_images_seen": 0,
+    "memory": asdict(Peak()),
+}
 
 
 def cell_columns(job: Spec, study: Study) -> dict[str, Any]:
@@ -65,13 +70,18 @@ def runs_columns(
     predictions: Predictions,
     manifest: dict[str, Any],
     seconds: dict[str, float],
+    memory: PeakMemory,
+    note: str | None,
 ) -> dict[str, list]:
-    """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest."""
+    """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest.
+
+    `memory` is that of the evaluation, of which the metrics are the last part.
+    """
     evaluation, forgotten = job.evaluation, predictions.forgotten
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, job.seed)
     started = datetime.now(UTC)
     metrics = evaluate(predictions, attack)
-    finished = datetime.now(UTC)
+    finished, peak = datetime.now(UTC), memory.read()
     own = manifest if job.subject.key != job.original.key else NO_OP
     seconds = own["seconds"] | seconds
     row = subject_columns(job, study) | metrics | {
@@ -96,6 +106,11 @@ def runs_columns(
         "ray_version": version("ray") if "ray" in sys.modules else "none",
         "finished_at": finished,
         "command": repeat_command(study, job),
+        "memory_train": own["memory"]["host"],
+        "memory_eval": peak.host,
+        "device_memory_train": own["memory"]["device"],
+        "device_memory_eval": peak.device,
+        "note": note,
     }  # fmt: skip
     return {name: [value] for name, value in row.items()}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ from salun_grid.analysis import storage
 from salun_grid.analysis.results import Run, read_runs
 from salun_grid.grid.fit import Measurement
 from salun_grid.grid.work import row_work
+from salun_grid.trainables.methods import METHODS
 
 Counts = dict[str, int]
 
@@ -45,6 +47,7 @@ def measurement(row: Run, num_images: Counts | None) -> Measurement:
         row["num_train_images_seen"],
         row["num_forget"],
         num_images,
+        forward_images(row, num_images),
     )
     return Measurement(
         row["device_name"],
@@ -52,6 +55,20 @@ def measurement(row: Run, num_images: Counts | None) -> Measurement:
         devices * (row["seconds_mask"] + row["seconds_train"]),
         devices * (row["seconds_load"] + row["seconds_eval"]) if num_images else 0.0,
     )
+
+
+def forward_images(row: Run, num_images: Counts | None) -> int:
+    """Images that passed forward alone in the unlearning of a row, which its columns do not count.
+
+    A method or a setting that this version lacks counts none or as its default, unknown validation images as none.
+    """
+    if row["method"] not in METHODS:
+        return 0
+    method, params = METHODS[row["method"]], json.loads(row["method_params"])
+    known = {field.name: params[field.name] for field in fields(method.settings) if field.name in params}
+    passes = method.passes(method.settings(**known))
+    num_validation = num_images["val"] if num_images else 0
+    return passes.forward_images(row["num_forget"], row["num_retain"], num_validation)
 
 
 def predicted_images(folder: str, job_key: str) -> Counts | None:

@@ -1,6 +1,6 @@
 """Published models: loading one, and publishing what a training or an unlearning made."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any
 
@@ -10,6 +10,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from salun_grid.grid import landing
+from salun_grid.grid.memory import Peak
 from salun_grid.grid.provenance import device_name
 from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Train, Unlearn
@@ -38,11 +39,14 @@ def publish_model(
     model: torch.nn.Module,
     epochs: list[Epoch],
     seconds: dict[str, float],
-    num_masked: int,
+    memory: Peak,
+    original_accuracy: float,
+    num_masked: int = 0,
 ) -> None:
     """Publish the epochs, then the weights, then the manifest that makes the model count as done.
 
     A model that another process has published meanwhile stays as it is. `num_masked` images went through the mask.
+    `original_accuracy` is that of the last epoch of the cell's original, in percent; a training's own where it is none.
     """
     if place.store.has_model(job.key):
         return
@@ -61,6 +65,8 @@ def publish_model(
         "precision_reason": precision.reason,
         "seconds": seconds,
         "num_images_seen": sum(epoch.num_images for epoch in epochs) + num_masked,
+        "original_accuracy_percent": original_accuracy,
+        "memory": asdict(memory),
         "num_workers": place.worker.world,
         "device_name": device_name(str(place.device)),
         "code_version": code_version(),
@@ -79,7 +85,7 @@ def precision_of(job: Train | Unlearn, place: Workplace) -> Precision:
     return found
 
 
-def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:
+def check_finite(model: torch.nn.Module, advice: str) -> None:
     """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-        raise Diverged(f"the weights are not finite numbers; lower {setting}, now {value}.")
+        raise Diverged(f"the weights are not finite numbers; {advice}.")

@@ -32,10 +32,11 @@ class Progress:
         self.console, self.on_tick, self.detail = console, on_tick, detail
         self.lacking, self.waiting_for, self.last_look = lacking, "", -inf
         self.unfinished: dict[str, Spec] = {}
-        self.total_jobs = self.total_images = 0
+        self.total_jobs, self.total_images = 0, 0.0
         self.add(jobs)
-        # Images of jobs that have ended: trained in this run, or before it.
-        self.done = self.failed = self.done_images = self.resumed_images = 0
+        # Images of jobs that have ended, a pass forward alone counted as a third: trained in this run, or before it.
+        self.done = self.failed = 0
+        self.done_images = self.resumed_images = 0.0
         self.running: dict[str, tuple[Spec, dict[str, Any]]] = {}
         self.started = self.last_line = time.monotonic()
         self.first_start: float | None = None
@@ -64,7 +65,7 @@ class Progress:
         for job in jobs:
             self.unfinished[job.key] = job
             self.total_jobs += 1
-            self.total_images += job.work.train_images
+            self.total_images += job.work.passed_images
 
     def start(self, job: Spec) -> None:
         self.first_start = self.first_start or time.monotonic()
@@ -84,9 +85,9 @@ class Progress:
         job, result = self.running.pop(key)
         del self.unfinished[key]
         self.done += 1
-        resumed = result.get("resumed_images", 0)
+        resumed = passed(job, result.get("resumed_images", 0))
         self.resumed_images += resumed
-        self.done_images += job.work.train_images - resumed
+        self.done_images += job.work.passed_images - resumed
         self._line(f"done {job.label}")
 
     def restart(self, job: Spec) -> None:
@@ -138,13 +139,13 @@ class Progress:
         parts += [f"{self.failed} failed"] if self.failed else []
         return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
 
-    def images_trained(self) -> int:
+    def images_trained(self) -> float:
         """In this run, over all jobs."""
-        return self.done_images + sum(result.get("images", 0) for _, result in self.running.values())
+        return self.done_images + sum(passed(job, result.get("images", 0)) for job, result in self.running.values())
 
-    def images_done(self) -> int:
+    def images_done(self) -> float:
         """With what jobs that go on had trained before."""
-        resumed = sum(result.get("resumed_images", 0) for _, result in self.running.values())
+        resumed = sum(passed(job, result.get("resumed_images", 0)) for job, result in self.running.values())
         return self.images_trained() + self.resumed_images + resumed
 
     def images_per_second(self) -> float:
@@ -177,6 +178,11 @@ class Progress:
             table.add_row(Text(f"  {printable(job.label)}"), epoch, speed)  # a str would be read as markup
         waiting = [Text(self.waiting_for)] if self.waiting_for else []
         return Group(Text(self.summary()), *waiting, bar, table)
+
+
+def passed(job: Spec, images: int) -> float:
+    """The reported `images` of a job with their share of those that pass forward alone, as through a teacher."""
+    return images * job.work.passed_images / job.work.train_images if images else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from salun_grid.grid.work import Kind, Work, attack_pairs
 from salun_grid.trainables.architectures import count_macs
 from salun_grid.trainables.data import DatasetInfo
 from salun_grid.trainables.forget import ForgetSet
-from salun_grid.trainables.methods import METHODS, Settings
+from salun_grid.trainables.methods import METHODS, PassCount, Settings
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import (
     AugmentationConfig,
@@ -90,6 +90,11 @@ class Train(Described):
         return seeds.again() if self.again else seeds
 
     @property
+    def advice(self) -> str:
+        """What to change where the model diverged."""
+        return f"lower training.learning_rate, now {self.training.learning_rate:g}"
+
+    @property
     def needs(self) -> tuple["Spec", ...]:
         return ()
 
@@ -141,6 +146,11 @@ class Unlearn(Described):
         return replace(self.original.seeds, unlearning=self.seed)
 
     @property
+    def advice(self) -> str:
+        """What to change where the model diverged or collapsed: a setting of the method."""
+        return self.settings.advice
+
+    @property
     def needs(self) -> tuple["Spec", ...]:
         return (self.original,)
 
@@ -151,10 +161,9 @@ class Unlearn(Described):
     @cached_property
     def work(self) -> Work:
         num_forget = self.forget.count(self.data)
-        passes = METHODS[self.method].passes(self.settings)
-        images = passes.images(num_forget, self.data.num_images["train"] - num_forget)
-        batch_size = getattr(self.settings, "batch_size", 1)
-        return device_work(self, batch_size, train_images=images + (num_forget if self.mask else 0))
+        passed = images_passed(METHODS[self.method].passes(self.settings), num_forget, self.data)
+        passed["train_images"] += num_forget if self.mask else 0
+        return device_work(self, getattr(self.settings, "batch_size", 1), **passed)
 
 
 class OfModel(Described):
@@ -251,11 +260,18 @@ class Probe(OfModel):
     @cached_property
     def work(self) -> Work:
         num_forget = self.forget.count(self.data)
-        images = PROBES[self.probe].passes(self.settings).images(num_forget, self.data.num_images["train"] - num_forget)
-        return device_work(self, getattr(self.settings, "batch_size", 1), train_images=images)
+        passed = images_passed(PROBES[self.probe].passes(self.settings), num_forget, self.data)
+        return device_work(self, getattr(self.settings, "batch_size", 1), **passed)
 
 
 Spec = Train | Unlearn | Evaluate | Probe
+
+
+def images_passed(passes: PassCount, num_forget: int, data: DatasetInfo) -> dict[str, int]:
+    """The amounts of a `Work` that `passes` over the images of `data` come to."""
+    num_retain = data.num_images["train"] - num_forget
+    forward = passes.forward_images(num_forget, num_retain, data.num_images["val"])
+    return {"train_images": passes.images(num_forget, num_retain), "forward_images": forward}
 
 
 def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:

@@ -28,8 +28,9 @@ class Kind:
 class Work:
     """What one job asks of a device.
 
-    `train_images` pass forward and backward, in training and mask; `eval_images` forward, 0 where nothing is
-    evaluated; `attack_pairs` is the size of the membership attack (see `attack_pairs`).
+    `train_images` pass forward and backward, in training and mask; `forward_images` forward alone meanwhile, as through
+    a teacher; `eval_images` forward, 0 where nothing is evaluated; `attack_pairs` is the size of the membership attack
+    (see `attack_pairs`).
     `gmac` is the forward pass of one image, in 1e9 multiply-accumulates.
     """
 
@@ -42,6 +43,12 @@ class Work:
     train_images: int = 0
     eval_images: int = 0
     attack_pairs: float = 0.0
+    forward_images: int = 0
+
+    @property
+    def passed_images(self) -> float:
+        """Of the training or unlearning: forward alone counts a third of forward and backward."""
+        return self.train_images + self.forward_images / 3
 
     @property
     def megapixels(self) -> float:
@@ -57,6 +64,7 @@ def row_work(
     train_images: int,
     num_forget: int,
     num_images: dict[str, int] | None,
+    forward_images: int = 0,
 ) -> Work:
     """The work that a row of `runs` stands for, its model's and its evaluation's.
 
@@ -74,6 +82,7 @@ def row_work(
         train_images=train_images,
         eval_images=sum(num_images.values()) if num_images else 0,
         attack_pairs=attack_pairs(num_forget, num_images, protocol["evaluation"]["mia_non_members"]),
+        forward_images=forward_images,
     )
 
 

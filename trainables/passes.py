@@ -71,7 +71,8 @@ def cross_entropy(batch: Batch) -> Tensor:
 class Passes:
     """What passes share: the model, its optimizer, the data, how batches are made, and the seed of their order.
 
-    `forward` is what batches go through: the model itself, the same compiled, or wrapped for several workers.
+    `forward` is what batches go through: the model itself, the same compiled, or wrapped for several workers. `advice`
+    says what to change where the loss diverges.
     """
 
     forward: nn.Module
@@ -82,6 +83,7 @@ class Passes:
     order_seed: int
     on_epoch: OnEpoch = lambda epoch: None
     worker: Worker = ALONE
+    advice: str = "lower the learning rate"
 
     def over(
         self, subset: Subset, epoch: int, loss: Loss = cross_entropy, penalty: Callable[[], Tensor] | None = None
@@ -175,10 +177,7 @@ class Totals:
         mean_loss, correct = (passes.worker.total(self.sums) / num_counted).tolist()
         learning_rate = passes.optimizer.param_groups[0]["lr"]
         if not isfinite(mean_loss):
-            raise Diverged(
-                f"the loss of {self.phase} epoch {self.epoch + 1} is {mean_loss}; try a learning rate below "
-                f"{learning_rate}."
-            )
+            raise Diverged(f"the loss of {self.phase} epoch {self.epoch + 1} is {mean_loss}; {passes.advice}.")
         seconds = now(passes.data.device) - self.started
         passed = num_counted if num_images is None else num_images
         done = Epoch(self.epoch, self.phase, mean_loss, 100 * correct, learning_rate, seconds, passed)

@@ -47,7 +47,7 @@ def top_fractions(scores: list[Tensor], fractions: Sequence[float]) -> list[Mask
     """
     flat = torch.cat([score.flatten() for score in scores])
     if not flat.sum().isfinite():
-        raise Diverged("the saliency of the forget set is not a number; try a lower learning rate for the original.")
+        raise Diverged("the saliency of the forget set is not a number; lower training.learning_rate.")
     counts = [int(len(flat) * fraction) for fraction in fractions]
     sizes = [score.numel() for score in scores]
     masks = []

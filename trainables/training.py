@@ -51,7 +51,8 @@ def train(
         on_epoch(done)
     subset, saved_at = data.subset("train", indices), time.monotonic()
     wrapped = worker.wrap(forward or model)
-    passes = Passes(wrapped, optimizer, data, augmenter, config.batch_size, seeds.order, on_epoch, worker)
+    advice = f"lower learning_rate, now {config.learning_rate:g}"
+    passes = Passes(wrapped, optimizer, data, augmenter, config.batch_size, seeds.order, on_epoch, worker, advice)
     for epoch in range(len(epochs), config.epochs):
         set_learning_rate(optimizer, learning_rate_at(epoch, config))
         with own_layer_stream(data.device):

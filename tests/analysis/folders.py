@@ -81,6 +81,11 @@ def make_run(**changes: Any) -> Run:
         "torch_version": "2.9.0",
         "ray_version": "2.56.0",
         "finished_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "memory_train": 3 * 2**30,
+        "memory_eval": 2**30,
+        "device_memory_train": 2**31,
+        "device_memory_eval": 2**29,
+        "note": None,
     } | changes
     run.setdefault("forget", f"random:{run['forget_rate']!r}")
     run.setdefault("role", ROLES.get(run["method"], "method"))

@@ -138,7 +138,7 @@ def test_the_retrains_value_and_the_signed_gap_stand_beside(folder: Path) -> Non
 def test_export_without_predictions_needs_none(folder: Path) -> None:
     rows = exported(folder, "--no-predictions")
     assert {row["metric"] for row in rows}.isdisjoint(FROM_PREDICTIONS)
-    assert {row["unit"] for row in rows} == {"percent", "seconds"}
+    assert {row["unit"] for row in rows} == {"percent", "seconds", "bytes"}
 
 
 def test_what_has_no_value_says_why(tmp_path: Path) -> None:
@@ -162,3 +162,15 @@ def test_every_duration_is_there_and_one_that_an_older_version_lacks_says_so() -
     assert found.keys() == durations
     assert (found["seconds_compile"]["value"], found["seconds_load"]["value"]) == ("", "2.0")
     assert found["seconds_compile"]["reason"] == "not in rows of this schema version"
+
+
+def test_memory_and_the_note_are_there_and_unknown_memory_says_so() -> None:
+    runs = [make_run(memory_train=None, note="=salun collapsed"), make_run(method="retrain")]
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(runs))))
+    memory = {name for name in SCHEMAS["runs"].names if "memory_" in name}
+    found = {row["metric"]: row for row in rows if row["unit"] == "bytes" and row["method"] == "salun"}
+    assert found.keys() == memory
+    assert (found["memory_train"]["value"], found["memory_train"]["reason"]) == ("", "not known")
+    assert float(found["memory_eval"]["value"]) == 2**30
+    assert {row["note"] for row in rows if row["method"] == "salun"} == {"'=salun collapsed"}
+    assert {row["note"] for row in rows if row["method"] == "retrain"} == {""}

@@ -178,7 +178,7 @@ def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
 ) -> None:
     monkeypatch.setitem(results.READABLE, "0", frozenset({"command"}))
     rewrite(files_of(folder)[1], b"-1")
-    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 2 and 3 and 0"):
+    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 2 and 3 and 4 and 0"):
         read_runs(folder)
 
 
@@ -206,3 +206,13 @@ def test_reading_changes_nothing_in_the_folder(folder: Path, tmp_path: Path) -> 
     read_runs(folder)
     contents = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*.*")} for root in (folder, copy)]
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("version", [b"1", b"2", b"3"])
+def test_rows_of_each_earlier_version_are_read_beside_new_ones(folder: Path, runs: list[Run], version: bytes) -> None:
+    old, *_ = files_of(folder)
+    rewrite(old, version, tuple(results.READABLE[version.decode()]))
+    found = {run["job_key"]: run for run in read_runs(folder)}
+    assert len(found) == len(runs)
+    assert found[old.stem]["memory_train"] is found[old.stem]["note"] is None
+    assert [run["memory_train"] is None for run in found.values()].count(True) == 1

@@ -34,7 +34,7 @@ class FakeJob:
 
     @property
     def work(self) -> Any:
-        return SimpleNamespace(train_images=self.images)
+        return SimpleNamespace(train_images=self.images, passed_images=self.images)
 
 
 PROTOCOL = replace(
@@ -59,8 +59,10 @@ def small_study(source: Path, **axes: tuple) -> Study:
 def row_work_of(cell: Evaluate) -> Work:
     """What a cell's row stands for: the work of its evaluation and of its model, unless that is the original."""
     model = cell.subject.work
-    images = 0 if cell.subject.key == cell.original.key else model.train_images
-    return replace(cell.work, batch_size=model.batch_size, train_images=images)
+    images = {"train_images": model.train_images, "forward_images": model.forward_images}
+    if cell.subject.key == cell.original.key:
+        images = dict.fromkeys(images, 0)
+    return replace(cell.work, batch_size=model.batch_size, **images)
 
 
 def run_without_ray(plan: Plan, store: Store, worker: Worker = ALONE) -> list[Epoch]:

@@ -16,6 +16,7 @@ from salun_grid.analysis.results import open_table, read_runs
 from salun_grid.analysis.schemas import SCHEMAS
 from salun_grid.grid import jobs
 from salun_grid.grid.jobs import Workplace, run_job
+from salun_grid.grid.memory import reset_peak
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
 from salun_grid.grid.store import Store
 from salun_grid.trainables.architectures import ResNet18
@@ -162,6 +163,17 @@ def test_images_seen_and_seconds(landed: tuple[Plan, Store]) -> None:
     for run in read_runs(store.out):
         assert run["seconds_total"] == run["seconds_mask"] + run["seconds_train"]
         assert (run["seconds_mask"] > 0) == (run["method"] == "salun")
+
+
+def test_every_row_has_the_memory_of_its_jobs(landed: tuple[Plan, Store]) -> None:
+    """On a system that cannot restart a process's peak it is null; the no-op made no model."""
+    _, store = landed
+    for run in read_runs(store.out):
+        assert (run["memory_train"] is not None) == (reset_peak() and run["method"] != "original")
+        assert (run["memory_eval"] is not None) == reset_peak()
+        assert run["memory_eval"] is None or 2**26 < run["memory_eval"] < 2**40
+        assert run["device_memory_train"] is run["device_memory_eval"] is None
+        assert run["note"] is None
 
 
 def test_epochs_name_their_passes(landed: tuple[Plan, Store]) -> None:

@@ -1,5 +1,6 @@
 """Rows that landed, as measurements: their work is what the plan says, their seconds what the columns say."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.results import read_runs
+from salun_grid.grid.landing import settings_of
 from salun_grid.grid.measured import measurement, measurements, predicted_images
 from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.store import Store
@@ -39,6 +41,18 @@ def test_a_row_has_the_work_that_its_job_was_planned_with(landed: tuple[Plan, st
         assert measurement(row, COUNTS).work == works[row["job_key"]]
     batches = {row["method"]: measurement(row, COUNTS).work.batch_size for row in rows}
     assert batches == {"retrain": 32, "retrain-again": 32, "original": 32, "salun": 16}
+
+
+@pytest.mark.parametrize("method", ["scrub", "scrub:epochs=7", "regun", "gradient_ascent"])
+def test_passes_forward_alone_count_as_planned(landed: tuple[Plan, str], method: str) -> None:
+    """No column counts them: they follow from the row's method and its settings."""
+    study = replace(landed[0].study, methods=(method,))
+    (cell,) = [cell for cell in make_plan(study).cells if cell.subject.method != "retrain"]
+    row = read_runs(landed[1])[0] | {"method": cell.method, "method_params": json.dumps(settings_of(cell.subject))}
+    planned = cell.subject.work.forward_images
+    assert measurement(row, COUNTS).work.forward_images == planned
+    assert (planned > 0) == (method != "gradient_ascent")
+    assert measurement(row | {"method": "of another version"}, COUNTS).work.forward_images == 0
 
 
 def test_the_seconds_are_those_of_the_columns(landed: tuple[Plan, str]) -> None:

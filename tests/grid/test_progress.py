@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -122,3 +123,16 @@ def test_what_jobs_wait_for_is_printed_again_and_again(detail: str, monkeypatch:
     progress.tick()
     waiting = [line for line in console.file.getvalue().splitlines() if "waiting for" in line]
     assert len(waiting) == 3 and all(line.endswith("waiting for nodes with room for 1 GPU") for line in waiting)
+
+
+def test_passes_forward_alone_count_in_the_time_left() -> None:
+    """A teacher's 300 images are worth 100: of 1,100, 550 are done with half of the 1,000 that are reported."""
+    job = SimpleNamespace(
+        key="a", label="scrub", num_epochs=2, work=SimpleNamespace(train_images=1000, passed_images=1100.0)
+    )
+    progress = Progress([job], Console(file=io.StringIO()))
+    progress.start(job)
+    progress.advance("a", {"epoch": 1, "images": 500, "images_per_second": 50.0})
+    assert (progress.total_images, progress.images_done()) == (1100, 550)
+    progress.finish("a")
+    assert progress.images_done() == 1100

@@ -40,7 +40,7 @@ def trained(
 
 def test_a_loss_that_is_no_number_is_said_at_once(data):
     """Weights of NaN must never be published as a model."""
-    with pytest.raises(Diverged, match=r"the loss of train epoch [1-4] is (nan|inf); try a learning rate below 99"):
+    with pytest.raises(Diverged, match=r"the loss of train epoch [1-4] is (nan|inf); lower learning_rate, now 99"):
         trained(data, config=replace(CONFIG, learning_rate=99, momentum=0.99, weight_decay=0.9))
 
 

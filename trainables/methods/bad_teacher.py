@@ -44,7 +44,13 @@ def bad_teacher(job: Unlearning[BadTeacher]) -> None:
 METHOD = Method(
     bad_teacher,
     BadTeacher,
-    passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs * s.retain_fraction),
+    # Both teachers predict every image.
+    passes=lambda s: PassCount(
+        forget=s.epochs,
+        retain=s.epochs * s.retain_fraction,
+        forward_forget=2 * s.epochs,
+        forward_retain=2 * s.epochs * s.retain_fraction,
+    ),
     idea="Imitate an untrained network on D_f, the original on some of D_r.",
     paper="Chundawat et al. 2023, arXiv 2205.08096",
     teachers=("original", "random"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -18,7 +18,18 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class Settings:
-    """Base class of the settings of a method; each method has its own frozen subclass."""
+    """Base class of the settings of a method; each method has its own frozen subclass.
+
+    `gentler` says which setting, lowered or raised, lets the method change the model less.
+    """
+
+    gentler: ClassVar[tuple[str, str]] = ("lower", "learning_rate")
+
+    @property
+    def advice(self) -> str:
+        """What to change where the model diverged or collapsed: `lower learning_rate, now 0.013`."""
+        verb, name = self.gentler
+        return f"{verb} {name}, now {getattr(self, name):g}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,9 @@ class PassCount:
 
     A pass is forward and backward; a forward-only pass counts as a third. `paired` counts the passes over D_r whose
     batches are paired with as many images of D_f. `drawn` is a number of images of D_r that is independent of its
-    size, and `other` a number of images from neither set, such as learned noise.
+    size, and `other` a number of images from neither set, such as learned noise. The fields `forward_…` are
+    forward-only passes that no epoch reports, such as a teacher's, over D_f, D_r and the validation images: they
+    cost time and do not count as images seen.
     """
 
     forget: float = 0.0
@@ -49,10 +62,18 @@ class PassCount:
     paired: float = 0.0
     drawn: int = 0
     other: int = 0
+    forward_forget: float = 0.0
+    forward_retain: float = 0.0
+    forward_validation: float = 0.0
 
     def images(self, num_forget: int, num_retain: int) -> int:
         passed = round(self.forget * num_forget + (self.retain + self.paired) * num_retain)
         return passed + min(self.drawn, num_retain) + self.other
+
+    def forward_images(self, num_forget: int, num_retain: int, num_validation: int) -> int:
+        """Images that pass forward alone, through the model or a teacher, and that `images` leaves out."""
+        of_train = self.forward_forget * num_forget + self.forward_retain * num_retain
+        return round(of_train + self.forward_validation * num_validation)
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,16 @@ class Unlearning(Generic[S]):
             apply_mask(optimizer, self.mask, self.mask_mode)
         s: Any = self.settings
         order_seed = self.seeds.unlearning
-        return Passes(self.forward, optimizer, self.data, self.augmenter, s.batch_size, order_seed, self.on_epoch)
+        return Passes(
+            self.forward,
+            optimizer,
+            self.data,
+            self.augmenter,
+            s.batch_size,
+            order_seed,
+            self.on_epoch,
+            advice=s.advice,
+        )
 
     def some_of_retain(self, fraction: float, purpose: str) -> Subset:
         """A uniform sample of D_r, at least one image, as a subset of the same name."""

@@ -40,7 +40,7 @@ def delete(job: Unlearning[Delete]) -> None:
 METHOD = Method(
     delete,
     Delete,
-    passes=lambda s: PassCount(forget=s.epochs),
+    passes=lambda s: PassCount(forget=s.epochs, forward_forget=s.epochs),
     idea="Imitate the original on D_f, without its true class.",
     paper="Zhou et al. 2025, arXiv 2503.23751",
     teachers=("original",),

@@ -6,6 +6,7 @@ the model's predicted labels, which costs a backward pass for each class.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -22,6 +23,8 @@ LEAST_INFORMATION = 1e-16
 @dataclass(frozen=True)
 class FisherForgetting(Settings):
     """Nothing is trained: one pass for the information, then one draw of noise."""
+
+    gentler: ClassVar[tuple[str, str]] = ("lower", "alpha")
 
     alpha: float = setting(
         1e-8, at_least=0, below=100, doc="Variance of the noise at information 1.", source="1e-9 to 1e-6 are published"

@@ -127,6 +127,6 @@ class Report:
         """Report the pass, at learning rate 0. Raises Diverged for a loss that is no number."""
         loss, correct = (self.sums / len(self.subset)).tolist()
         if not isfinite(loss):
-            raise Diverged(f"the original's loss on {self.subset.name} is {loss}; train it at a lower learning rate.")
+            raise Diverged(f"the original's loss on {self.subset.name} is {loss}; lower training.learning_rate.")
         seconds = now(self.job.data.device) - self.started
         self.job.on_epoch(Epoch(0, self.subset.name, loss, 100 * correct, 0.0, seconds, len(self.subset)))

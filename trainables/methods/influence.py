@@ -8,6 +8,7 @@ here the sample is drawn, its size is a setting, and what is divided by is that 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from salun_grid.trainables.settings import setting
 @dataclass(frozen=True)
 class Influence(Settings):
     """Nothing is trained: three passes for gradients, then one step."""
+
+    gentler: ClassVar[tuple[str, str]] = ("lower", "alpha")
 
     alpha: float = setting(
         2.0, at_least=0, below=1000, doc="Length of the step.", source="2 to 10 are published; official default 0.2"

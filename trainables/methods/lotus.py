@@ -103,7 +103,13 @@ def one_hot(scores: Tensor) -> Tensor:
 METHOD = Method(
     lotus,
     Lotus,
-    passes=lambda s: PassCount(forget=s.epochs * 4 / 3, retain=s.epochs * s.retain_fraction),
+    passes=lambda s: PassCount(
+        forget=s.epochs * 4 / 3,
+        retain=s.epochs * s.retain_fraction,
+        forward_forget=s.epochs,
+        forward_retain=s.epochs * s.retain_fraction,
+        forward_validation=s.target_accuracy is None,
+    ),
     idea="Imitate ever softer predictions of the original on D_f, its labels on some of D_r.",
     paper="Spartalis et al. 2025, arXiv 2503.18314",
     teachers=("original",),

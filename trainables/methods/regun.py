@@ -51,7 +51,7 @@ def class_reference(job: Unlearning[ReGUn]) -> Tensor:
 METHOD = Method(
     regun,
     ReGUn,
-    passes=lambda s: PassCount(retain=s.epochs, paired=s.epochs),
+    passes=lambda s: PassCount(retain=s.epochs, paired=s.epochs, forward_validation=1),
     idea="Predict D_f as validation images of its class are predicted, and train on D_r.",
     paper="Mirlach et al. 2026, arXiv 2603.11210",
     version=1,

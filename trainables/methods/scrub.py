@@ -50,7 +50,12 @@ def scrub(job: Unlearning[Scrub]) -> None:
 METHOD = Method(
     scrub,
     Scrub,
-    passes=lambda s: PassCount(forget=min(s.ascent_epochs, s.epochs), retain=s.epochs),
+    passes=lambda s: PassCount(
+        forget=min(s.ascent_epochs, s.epochs),
+        retain=s.epochs,
+        forward_forget=min(s.ascent_epochs, s.epochs),
+        forward_retain=s.epochs,
+    ),
     idea="Diverge from the original on D_f, stay close to it on D_r.",
     paper="Kurmanji et al. 2023, arXiv 2302.09880",
     teachers=("original",),

@@ -7,6 +7,7 @@ D holds D_f, so that a weight's importance to D is at least |D_f| / |D| of that 
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -18,6 +19,8 @@ from salun_grid.trainables.settings import setting
 @dataclass(frozen=True)
 class SelectiveSynapticDampening(Settings):
     """Nothing is trained: two passes for the importances, then one change of the weights."""
+
+    gentler: ClassVar[tuple[str, str]] = ("raise", "alpha")
 
     alpha: float = setting(
         10.0,
@@ -39,7 +42,10 @@ def ssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
 
 
 def lfssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
-    """As `ssd`, with the squared gradient of ‖f(x)‖² for importance, which needs no labels."""
+    """As `ssd`, with the squared gradient of ‖f(x)‖² for importance, which needs no labels.
+
+    The step is derived from the paper's equations: no official code of its own was at hand.
+    """
     dampen(job, squared_norm)
 
 

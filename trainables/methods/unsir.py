@@ -6,7 +6,7 @@ the part of D_r is drawn, where the notebook takes the first 1,000 images of eac
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ OFFICIAL = "official code"
 @dataclass(frozen=True)
 class Unsir(Settings):
     """Adam, a new one for each of the three steps."""
+
+    gentler: ClassVar[tuple[str, str]] = ("lower", "impair_learning_rate")
 
     batch_size: int = setting(256, at_least=2, unit="images", source=OFFICIAL)
     noise_steps: int = setting(40, at_least=0, below=100_000, unit="steps", source=OFFICIAL)
