@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
 
 # A test that uses the fixture has the marker.
 FIXTURE_MARKERS = {"ray_cluster": "ray", "s3_port": "bucket", "chromium": "browser"}

@@ -28,8 +28,8 @@ from salun_grid.grid.study_file import FIELDS
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import settings_of
-from tests.grid.studies import run_without_ray
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import run_without_ray
 
 SETTINGS = settings(
     derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), max_examples=150

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import damage_data, make_grid, write_folder
-from tests.analysis.test_cli import call, check_mistake, contents
+from tests.support.commands import call, check_mistake, contents
+from tests.support.folders import damage_data, make_grid, write_folder
 
 Spoil = Callable[[Path], None]
 

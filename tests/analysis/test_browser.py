@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from salun_grid.analysis.commands import write_report
-from tests.analysis.folders import make_grid, write_epochs, write_folder
+from tests.support.folders import make_grid, write_epochs, write_folder
 
 PHONE, DESKTOP = 390, 1200
 

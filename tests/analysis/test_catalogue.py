@@ -16,7 +16,7 @@ from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
 from salun_grid.analysis.roc import auc
 from salun_grid.analysis.scores import SCORES, log_odds
-from tests.analysis.folders import Run, make_grid, make_predictions, write_folder, write_predictions
+from tests.support.folders import Run, make_grid, make_predictions, write_folder, write_predictions
 
 SIZES = (60, 1100, 50)  # enough validation images to resolve a false positive rate of 0.1 %
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
 from salun_grid.analysis import cli
 from salun_grid.analysis.catalogue import METRICS
 from salun_grid.analysis.tables import COLUMNS, FORMATS
-from tests.analysis.folders import damage_data, make_grid, write_folder
+from tests.support.commands import call, check_mistake, contents
+from tests.support.folders import damage_data, make_grid, write_folder
 
 COMMANDS = ("verdicts", "tables", "metrics", "export", "figure", "report")
 FIRST_WORDS = {"terminal": "Table 1.", "markdown": "### Table 1.", "csv": "Table,", "latex": r"\begin{table}"}
@@ -25,14 +25,6 @@ FIRST_WORDS = {"terminal": "Table 1.", "markdown": "### Table 1.", "csv": "Table
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "out", make_grid(rates=(0.1, 0.5), seeds=(0, 1)))
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(cli.main, [str(word) for word in words])
-
-
-def contents(folder: Path) -> dict[Path, bytes | None]:
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def test_formats_of_the_command_line_are_those_of_the_tables() -> None:
@@ -173,21 +165,6 @@ def of_another_version(folder: Path) -> Path:
 
 
 SPOILT = [missing, empty, a_file, corrupt, last_file_corrupt, damaged_data, of_another_version]
-
-
-def check_mistake(result: Result, *words: str) -> None:
-    """One sentence on stderr after `Error:`, exit status 2, and nothing else went wrong."""
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    *_, last = result.stderr.strip().splitlines()
-    assert result.stderr.count("Error:") == 1
-    assert last.startswith("Error: ")
-    assert last.endswith((".", "'?"))
-    assert "None" not in last
-    for word in words:
-        assert word in last
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,8 +14,8 @@ from salun_grid.analysis.export import COLUMNS as EXPORTED
 from salun_grid.analysis.export import tidy_csv
 from salun_grid.analysis.gaps import gaps
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import Run, make_grid, make_run, protocol_text, write_folder
-from tests.analysis.test_cli import call, check_mistake
+from tests.support.commands import call, check_mistake
+from tests.support.folders import Run, make_grid, make_run, protocol_text, write_folder
 
 
 def rows_of(first: list[Run], second: list[Run]) -> dict[tuple[str, str], dict[str, str]]:

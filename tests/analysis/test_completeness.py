@@ -10,7 +10,7 @@ import pytest
 from salun_grid.analysis.commands import load_runs, tables_text, verdicts_text
 from salun_grid.analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
 from salun_grid.analysis.errors import ResultsError, ResultsWarning
-from tests.analysis.folders import make_grid, make_run, write_folder
+from tests.support.folders import make_grid, make_run, write_folder
 
 
 def test_a_whole_grid_misses_nothing() -> None:

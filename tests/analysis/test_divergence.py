@@ -20,8 +20,8 @@ from salun_grid.analysis.divergence import (
 from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.quality import calibration_error, class_accuracy, medmnist_auc, negative_log_likelihood
 from salun_grid.analysis.scores import log_odds
-from tests.analysis.folders import make_predictions
-from tests.analysis.test_scores import some_logits
+from tests.support.folders import make_predictions
+from tests.support.scores import some_logits
 
 
 @pytest.mark.parametrize("k", [2, 5])

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.figures import average_gap_figure, save
 from salun_grid.analysis.gaps import Summary, summarise
-from tests.analysis.folders import make_grid, make_run
+from tests.support.folders import make_grid, make_run
 
 DATASETS, RATES, AUGMENTATIONS = ("bloodmnist", "pathmnist"), (0.1, 0.5), ("none", "default", "default+ra")
 PROVENANCE = "108 rows on Some GPU."

@@ -10,7 +10,7 @@ from salun_grid.analysis import fonts
 from salun_grid.analysis.commands import draw_figure
 from salun_grid.analysis.figures import average_gap_figure
 from salun_grid.analysis.gaps import summarise
-from tests.analysis.folders import make_grid, write_folder
+from tests.support.folders import make_grid, write_folder
 
 FILES = {fonts.DEFAULT: "DejaVuSans.ttf", "STIXGeneral": "STIXGeneral.ttf"}
 

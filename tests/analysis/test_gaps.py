@@ -11,7 +11,7 @@ import pytest
 from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps, paired, summarise
 from salun_grid.analysis.statistics import spread
-from tests.analysis.folders import Run, make_grid, make_run
+from tests.support.folders import Run, make_grid, make_run
 
 with Path(__file__).with_name("paper_tables.csv").open(newline="", encoding="utf-8") as file:
     PAPER_ROWS = list(csv.DictReader(file))

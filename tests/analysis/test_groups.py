@@ -5,7 +5,7 @@ import json
 import pytest
 
 from salun_grid.analysis.gaps import summarise
-from tests.analysis.folders import Run, make_grid, protocol_text
+from tests.support.folders import Run, make_grid, protocol_text
 
 
 def two_protocols(**sections: dict) -> list[Run]:

@@ -13,7 +13,7 @@ import pytest
 
 from salun_grid.analysis.metrics import unlearning_accuracy
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import Run, make_grid, make_predictions, write_folder
+from tests.support.folders import Run, make_grid, make_predictions, write_folder
 
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from salun_grid.analysis.cli import main
 from salun_grid.analysis.measures import measure_tables
 from salun_grid.analysis.report import report_html
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import make_run, write_folder
+from tests.support.folders import make_run, write_folder
 
 NAMES = SCHEMAS["measures"].names
 

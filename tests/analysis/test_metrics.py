@@ -17,7 +17,7 @@ from salun_grid.analysis.metrics import (
     membership_inference,
     true_class_probability,
 )
-from tests.analysis.folders import make_predictions
+from tests.support.folders import make_predictions
 
 SEEDS = range(5)
 ATTACKS = [Attack(), Attack(non_members="val"), Attack(members="balanced", seed=1), Attack(svc_c=1.0)]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from salun_grid.analysis.curves import Curve, mean_curve, roc_figure, training_curves, training_rows
 from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.plots import trade_off
-from tests.analysis.folders import make_grid, write_epochs
+from tests.support.folders import make_grid, write_epochs
 
 
 def visible_points(axis: Axes) -> int:

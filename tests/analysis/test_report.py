@@ -17,8 +17,8 @@ from salun_grid.analysis.gaps import in_order, summarise
 from salun_grid.analysis.paper import PAPER, paper_table
 from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
 from salun_grid.analysis.verdicts import judge
-from tests.analysis.folders import Run, make_grid, make_run, write_epochs, write_folder
-from tests.analysis.html_page import Page, page_of
+from tests.support.folders import Run, make_grid, make_run, write_epochs, write_folder
+from tests.support.html_page import Page, page_of
 
 NAMES = ("dataset", "study", "protocol", "augmentation", "method", "device_name", "command")
 HOSTILE = {column: f"<script>alert('{column}')</script>" for column in NAMES}

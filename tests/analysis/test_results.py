@@ -15,7 +15,7 @@ from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.analysis.results import open_table, read_runs, read_table
 from salun_grid.analysis.schemas import SCHEMAS
-from tests.analysis.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
+from tests.support.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
 
 
 @pytest.fixture

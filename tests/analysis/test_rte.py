@@ -9,7 +9,7 @@ from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.paper import paper_table
 from salun_grid.analysis.plots import trade_off
 from salun_grid.analysis.tables import COLUMNS, make_tables
-from tests.analysis.folders import Run, make_run, write_folder
+from tests.support.folders import Run, make_run, write_folder
 
 METHODS = ("retrain", "salun")
 

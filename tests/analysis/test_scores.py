@@ -8,13 +8,9 @@ import pytest
 from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.roc import auc, roc_curve, tpr_at_fpr
 from salun_grid.analysis.scores import SCORES, log_odds
+from tests.support.scores import some_logits
 
 Vector = list[float]
-
-
-def some_logits(seed: int, n: int = 30, k: int = 5, scale: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.normal(0, scale, (n, k)).astype(np.float32), rng.integers(0, k, n)
 
 
 def softmax(row: Vector) -> Vector:

@@ -16,7 +16,7 @@ from salun_grid.analysis.gaps import Summary, summarise
 from salun_grid.analysis.plots import front, signed_gap_figures, trade_off
 from salun_grid.analysis.strips import LINES_PER_PAGE, average_gap_pages
 from salun_grid.analysis.verdicts import judge, overall
-from tests.analysis.folders import Run, make_grid, write_epochs, write_folder
+from tests.support.folders import Run, make_grid, write_epochs, write_folder
 
 NUM_VARIANTS = 55
 

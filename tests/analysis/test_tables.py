@@ -10,7 +10,7 @@ import pytest
 from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.tables import COLUMNS, FORMATS, Table, make_tables, provenance_of
 from salun_grid.analysis.text import printable
-from tests.analysis.folders import Run, make_grid, make_run, protocol_text
+from tests.support.folders import Run, make_grid, make_run, protocol_text
 
 PROVENANCE = "6 rows on Some_GPU & another; 100% of salun-grid #1."
 ODD_NAMES = ["a_b", "a&b", "a#b", "50%", "a{b}", "a|b", "a[b]c", "a[/b]c", "a,b", 'a"b', "<b>a", "a^b", "a~b"]

@@ -13,8 +13,8 @@ import pytest
 from salun_grid.analysis.commands import write_report
 from salun_grid.analysis.tables import FORMATS
 from salun_grid.analysis.text import printable, spreadsheet_cell
-from tests.analysis.folders import make_grid, make_run, write_epochs, write_folder
-from tests.analysis.test_cli import call
+from tests.support.commands import call
+from tests.support.folders import make_grid, make_run, write_epochs, write_folder
 
 HOSTILE = "a\x1b[31m\nforged: 9/9 jobs done\u202e\x9b2J"
 CONTROLS = set(HOSTILE) - set(HOSTILE.encode("ascii", "ignore").decode().replace("\x1b", "").replace("\n", ""))

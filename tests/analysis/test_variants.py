@@ -6,7 +6,7 @@ import pytest
 
 from salun_grid.analysis.gaps import in_order, natural_order, summarise
 from salun_grid.analysis.variants import differing, settings_of, variant_name
-from tests.analysis.folders import Run, make_grid, make_run
+from tests.support.folders import Run, make_grid, make_run
 
 DEFAULTS = {"epochs": 10, "batch_size": 256, "learning_rate": 0.013, "mask_mode": "leaky", "momentum": 0.9}
 

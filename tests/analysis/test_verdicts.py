@@ -6,7 +6,7 @@ import pytest
 
 from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.verdicts import MIN_SEEDS, Verdict, judge, overall
-from tests.analysis.folders import Run, make_run
+from tests.support.folders import Run, make_run
 
 RETRAIN = {"ua": 5.0, "ra": 99.0, "ta": 90.0, "mia": 10.0}
 # A little scatter over the seeds, so that no test meets a zero variance.

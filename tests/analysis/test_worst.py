@@ -14,8 +14,8 @@ from salun_grid.analysis.catalogue import Case
 from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.worst import Recogniser
-from tests.analysis.folders import make_grid, make_predictions, make_run
-from tests.analysis.html_page import page_of
+from tests.support.folders import make_grid, make_predictions, make_run
+from tests.support.html_page import page_of
 
 
 def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Path) -> None:

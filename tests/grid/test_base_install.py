@@ -9,32 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.grid.cli import GRID_PACKAGES
 from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
-from tests.grid.studies import SMALL_SETTINGS, run_without_ray
-from tests.small_data import write_small_npz
-
-# Runs the command line in a process in which the packages of the extra `grid` cannot be found.
-WITHOUT = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {packages!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
-from salun_grid.grid.cli import main
-main()
-"""
-
-
-def without_extra(*words: object, packages: frozenset[str] = frozenset(GRID_PACKAGES)) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", WITHOUT.format(packages=set(packages)), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
+from tests.support.installs import without_extra
+from tests.support.small_data import write_small_npz
+from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
 AXES = {"forget_sets": ("random:0.1",), "augmentations": ("none",), "seeds": (0,)}
 OPTIONS = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", *SMALL_SETTINGS]

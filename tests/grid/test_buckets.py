@@ -20,8 +20,8 @@ from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.plan import finished_jobs, make_plan, missing_jobs
 from salun_grid.grid.store import Store
 from salun_grid.trainables.errors import InputError
-from tests.grid.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server, start_over
-from tests.grid.studies import run_without_ray, small_study
+from tests.support.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server, start_over
+from tests.support.studies import run_without_ray, small_study
 
 pytestmark = pytest.mark.bucket  # also where nothing answers, for seconds
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.ray
 
 def survive(seed: int, kills: int) -> None:
     """In a process of its own, which compares what landed with an undisturbed run, bit for bit."""
-    command = [sys.executable, "-m", "tests.grid.chaos", "--seeds", str(seed), "--kills", str(kills)]
+    command = [sys.executable, "-m", "tests.support.chaos", "--seeds", str(seed), "--kills", str(kills)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=1200, env=os.environ)
     assert run.returncode == 0, run.stderr
     assert "16 rows landed, 0 lost, 0 finished jobs done twice" in run.stdout

@@ -13,7 +13,7 @@ from salun_grid.grid.cli import main
 from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
-from tests.grid.studies import SMALL_SETTINGS, run_without_ray, small_study
+from tests.support.studies import SMALL_SETTINGS, run_without_ray, small_study
 
 
 def salun_grid(*words: object) -> Result:

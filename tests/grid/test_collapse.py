@@ -16,7 +16,7 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.specs import Evaluate
 from salun_grid.grid.store import Store
 from salun_grid.trainables.data import load
-from tests.grid.studies import PROTOCOL, small_study
+from tests.support.studies import PROTOCOL, small_study
 
 NUM, CLASSES = 400, 4
 

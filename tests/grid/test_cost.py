@@ -11,7 +11,7 @@ from salun_grid.grid.fit import Measurement
 from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.work import Work
 from salun_grid.trainables.architectures import count_macs
-from tests.grid.studies import row_work_of, small_study
+from tests.support.studies import row_work_of, small_study
 
 
 @pytest.mark.parametrize("rate", [CPU_CORE, GPU], ids=lambda rate: rate.device)

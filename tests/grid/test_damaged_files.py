@@ -29,8 +29,8 @@ from salun_grid.grid.study import STUDIES, narrowed
 from salun_grid.trainables.data import load
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.passes import Epoch
-from tests.grid.studies import SMALL_SETTINGS, run_without_ray
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
 AXES = ("--seed", "0", "--forget-rate", "0.1", "--augmentation", "none")
 

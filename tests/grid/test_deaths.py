@@ -12,7 +12,7 @@ from salun_grid.grid.graph import JobGraph
 from salun_grid.grid.on_ray.private import restart_what_runs_out_of_memory
 from salun_grid.grid.on_ray.tune_run import GridCallback
 from salun_grid.grid.progress import Progress
-from tests.grid.studies import FakeJob
+from tests.support.studies import FakeJob
 
 # isort: split
 from ray.air.execution._internal import RayActorManager, TrackedActor, event_manager

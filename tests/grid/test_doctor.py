@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from salun_grid.grid import doctor
 from salun_grid.grid.cli import main
 from salun_grid.grid.doctor import CHECKS, Finding, findings
-from tests.grid.test_base_install import without_extra
+from tests.support.installs import without_extra
 
 
 def report(monkeypatch: pytest.MonkeyPatch, *names: str) -> Result:

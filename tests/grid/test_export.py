@@ -17,8 +17,8 @@ from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.store import Store
 from salun_grid.trainables.data import load
 from salun_grid.trainables.protocol import ModelConfig
-from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import PROTOCOL, run_without_ray, small_study
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

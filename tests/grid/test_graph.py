@@ -5,7 +5,7 @@ import random
 import pytest
 
 from salun_grid.grid.graph import JobGraph
-from tests.grid.studies import FakeJob as Job
+from tests.support.studies import FakeJob as Job
 
 
 def job(key: str, needs: tuple[str, ...] = (), images: int = 1) -> Job:

@@ -15,7 +15,7 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.trainables.errors import InputError
-from tests.grid.studies import SMALL_SETTINGS, run_without_ray
+from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
 AXES = ["--seed", "0", "--forget", "random:0.1", "--augmentation", "none", *SMALL_SETTINGS]
 SAME = ("method", "seed", "ua", "ra", "ta", "mia", "job_key", "model_key", "num_train_images_seen", "device_name")

@@ -23,8 +23,8 @@ from salun_grid.trainables.architectures import ResNet18
 from salun_grid.trainables.data import load
 from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.passes import Epoch, Passes
-from tests.grid.studies import PROTOCOL, run_without_ray, small_study
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import PROTOCOL, run_without_ray, small_study
 
 
 @pytest.fixture(scope="module")

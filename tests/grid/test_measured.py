@@ -14,8 +14,8 @@ from salun_grid.grid.measured import measurement, measurements, predicted_images
 from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.store import Store
 from salun_grid.trainables.protocol import UnlearningConfig
-from tests.grid.studies import row_work_of, run_without_ray, small_study
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import row_work_of, run_without_ray, small_study
 
 COUNTS = {"train": 120, "val": 30, "test": 40}
 

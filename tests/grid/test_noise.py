@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from salun_grid.grid.on_ray.cluster import noise_in
-from tests.grid.full_disk import no_file_larger_than
+from tests.support.full_disk import no_file_larger_than
 
 
 def say(word: str) -> None:

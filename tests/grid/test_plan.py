@@ -25,7 +25,7 @@ from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import changed, settings_of
-from tests.grid.studies import small_study
+from tests.support.studies import small_study
 
 # Fields that name a protocol; they change no result.
 NAMES = {"name"}

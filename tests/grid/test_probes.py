@@ -20,7 +20,7 @@ from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods.base import PassCount, Settings, Unlearning
 from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure, Probe
 from salun_grid.trainables.settings import setting
-from tests.grid.studies import run_without_ray, small_study
+from tests.support.studies import run_without_ray, small_study
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from salun_grid.grid.progress import Progress, duration
 from salun_grid.grid.stopping import Stop
-from tests.grid.studies import FakeJob as Job
+from tests.support.studies import FakeJob as Job
 
 
 def job(key: str) -> Job:

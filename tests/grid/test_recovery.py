@@ -17,8 +17,8 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study, narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.trainables.workers import Worker
-from tests.grid.processes import addresses_listened_at, kill_one, wait_until
-from tests.grid.studies import run_without_ray
+from tests.support.processes import addresses_listened_at, kill_one, wait_until
+from tests.support.studies import run_without_ray
 
 
 def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:

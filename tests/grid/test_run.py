@@ -17,8 +17,8 @@ from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study, narrowed
 from salun_grid.grid.study_file import find_study
-from tests.grid.processes import wait_until
-from tests.grid.studies import SMALL_SETTINGS
+from tests.support.processes import wait_until
+from tests.support.studies import SMALL_SETTINGS
 
 PLAIN = {"PYTHONWARNINGS": "default", "COLUMNS": "200"}
 

@@ -10,7 +10,7 @@ from salun_grid.analysis.schemas import SCHEMA_VERSION
 from salun_grid.analysis.studies import read_studies
 from salun_grid.grid.store import Store
 from salun_grid.trainables.errors import InputError
-from tests.grid.full_disk import no_file_larger_than
+from tests.support.full_disk import no_file_larger_than
 
 
 def new_store(tmp_path: Path) -> Store:

@@ -8,7 +8,7 @@ from ray.train import WorkerGroupError
 from salun_grid.grid.on_ray.trial import Assignment, at_most_each, failure, failure_of_group
 from salun_grid.grid.plan import make_plan
 from salun_grid.trainables.errors import Diverged
-from tests.grid.studies import small_study
+from tests.support.studies import small_study
 
 
 def test_reports_are_left_out_where_the_last_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from salun_grid.trainables.resident import ResidentData
-from tests.trainables.oracles import digits
+from tests.support.oracles import digits
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.optimizers import sgd
 from salun_grid.trainables.passes import Passes, Totals
-from tests.trainables.test_methods import unlearned
+from tests.support.unlearning import unlearned
 
 SENTENCE = re.compile(r"(lower|raise) (\w+), now ([0-9.e+-]+)")
 

@@ -34,7 +34,7 @@ from salun_grid.trainables.protocol import (
 from salun_grid.trainables.resident import Augmenter
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import learning_rate_at, train
-from tests.trainables.oracles import equal_states
+from tests.support.oracles import equal_states
 
 # Networks of torchvision are large; the contracts run on as small images as they take.
 SIDE = {name: max(found.smallest, 8) for name, found in ARCHITECTURES.items()}

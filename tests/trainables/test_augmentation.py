@@ -12,7 +12,7 @@ from salun_grid.trainables import randaugment as ours
 from salun_grid.trainables.augmentation import AUGMENTATIONS, Draws, apply
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter
-from tests.trainables.oracles import (
+from tests.support.oracles import (
     OPERATION_NAMES,
     OPERATION_SIGNED,
     as_rgb,

@@ -13,7 +13,7 @@ from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, Trai
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
-from tests.trainables.oracles import equal_states
+from tests.support.oracles import equal_states
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 

@@ -11,7 +11,7 @@ from salun_grid.trainables.protocol import AugmentationConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
-from tests.trainables.oracles import equal_states, tiny_model
+from tests.support.oracles import equal_states, tiny_model
 
 CONFIG = TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05)
 INDICES = torch.arange(80)  # the last batch has 16 images

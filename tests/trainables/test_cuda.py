@@ -19,7 +19,7 @@ from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.saliency import saliency, top_fractions
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
-from tests.trainables.oracles import digits, equal_states, tiny_model
+from tests.support.oracles import digits, equal_states, tiny_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

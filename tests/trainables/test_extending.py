@@ -19,9 +19,8 @@ from salun_grid.trainables.passes import Batch, Passes
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import ModelConfig, Protocol
 from salun_grid.trainables.resident import Subset
-from tests.trainables.oracles import equal_states, tiny_model
-from tests.trainables.test_methods import unlearned
-from tests.trainables.test_probes import measures
+from tests.support.oracles import equal_states, tiny_model
+from tests.support.unlearning import measures, unlearned
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 METHOD_CODE, RULE_CODE, PROBE_CODE, ARCHITECTURE_CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -17,7 +17,7 @@ from salun_grid.trainables.forget import (
     retain_set,
     uniform_forget_set,
 )
-from tests.trainables.oracles import stream
+from tests.support.oracles import stream
 
 
 @pytest.mark.parametrize("rate", [1e-9, 0.1, 0.5, 1 - 1e-9])

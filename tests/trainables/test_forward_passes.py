@@ -12,7 +12,7 @@ from torch._C import _functorch as functorch
 from salun_grid.trainables.architectures import Classifier
 from salun_grid.trainables.methods import METHODS, PassCount
 from salun_grid.trainables.methods.variants import Variant
-from tests.trainables.test_methods import AT_WORK, BATCH, FORGET, RETAIN, protocol, unlearned
+from tests.support.unlearning import AT_WORK, BATCH, FORGET, RETAIN, protocol, unlearned
 
 # A forward pass is a third of forward and backward; a backward pass to the pixels alone is another.
 ALONE, TO_PIXELS, WHOLE = 1 / 3, 2 / 3, 1.0

@@ -34,7 +34,7 @@ from salun_grid.trainables.protocol import (
 from salun_grid.trainables.resident import Augmenter
 from salun_grid.trainables.seeds import Seeds, generator
 from salun_grid.trainables.training import train
-from tests.trainables.oracles import digits
+from tests.support.oracles import digits
 
 FILE = Path(__file__).with_name("golden.json")
 # Batches as large as the passes: each epoch is one step, and its loss the step's. Forgetting 25 % of 64 images.

@@ -12,9 +12,9 @@ from salun_grid.trainables.methods import METHODS, Unlearning, gradients
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig
 from salun_grid.trainables.resident import Augmenter
-from tests.trainables.oracles import augment, digits, equal_lists, equal_states, stream
-from tests.trainables.test_host_sync import Watch
-from tests.trainables.test_methods import FORGET, RETAIN, SEEDS
+from tests.support.host_sync import Watch
+from tests.support.oracles import augment, digits, equal_lists, equal_states, stream
+from tests.support.unlearning import FORGET, RETAIN, SEEDS
 
 FORMS = {
     "3x3": ModelConfig(width=4),

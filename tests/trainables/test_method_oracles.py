@@ -7,53 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from salun_grid.trainables.methods.base import random_teacher
-from salun_grid.trainables.protocol import AugmentationConfig, Protocol, UnlearningConfig
-from salun_grid.trainables.resident import ResidentData
 from salun_grid.trainables.seeds import derived_seed
-from tests.trainables.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
-from tests.trainables.test_methods import BATCH, FORGET, RATE, RETAIN, SEEDS, unlearned
-
-EPOCHS = 2
-KNOWN = Protocol(unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE))
-
+from tests.support.oracles import equal_states, stream, tiny_model
+from tests.support.restatements import EPOCHS, assert_close, batches, descend, made, plain_sgd
+from tests.support.unlearning import FORGET, RATE, RETAIN, SEEDS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
-
-
-def made(method: str, data: ResidentData) -> nn.Module:
-    return unlearned(method, data, settings=KNOWN)
-
-
-def batches(
-    data: ResidentData, phase: str, indices: Tensor, epoch: int, *cycle: object
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Images, labels and places of the batches of one pass, as the engine orders them, one image at a time."""
-    order = torch.randperm(len(indices), generator=stream(SEEDS.unlearning, "order", phase, epoch, *cycle)).tolist()
-    draws = stream(SEEDS.augmentation, "augmentation", phase, epoch, *cycle)
-    inputs = augment(
-        torch.stack([data.images["train"][indices[i]] for i in order]), "none", AugmentationConfig(), draws
-    )
-    labels = torch.stack([data.labels["train"][indices[i]] for i in order])
-    return [
-        (stacked(inputs[first:stop]), labels[first:stop], torch.tensor(order[first:stop]))
-        for first, stop in batch_bounds(len(order), BATCH)
-    ]
-
-
-def plain_sgd(model: nn.Module) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
-    for mine, wanted in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=1e-8, atol=1e-10)
-    assert not equal_states(ours, tiny_model())
 
 
 # --- identities ---------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from salun_grid.trainables.protocol import AugmentationConfig, Protocol, Trainin
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
-from tests.trainables.oracles import augment, equal_lists, equal_states, stream, tiny_model
-from tests.trainables.test_method_oracles import batches, descend
-from tests.trainables.test_methods import BATCH, FORGET, RATE, RETAIN, SEEDS, unlearned
+from tests.support.oracles import augment, equal_lists, equal_states, stream, tiny_model
+from tests.support.restatements import batches, descend
+from tests.support.unlearning import BATCH, FORGET, RATE, RETAIN, SEEDS, unlearned
 
 EPOCHS = 2
 KNOWN = Protocol(unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE))

@@ -11,9 +11,9 @@ from salun_grid.trainables.methods.head import last_layer
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import Protocol, UnlearningConfig
 from salun_grid.trainables.resident import ResidentData
-from tests.trainables.oracles import equal_states, stream, tiny_model
-from tests.trainables.test_method_oracles import batches, descend
-from tests.trainables.test_methods import BATCH, FORGET, RATE, SEEDS, unlearned
+from tests.support.oracles import equal_states, stream, tiny_model
+from tests.support.restatements import batches, descend
+from tests.support.unlearning import BATCH, FORGET, RATE, SEEDS, unlearned
 
 EPOCHS = 2
 KNOWN = Protocol(unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from salun_grid.trainables.methods import METHODS, Settings, Unlearning, unlearn
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
-from tests.trainables.oracles import augment, equal_states, stream, tiny_model
-from tests.trainables.test_methods import FORGET, RETAIN, SEEDS, unlearned
+from tests.support.oracles import augment, equal_states, stream, tiny_model
+from tests.support.unlearning import FORGET, RETAIN, SEEDS, unlearned
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 

@@ -5,25 +5,23 @@ import torch
 from torch import Tensor, nn
 
 from salun_grid.trainables.methods.amun import attacked, nearest_wrong
-from tests.trainables.oracles import as_rgb, stream, tiny_model
-from tests.trainables.test_method_oracles import (
+from tests.support.oracles import stream, tiny_model
+from tests.support.restatements import (
     EPOCHS,
     KNOWN,
+    as_input,
     assert_close,
     batches,
     descend,
+    labels_predicted,
     made,
     plain_sgd,
 )
-from tests.trainables.test_methods import BATCH, FORGET, RETAIN, SEEDS, unlearned
+from tests.support.unlearning import BATCH, FORGET, RETAIN, SEEDS, unlearned
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
 # --- AMUN ---------------------------------------------------------------------------------------------------
-
-
-def as_input(data, index: int) -> Tensor:
-    return as_rgb(data.images["train"][index]) / 255
 
 
 def attacked_alone(model: nn.Module, image: Tensor, label: int, radius: float, steps: int) -> tuple[Tensor, int]:
@@ -67,12 +65,6 @@ def test_amun(data, retain, name):
             descend(optimizer, nn.functional.cross_entropy(model(x), y))
     text = f"amun:retain={str(retain).lower()},attack_radius=0.5,attack_steps=25"
     assert_close(made(text, data), model)
-
-
-def labels_predicted(data) -> Tensor:
-    """What the tiny model predicts for D_f, so that there is something to attack."""
-    inputs = torch.stack([as_input(data, index) for index in FORGET])
-    return tiny_model().eval()(inputs).argmax(1)
 
 
 def test_an_adversarial_image_lies_near_its_image_and_changes_the_prediction(data):

@@ -8,26 +8,11 @@ from torch import Tensor, nn
 
 from salun_grid.trainables.methods.munba import bargain
 from salun_grid.trainables.protocol import AugmentationConfig
-from tests.trainables.oracles import augment, equal_states, gradient_sums, stream, tiny_model
-from tests.trainables.test_method_oracles import (
-    EPOCHS,
-    assert_close,
-    batches,
-    descend,
-    made,
-    plain_sgd,
-)
-from tests.trainables.test_methods import BATCH, FORGET, RATE, RETAIN, SEEDS
+from tests.support.oracles import augment, equal_states, gradient_sums, stream, tiny_model
+from tests.support.restatements import EPOCHS, assert_close, batches, descend, made, pairs, plain_sgd
+from tests.support.unlearning import BATCH, FORGET, RATE, RETAIN, SEEDS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
-
-Pairs = list[tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]]
-
-
-def pairs(data, epoch: int) -> Pairs:
-    """The batches of D_f, which is shuffled anew when it is used up, with those of D_r."""
-    forget = [*batches(data, "forget", FORGET, epoch), *batches(data, "forget", FORGET, epoch, "cycle", 1)]
-    return list(zip(forget, batches(data, "retain", RETAIN, epoch), strict=True))
 
 
 # --- identities ---------------------------------------------------------------------------------------------

@@ -8,18 +8,9 @@ from torch import Tensor, nn
 
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
-from tests.trainables.oracles import as_rgb, equal_states, stream, tiny_model
-from tests.trainables.test_method_oracles import (
-    EPOCHS,
-    assert_close,
-    batches,
-    descend,
-    made,
-    plain_sgd,
-)
-from tests.trainables.test_method_oracles_images import labels_predicted
-from tests.trainables.test_method_oracles_more import pairs
-from tests.trainables.test_methods import FORGET, RATE, RETAIN, SEEDS
+from tests.support.oracles import as_rgb, equal_states, stream, tiny_model
+from tests.support.restatements import EPOCHS, assert_close, batches, descend, labels_predicted, made, pairs, plain_sgd
+from tests.support.unlearning import FORGET, RATE, RETAIN, SEEDS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 

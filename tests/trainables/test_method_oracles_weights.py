@@ -12,16 +12,9 @@ from salun_grid.trainables.methods.noisy_finetune import noise_deviation
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter
-from tests.trainables.oracles import equal_lists, equal_states, stream, tiny_model
-from tests.trainables.test_method_oracles import (
-    EPOCHS,
-    KNOWN,
-    batches,
-    descend,
-    made,
-    plain_sgd,
-)
-from tests.trainables.test_methods import FORGET, RATE, RETAIN, SEEDS
+from tests.support.oracles import equal_lists, equal_states, stream, tiny_model
+from tests.support.restatements import EPOCHS, KNOWN, batches, descend, made, plain_sgd
+from tests.support.unlearning import FORGET, RATE, RETAIN, SEEDS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,14 +10,13 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from salun_grid.trainables.errors import InputError
-from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
+from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.random_label import draw_labels
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.passes import Epoch, Passes
-from salun_grid.trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
-from salun_grid.trainables.resident import Augmenter, ResidentData
-from salun_grid.trainables.seeds import Seeds
-from tests.trainables.oracles import (
+from salun_grid.trainables.protocol import AugmentationConfig
+from salun_grid.trainables.resident import ResidentData
+from tests.support.oracles import (
     augment,
     batch_bounds,
     equal_states,
@@ -28,42 +26,10 @@ from tests.trainables.oracles import (
     tiny_model,
     top_mask,
 )
+from tests.support.unlearning import AT_WORK, BATCH, EPOCHS, FORGET, RATE, RETAIN, SEEDS, protocol, unlearned
 
-FORGET = torch.arange(0, 90, 3)  # 30 images of the first 90
-RETAIN = torch.tensor([i for i in range(90) if i % 3])
-SEEDS = Seeds(initialisation=0, order=1, augmentation=2, forget=3, unlearning=4)
-EPOCHS, BATCH, RATE = 3, 16, 0.02
 # Methods without a draw of their own, and what makes a method change a model where its default would not.
 DRAW_NOTHING = {"ssd", "lfssd"}
-AT_WORK = {"ssd": "ssd:alpha=1", "lfssd": "lfssd:alpha=1", "lotus": "lotus:target_accuracy=0"}
-
-
-def protocol(mode: str = "leaky", fraction: float = 0.5) -> Protocol:
-    return Protocol(
-        saliency=SaliencyConfig(fraction, mode),
-        unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE),
-    )
-
-
-def unlearned(
-    method: str,
-    data: ResidentData,
-    name: str = "none",
-    seeds: Seeds = SEEDS,
-    settings: Protocol | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    forget: Tensor = FORGET,
-) -> nn.Module:
-    """What the variant `method` makes of a tiny model."""
-    model = tiny_model()
-    augmenter = Augmenter(name, AugmentationConfig(), seeds.augmentation)
-    variant = Variant.parse(method)
-    own, mask = variant.resolved(settings or protocol())
-    subsets = data.forget_and_retain(forget, RETAIN)
-    job = Unlearning(model, model, data, *subsets, own, augmenter, seeds, on_epoch)
-    seconds = unlearn(METHODS[variant.method], job, mask)
-    assert seconds.mask >= 0 and seconds.train >= 0
-    return model
 
 
 # --- labels -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 
 from salun_grid.trainables.architectures import ResNet18, build_model, count_macs
 from salun_grid.trainables.protocol import ModelConfig
-from tests.trainables.oracles import equal_states
+from tests.support.oracles import equal_states
 
 
 def torchvision_model(stem: str, num_classes: int) -> nn.Module:

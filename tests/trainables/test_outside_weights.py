@@ -12,7 +12,7 @@ from salun_grid.trainables.architectures import architecture_of, build_model, ch
 from salun_grid.trainables.architectures.weights import model_of_weights
 from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.protocol import ModelConfig
-from tests.trainables.oracles import equal_states
+from tests.support.oracles import equal_states
 
 CLASSES = 5
 

@@ -8,7 +8,7 @@ import torch
 
 from salun_grid.trainables import prediction
 from salun_grid.trainables.prediction import predict
-from tests.trainables.oracles import as_rgb, equal_states, tiny_model
+from tests.support.oracles import as_rgb, equal_states, tiny_model
 
 
 @pytest.mark.parametrize("batch_size", [512, 100, 199])

@@ -1,41 +1,20 @@
 """Contracts for every probe, and each probe against a naive restatement."""
 
 import copy
-from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from salun_grid.trainables.methods import Unlearning
-from salun_grid.trainables.passes import Epoch
-from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure
+from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.probes.relearn import split
-from salun_grid.trainables.protocol import AugmentationConfig
-from salun_grid.trainables.resident import Augmenter, ResidentData
-from salun_grid.trainables.seeds import Seeds
+from salun_grid.trainables.resident import ResidentData
 from salun_grid.trainables.settings import settings_of
-from tests.trainables.oracles import equal_states, stream, tiny_model
+from tests.support.oracles import equal_states, stream, tiny_model
+from tests.support.unlearning import job_of, measures
 
 FORGET = torch.arange(0, 90, 3)
 RETAIN = torch.tensor([i for i in range(90) if i % 3])
-TINY: dict[str, Any] = {"epochs": 2, "batch_size": 16}
-
-
-def job_of(name: str, data: ResidentData, seed: int = 0, **settings: Any) -> tuple[Unlearning[Any], list[Epoch]]:
-    own, model, epochs = ChosenProbe(name).settings(), tiny_model(), []
-    tiny = {key: value for key, value in TINY.items() if hasattr(own, key)}
-    subsets = data.forget_and_retain(FORGET, RETAIN)
-    augmenter = Augmenter("none", AugmentationConfig(), seed)
-    job = Unlearning(
-        model, model, data, *subsets, replace(own, **(tiny | settings)), augmenter, Seeds.all(seed), epochs.append
-    )
-    return job, epochs
-
-
-def measures(name: str, data: ResidentData, seed: int = 0, **settings: Any) -> list[Measure]:
-    return list(PROBES[name].run(job_of(name, data, seed, **settings)[0]))
 
 
 @pytest.mark.parametrize("name", PROBES)

@@ -11,7 +11,7 @@ from salun_grid.trainables.optimizers import apply_mask
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.saliency import saliency, top_fraction, top_fractions
-from tests.trainables.oracles import (
+from tests.support.oracles import (
     augment,
     equal_lists,
     equal_states,

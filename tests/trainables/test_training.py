@@ -17,7 +17,7 @@ from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, Trai
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import learning_rate_at, train
-from tests.trainables.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
+from tests.support.oracles import augment, batch_bounds, equal_states, stacked, stream, tiny_model
 
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05)
 INDICES = torch.arange(5, 400, 9)  # 44 images

@@ -12,8 +12,7 @@ from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import Protocol, UnlearningConfig
 from salun_grid.trainables.versions import version_in_key
-from tests.trainables.test_methods import AT_WORK, unlearned
-from tests.trainables.test_probes import measures
+from tests.support.unlearning import AT_WORK, measures, unlearned
 
 # The sum of |weights| of the tiny float64 model after two epochs of each method, by name and version. Where a method's
 # result changes on purpose, raise its version and give the new number.

@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 
-from tests.grid.processes import wait_until
+from tests.support.processes import wait_until
 
 BUCKET = "bucket"
 

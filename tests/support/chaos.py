@@ -1,6 +1,6 @@
 """A small study on a cluster of three nodes while workers, drivers and whole nodes are killed at random.
 
-`python -m tests.grid.chaos --seeds 0 1 2 --kills 8` prints a line a seed. Nothing may be lost, nothing done twice.
+`python -m tests.support.chaos --seeds 0 1 2 --kills 8` prints a line a seed. Nothing may be lost, nothing done twice.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
-from tests.grid.studies import run_without_ray
-from tests.small_data import write_small_npz
+from tests.support.small_data import write_small_npz
+from tests.support.studies import run_without_ray
 
 # isort: split
 from ray.cluster_utils import Cluster

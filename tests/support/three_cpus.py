@@ -1,4 +1,4 @@
-"""`python -m tests.grid.three_cpus NPZ OUT`: jobs by one, two and three workers on a Ray of three CPUs."""
+"""`python -m tests.support.three_cpus NPZ OUT`: jobs by one, two and three workers on a Ray of three CPUs."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.specs import Spec, Train
 from salun_grid.grid.store import Store
-from tests.grid.studies import small_study
+from tests.support.studies import small_study
 
 # isort: split
 import ray

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from salun_grid.analysis.commands import write_report
-from tests.analysis.folders import Run, write_folder
+from tests.support.folders import Run, write_folder
 
 
 class Page(HTMLParser):
