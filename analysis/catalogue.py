@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from salun_grid.analysis import divergence, quality
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References, Target, lira, rmia
 from salun_grid.analysis.roc import auc, tpr_at_fpr
 from salun_grid.analysis.scores import SCORES, Score, log_odds
+from salun_grid.records.errors import UndefinedError
 
 # Validation images stand for non-members: the grid keeps the last epoch, so nothing was chosen by them, and
 # PathMNIST's test split comes from another centre than its train split.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from salun_grid.analysis.command_line import Commands
-from salun_grid.analysis.errors import naming
+from salun_grid.records.errors import naming
 
 FOLDER = click.argument("folder", metavar="DIR")
 MARGIN = click.option(

@@ -8,16 +8,14 @@ from typing import Any
 
 import click
 
-from salun_grid.analysis.errors import ResultsError, ResultsWarning
-from salun_grid.analysis.text import printable
+from salun_grid.records.errors import InputError, ResultsWarning
+from salun_grid.records.text import printable
 
 MAX_CHARACTERS = 1200  # of a message
 
 
 class Commands(click.Group):
     """Turns a user's mistake into one sentence and exit status 2; a closed pipe ends the program silently."""
-
-    mistakes: tuple[type[Exception], ...] = (ResultsError,)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         prepare_output()
@@ -26,7 +24,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except self.mistakes as error:
+        except InputError as error:
             raise click.UsageError(shortened(printable(str(error)))) from None
         except BrokenPipeError:
             raise  # click exits with its usual status, 1

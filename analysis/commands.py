@@ -5,16 +5,16 @@ from pathlib import Path
 
 from salun_grid.analysis import tables
 from salun_grid.analysis.completeness import checked, progress, remarks
-from salun_grid.analysis.errors import ResultsError, naming
 from salun_grid.analysis.gaps import in_order, summarise
 from salun_grid.analysis.results import Run, has_landed, read_runs
-from salun_grid.analysis.storage import pictures_path
-from salun_grid.analysis.text import printable_row
 from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
+from salun_grid.records.errors import InputError, naming
+from salun_grid.records.storage import pictures_path
+from salun_grid.records.text import printable_row
 
 
 def load_runs(folder: str) -> list[Run]:
-    """Every row of `runs`, each job once, as tables list them. Raises ResultsError for what cannot be trusted."""
+    """Every row of `runs`, each job once, as tables list them. Raises InputError for what cannot be trusted."""
     return in_order(checked([printable_row(run) for run in read_runs(folder)]))
 
 
@@ -29,7 +29,7 @@ def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_PO
     runs = load_runs(folder)
     table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs, margin))
     if not table.rows:
-        raise ResultsError(f"{folder} holds retrains only; run `original` and a method too.")
+        raise InputError(f"{folder} holds retrains only; run `original` and a method too.")
     return tables.FORMATS[form]([table])
 
 
@@ -41,9 +41,9 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
     for name in names:
         if name not in METRICS:
-            raise ResultsError(f"there is no metric {name!r}; `salun-analysis metrics --list` names them.")
+            raise InputError(f"there is no metric {name!r}; `salun-analysis metrics --list` names them.")
         if METRICS[name].per_class:
-            raise ResultsError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
+            raise InputError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
     chosen = names or HEADLINE
     runs = load_runs(folder)
     measured = list(measure(folder, runs, chosen, non_members))
@@ -52,7 +52,7 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
 
 def measures_text(folder: str, form: str = "terminal") -> str:
-    """What the probes found, in one of the formats of `tables.FORMATS`. Raises ResultsError where there is nothing."""
+    """What the probes found, in one of the formats of `tables.FORMATS`. Raises InputError where there is nothing."""
     from salun_grid.analysis.measures import tables_of
 
     # CSV has one header, and tables of different probes have different columns.

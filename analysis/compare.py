@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from salun_grid.analysis.completeness import remarks
-from salun_grid.analysis.errors import ResultsError
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, summarise
 from salun_grid.analysis.results import Run
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread, spread
 from salun_grid.analysis.tables import Table, count, plus_minus, provenance_of, with_interval
-from salun_grid.analysis.text import printable
 from salun_grid.analysis.variants import Differing, differing
+from salun_grid.records.errors import InputError
+from salun_grid.records.forget_label import forget_name
+from salun_grid.records.text import printable
 
 COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
 COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
@@ -24,7 +24,7 @@ Place = tuple[Group, str]
 def compare(first: list[Run], second: list[Run]) -> Table:
     """One row for each method and cell of either study; `first | second` in a cell, a dash where one has none.
 
-    Raises ResultsError where a study holds one cell under two protocols or models.
+    Raises InputError where a study holds one cell under two protocols or models.
     """
     told_apart, by = _several_datasets(first) | _several_datasets(second), _settings(first, second)
     left, right = _by_place(first, "the first", told_apart, by), _by_place(second, "the second", told_apart, by)
@@ -60,7 +60,7 @@ def _by_place(runs: list[Run], which: str, told_apart: set[str], by: Differing) 
         place = (group._replace(protocol="", model=""), summary.method)
         if place in found:
             other = found[place].group
-            raise ResultsError(
+            raise InputError(
                 f"{which} folder holds {group.dataset}, {group.augmentation} under {other.protocol} ({other.model}) "
                 f"and {group.protocol} ({group.model}); compare folders with one protocol and model each."
             )

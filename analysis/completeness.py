@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
 
-from salun_grid.analysis import storage
-from salun_grid.analysis.errors import ResultsError, ResultsWarning
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import METRICS, labelling
 from salun_grid.analysis.results import Run
-from salun_grid.analysis.studies import read_studies
-from salun_grid.analysis.text import printable
 from salun_grid.analysis.verdicts import MARGIN_POINTS
+from salun_grid.records import storage
+from salun_grid.records.errors import InputError, ResultsWarning
+from salun_grid.records.forget_label import forget_name
+from salun_grid.records.studies import read_studies
+from salun_grid.records.text import printable
 
 MOST_NAMED = 40
 # Always predicting the most frequent class of an unbalanced test split is no better than chance, and gets this far.
@@ -31,13 +31,13 @@ class Progress:
 
 
 def checked(runs: list[Run]) -> list[Run]:
-    """The rows themselves. Raises ResultsError where there are none, or one job is there twice."""
+    """The rows themselves. Raises InputError where there are none, or one job is there twice."""
     if not runs:
-        raise ResultsError("the files of results/runs hold no row; copy the folder again.")
+        raise InputError("the files of results/runs hold no row; copy the folder again.")
     key, count = Counter(run["job_key"] for run in runs).most_common(1)[0]
     if count > 1:
         run = next(run for run in runs if run["job_key"] == key)
-        raise ResultsError(
+        raise InputError(
             f"results/runs holds job {key} ({name_of(run)}, seed {run['seed']}) {count} times; delete the copies: "
             f"the grid writes each job once, as {key}.parquet."
         )

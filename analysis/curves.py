@@ -15,7 +15,7 @@ from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above
 from salun_grid.analysis.gaps import NOTHING
 from salun_grid.analysis.plots import method_styles, new_figure
 from salun_grid.analysis.results import Run, read_table
-from salun_grid.analysis.text import printable_row
+from salun_grid.records.text import printable_row
 
 DASHES: list[Any] = ["-", "--", ":", "-."]
 AGGREGATES = {"mean": "mean", "min": "low", "max": "high"}

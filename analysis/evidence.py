@@ -12,20 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from salun_grid.analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
-from salun_grid.analysis.errors import ResultsError, UndefinedError
-from salun_grid.analysis.forget import reference_group
 from salun_grid.analysis.gaps import Group, grouping
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
 from salun_grid.analysis.results import Run, check_files, find_files, open_table, read_file, readable
 from salun_grid.analysis.scores import log_odds
+from salun_grid.records.errors import InputError, UndefinedError
+from salun_grid.records.forget_label import reference_group
 
 SPLITS = ("train", "val", "test")
 TRAINED_WITHOUT = ("retrain", "retrain-again")
 
 
 class Reader:
-    """Predictions of single models out of one folder. Raises ResultsError where a model's are missing or cut short."""
+    """Predictions of single models out of one folder. Raises InputError where a model's are missing or cut short."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Reader:
             why = f"its labels are not among {lengths[0]} classes"
         else:
             return
-        raise ResultsError(f"the predictions of job {run['job_key']} are damaged: {why}; copy the folder again.")
+        raise InputError(f"the predictions of job {run['job_key']} are damaged: {why}; copy the folder again.")
 
     def _check(self, run: Run, split: str, index: np.ndarray) -> None:
         """Each image once: as many of train as the row counts, of another split up to the last, and one at least."""
@@ -70,7 +70,7 @@ class Reader:
         due = run["num_forget"] + run["num_retain"] if split == "train" else last
         if not due or not np.array_equal(index, np.arange(due)):
             wanted = f"{due:,}" if due else "some"
-            raise ResultsError(
+            raise InputError(
                 f"{self.folder} holds {len(index):,} {split} images for job {run['job_key']} instead of {wanted}; "
                 "results/predictions is not a whole copy, copy the folder again."
             )
@@ -155,7 +155,7 @@ def blocks(runs: list[Run]) -> list[list[Run]]:
 
 
 def measure(folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS) -> Iterator[Measured]:
-    """The named METRICS of every run. Raises ResultsError where predictions are missing or cut short."""
+    """The named METRICS of every run. Raises InputError where predictions are missing or cut short."""
     for run, case in cases(folder, runs, names, non_members):
         yield from measured(run, case, names)
 

@@ -9,7 +9,7 @@ from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
 from salun_grid.analysis.evidence import Measured
 from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps, paired
 from salun_grid.analysis.results import Run
-from salun_grid.analysis.text import spreadsheet_cell
+from salun_grid.records.text import spreadsheet_cell
 
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget", "seed")
 CELL += ("method", "method_params", "job_key", "retrain_key", "device_name", "num_workers")

@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from salun_grid.analysis.errors import ResultsError, naming
 from salun_grid.analysis.fonts import draw
-from salun_grid.analysis.forget import forget_name, forget_order
 from salun_grid.analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary
+from salun_grid.records.errors import InputError, naming
+from salun_grid.records.forget_label import forget_name, forget_order
 
 # Okabe and Ito's palette, distinguishable to colour-blind readers; the hatches work in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
@@ -42,10 +42,10 @@ def place_title(group: Group) -> str:
 
 
 def with_gaps(summaries: Sequence[Summary]) -> list[Summary]:
-    """The summaries that have an AG, retrains left out. Raises ResultsError where there is none."""
+    """The summaries that have an AG, retrains left out. Raises InputError where there is none."""
     found = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
     if not found:
-        raise ResultsError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
+        raise InputError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
     return found
 
 
@@ -85,7 +85,7 @@ def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure
 
     With `provenance` the figure says below where it comes from; without, its caption has to.
 
-    Raises ResultsError when no row has a retrain to compare with.
+    Raises InputError when no row has a retrain to compare with.
     """
     summaries = with_gaps(summaries)
     methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))

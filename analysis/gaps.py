@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from salun_grid.analysis.errors import ResultsError
-from salun_grid.analysis.forget import forget_name, forget_order
 from salun_grid.analysis.results import Run
 from salun_grid.analysis.statistics import Spread, spread
-from salun_grid.analysis.text import natural_order
 from salun_grid.analysis.variants import Differing, differing, variant_name
+from salun_grid.records.errors import InputError
+from salun_grid.records.forget_label import forget_name, forget_order
+from salun_grid.records.text import natural_order
 
 METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
@@ -162,7 +162,7 @@ def _summary(group: Group, method: str, pairs: list[tuple[Run, Run | None]]) -> 
     runs = [run for run, _ in pairs]
     twice = [seed for seed, count in Counter(run["seed"] for run in runs).items() if count > 1]
     if twice:
-        raise ResultsError(
+        raise InputError(
             f"seed {twice[0]} of {method} on {group.dataset}, {group.augmentation}, forgetting "
             f"{forget_name(group.forget)}, is there twice; put results that are not one study in folders of their own."
         )

@@ -4,19 +4,19 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import in_order, labelling
 from salun_grid.analysis.results import Run, read_table
 from salun_grid.analysis.statistics import Spread, spread
 from salun_grid.analysis.tables import Table, plus_minus
-from salun_grid.analysis.text import printable_row
+from salun_grid.records.forget_label import forget_name
+from salun_grid.records.text import printable_row
 
 PLACE = ("Dataset", "Augmentation", "Method", "Forget")
 Values = dict[int, dict[int | None, float]]  # by seed, then element
 
 
 def tables_of(folder: str) -> list[Table]:
-    """The tables of a folder's measures. Raises ResultsError where it has none."""
+    """The tables of a folder's measures. Raises InputError where it has none."""
     rows = [printable_row(row) for row in read_table(folder, "measures").to_pylist()]
     devices, versions = ({row[name] for row in rows} for name in ("device_name", "code_version"))
     return measure_tables(rows, f"On {', '.join(sorted(devices))}; salun-grid {', '.join(sorted(versions))}.")

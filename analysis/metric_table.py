@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from salun_grid.analysis.catalogue import METRICS
 from salun_grid.analysis.evidence import Measured
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import Summary, labelling
 from salun_grid.analysis.results import Run
 from salun_grid.analysis.statistics import spread
 from salun_grid.analysis.tables import Table, plus_minus
+from salun_grid.records.forget_label import forget_name
 
 PLACE = ("Dataset", "Augmentation", "Method", "Forget")
 

@@ -13,7 +13,7 @@ from matplotlib.image import imsave
 
 from salun_grid.analysis.fonts import draw
 from salun_grid.analysis.tables import TEXT_COLUMNS, Table
-from salun_grid.analysis.text import printable
+from salun_grid.records.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 25%, transparent);

@@ -6,10 +6,10 @@ and 2: 64 px, random crop and flip, one value a cell, no spread.
 
 from dataclasses import dataclass
 
-from salun_grid.analysis.forget import percent, random_label
 from salun_grid.analysis.gaps import METRICS, Summary, without_hash
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.tables import Table, count, plus_minus
+from salun_grid.records.forget_label import percent, random_label
 
 AUGMENTATION, IMAGE_SIZE = "default", 64
 

@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
-from salun_grid.analysis.forget import forget_name, forget_order
 from salun_grid.analysis.gaps import FLOORS, METRICS, NOTHING, Summary
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
+from salun_grid.records.forget_label import forget_name, forget_order
 
 SHORTEST_MINUTES = 1e-3  # what takes no time has no place on a logarithmic axis
 

@@ -6,9 +6,9 @@ Arguments are `logits` (N, K) and `labels` int (N,).
 import numpy as np
 from scipy.special import softmax
 
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.roc import auc
 from salun_grid.analysis.scores import negative_loss
+from salun_grid.records.errors import UndefinedError
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from salun_grid.analysis.errors import UndefinedError
+from salun_grid.records.errors import UndefinedError
 
 # As in the authors' own tool, Privacy Meter; a was tuned on CIFAR-10.
 RMIA_A, RMIA_GAMMA = 0.3, 1.0

@@ -14,9 +14,7 @@ from salun_grid.analysis import figures, page
 from salun_grid.analysis.catalogue import HEADLINE, NON_MEMBERS, Case
 from salun_grid.analysis.completeness import Progress, progress, remarks
 from salun_grid.analysis.curves import Curve, roc_figure
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.evidence import Measured, cases, measured
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.gaps import FLOORS, Summary, labelling, summarise
 from salun_grid.analysis.measures import tables_of
 from salun_grid.analysis.metric_table import metric_table
@@ -25,9 +23,11 @@ from salun_grid.analysis.results import Run, has_landed
 from salun_grid.analysis.roc import roc_curve
 from salun_grid.analysis.sections import closest, gap_sections, limited, training_section
 from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
-from salun_grid.analysis.text import printable
 from salun_grid.analysis.verdicts import MARGIN_POINTS, judge, overall
 from salun_grid.analysis.worst import Recogniser, train_images
+from salun_grid.records.errors import UndefinedError
+from salun_grid.records.forget_label import forget_name
+from salun_grid.records.text import printable
 
 ROC_ATTACKS = ("loss", "rmia")
 NUM_PICTURES = 8
@@ -48,7 +48,7 @@ def report_html(folder: str, runs: list[Run], margin: float = MARGIN_POINTS, ima
 
     `images` are .npz files in which to look for the worst forgotten images.
 
-    Raises ResultsError where predictions are there in part only, or a file of `images` cannot be read.
+    Raises InputError where predictions are there in part only, or a file of `images` cannot be read.
     """
     states = progress(folder, runs)
     title = f"Unlearning results: {', '.join(sorted({run['study'] for run in runs} or {p.study for p in states}))}"

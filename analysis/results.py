@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from salun_grid.analysis import storage
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.rows import Run, sound
-from salun_grid.analysis.schemas import SCHEMA_VERSION, SCHEMAS
+from salun_grid.records import storage
+from salun_grid.records.errors import InputError
+from salun_grid.records.schemas import SCHEMA_VERSION, SCHEMAS
 
 Made = TypeVar("Made")
 
@@ -46,15 +46,15 @@ class Files:
 def find_files(folder: str | Path, table: str) -> Files:
     """The files of `runs`, `epochs` or `predictions`; none is opened yet.
 
-    `folder` is the run's out folder, or its address in a bucket. Raises ResultsError when it has no such files, or
+    `folder` is the run's out folder, or its address in a bucket. Raises InputError when it has no such files, or
     cannot be reached.
     """
     place = storage.find(folder)
     if not place.exists():
-        raise ResultsError(f"there is no folder {folder}; give the --out folder of a run.")
+        raise InputError(f"there is no folder {folder}; give the --out folder of a run.")
     files = _files(place, table)
     if not files.paths:
-        raise ResultsError(
+        raise InputError(
             f"{folder} holds no {table} yet: no Parquet file is in results/{table}; give the whole --out folder of a "
             "`salun-grid run`."
         )
@@ -77,7 +77,7 @@ def read_runs(folder: str | Path) -> list[Run]:
 
 
 def read_table(folder: str | Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A whole table, or some columns of it. Raises ResultsError as `find_files` and `read_file` do."""
+    """A whole table, or some columns of it. Raises InputError as `find_files` and `read_file` do."""
     return _read_files(find_files(folder, table), columns)
 
 
@@ -91,7 +91,7 @@ def _read_files(files: Files, columns: Sequence[str] | None) -> pa.Table:
 
 
 def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file, or some columns of it. Raises ResultsError when it is damaged or of a version that is not read."""
+    """One file, or some columns of it. Raises InputError when it is damaged or of a version that is not read."""
     schema = SCHEMAS[files.table]
     # Whatever a column is, an older version may lack it.
     wanted = pa.schema([schema.field(name).with_nullable(True) for name in columns or schema.names])
@@ -107,7 +107,7 @@ def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> 
 
 
 def check_files(files: Files) -> None:
-    """Read every footer, and keep none. Raises ResultsError for a file that `read_file` would refuse by its footer."""
+    """Read every footer, and keep none. Raises InputError for a file that `read_file` would refuse by its footer."""
 
     def check(path: str) -> None:
         with readable(path), files.place.files.open_input_file(path) as opened:
@@ -119,7 +119,7 @@ def check_files(files: Files) -> None:
 def open_table(folder: str | Path, table: str) -> ds.Dataset:
     """A table as a pyarrow dataset, which reads the columns and rows that are asked of it.
 
-    Only the footers are read yet. Raises ResultsError as `find_files` and `check_files` do.
+    Only the footers are read yet. Raises InputError as `find_files` and `check_files` do.
     """
     files = find_files(folder, table)
     check_files(files)
@@ -128,30 +128,30 @@ def open_table(folder: str | Path, table: str) -> ds.Dataset:
 
 @contextmanager
 def readable(path: str) -> Iterator[None]:
-    """Whatever Parquet raises inside becomes the ResultsError that `path` is damaged."""
+    """Whatever Parquet raises inside becomes the InputError that `path` is damaged."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         why = storage.reason(error)
-        raise ResultsError(f"{path} is damaged or no Parquet file ({why}); copy the folder again.") from None
+        raise InputError(f"{path} is damaged or no Parquet file ({why}); copy the folder again.") from None
 
 
 def _absent(table: str, path: str, found: pa.Schema) -> frozenset[str]:
     """The columns that a file's version does not have.
 
-    Raises ResultsError for a version that is not read, and for a file without a column that its version has.
+    Raises InputError for a version that is not read, and for a file without a column that its version has.
     """
     version = (found.metadata or {}).get(b"schema_version", b"").decode(errors="replace")
     if not version:
-        raise ResultsError(
+        raise InputError(
             f"{path} has lost its schema metadata, as where pandas, polars or DuckDB wrote it anew; copy the original."
         )
     if version not in READABLE:
         known = " and ".join(READABLE)
-        raise ResultsError(f"{path} has schema version {version}; this program reads version {known}.")
+        raise InputError(f"{path} has schema version {version}; this program reads version {known}.")
     lost = set(SCHEMAS[table].names) - READABLE[version] - set(found.names)
     if lost:
-        raise ResultsError(f"{path} has no column {min(lost)}, which schema version {version} has; copy it again.")
+        raise InputError(f"{path} has no column {min(lost)}, which schema version {version} has; copy it again.")
     return READABLE[version]
 
 

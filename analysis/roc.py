@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from salun_grid.analysis.errors import UndefinedError
+from salun_grid.records.errors import UndefinedError
 
 
 def roc_curve(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,11 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from salun_grid.analysis.errors import ResultsWarning
-from salun_grid.analysis.forget import RANDOM, is_forget_label, random_label
-from salun_grid.analysis.schemas import RUNS
+from salun_grid.records.errors import ResultsWarning
+from salun_grid.records.forget_label import RANDOM, is_forget_label, random_label
+from salun_grid.records.schemas import ROLES, RUNS
 
 Run = dict[str, Any]
-ROLES = {"retrain": "target", "retrain-again": "control", "original": "control"}
 JSON_COLUMNS = ("protocol_json", "method_params", "seeds")
 REQUIRED = tuple(field.name for field in RUNS if not field.nullable)
 

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from salun_grid.analysis import curves, figures, page, plots
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.gaps import CONTROLS, Summary
 from salun_grid.analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
+from salun_grid.records.errors import InputError
 
 
 def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
     """Figure 2, the trade-off and the signed gaps; a sentence where no row has its retrain."""
     try:
         average = average_gap_pages(summaries)
-    except ResultsError as error:
+    except InputError as error:
         return [page.paragraph(f"No figures of gaps: {error}")]
     n = f"{figures.num_seeds(summaries)}."
     marks = figures.caption(summaries) if fits_panels(summaries) else strip_caption(summaries)
@@ -66,7 +66,7 @@ def training_section(folder: str, summaries: Sequence[Summary] = ()) -> list[str
     """Training curves of the methods that `closest` names; of all where no row exists yet."""
     try:
         rows = curves.training_rows(folder)
-    except ResultsError as error:
+    except InputError as error:
         return [page.paragraph(f"No training curves: {error}")]
     closest_here = closest(summaries)
     shown = CONTROLS.union(s.base for s in summaries if s.method in closest_here)

@@ -24,8 +24,8 @@ from salun_grid.analysis.figures import (
     ranked,
     with_gaps,
 )
-from salun_grid.analysis.forget import forget_name, forget_order
 from salun_grid.analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary
+from salun_grid.records.forget_label import forget_name, forget_order
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES_PER_PAGE = 50
@@ -47,7 +47,7 @@ def fits_panels(summaries: Sequence[Summary]) -> bool:
 def average_gap_pages(summaries: list[Summary], provenance: str = "") -> list[Figure]:
     """Figure 2: panels of bars where these can be read, else ranked strips, dataset by dataset.
 
-    Raises ResultsError when no row has a retrain to compare with.
+    Raises InputError when no row has a retrain to compare with.
     """
     shown = with_gaps(summaries)
     if fits_panels(shown):

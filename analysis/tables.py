@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from salun_grid.analysis.forget import forget_name, forget_order
 from salun_grid.analysis.gaps import AVERAGES, FLOORS, METRICS, Summary
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread
-from salun_grid.analysis.text import spreadsheet_cell
 from salun_grid.analysis.verdicts import Verdict, rules
+from salun_grid.records.forget_label import forget_name, forget_order
+from salun_grid.records.text import spreadsheet_cell
 
 TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict")
 COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "AG3", "RTE (min)", "n"]

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
-from salun_grid.analysis.text import printable
+from salun_grid.records.text import printable
 
 # For each method with variants, the settings that distinguish them, sorted.
 Differing = Mapping[str, Sequence[str]]

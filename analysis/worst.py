@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from salun_grid.analysis.catalogue import Case
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.results import Run
 from salun_grid.analysis.scores import log_odds
+from salun_grid.records.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequenc
     """The train images uint8 (N, H, W, C) of the dataset with this fingerprint, or None where no file has it.
 
     Looked for in `files`, in MedMNIST's own folder (MEDMNIST_ROOT or ~/.medmnist), and in scikit-learn's digits.
-    Raises ResultsError for a file of `files` that is not there or is no .npz of images.
+    Raises InputError for a file of `files` that is not there or is no .npz of images.
     """
     for file in files:
         if not file.is_file():
-            raise ResultsError(f"there is no file {file}; give the .npz file that the study ran on.")
+            raise InputError(f"there is no file {file}; give the .npz file that the study ran on.")
     if dataset == "digits":
         return _digits(fingerprint)
     folder = Path(os.path.expanduser(os.environ.get("MEDMNIST_ROOT") or "~/.medmnist"))  # noqa: PTH111  never raises
@@ -94,7 +94,7 @@ def _read(file: Path) -> np.ndarray:
         with np.load(file, allow_pickle=False) as content:
             images = np.asarray(content["train_images"])
     except (ValueError, KeyError, OSError) as error:
-        raise ResultsError(f"{file} is no .npz file of images ({error}); give the one that the study ran on.") from None
+        raise InputError(f"{file} is no .npz file of images ({error}); give the one that the study ran on.") from None
     return images[..., None] if images.ndim == 3 else images
 
 

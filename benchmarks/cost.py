@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.results import read_runs
 from salun_grid.grid.fit import Measurement, Work, held_out, random_groups
 from salun_grid.grid.measured import measurements
+from salun_grid.records.errors import InputError
 
 WITHIN = 0.2
 HEADER = (
@@ -94,5 +94,5 @@ if __name__ == "__main__":
         sys.exit("usage: python -m benchmarks.cost DIR...")
     try:
         main(sys.argv[1:])
-    except ResultsError as error:
+    except InputError as error:
         sys.exit(str(error))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from benchmarks import peer
 from benchmarks.measure import DEVICE, Result, interleaved
 from salun_grid.grid.jobs import CHECKPOINT_SECONDS
-from salun_grid.grid.store import write_whole
+from salun_grid.records.folder import write_whole
 from salun_grid.trainables import augmentation
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.augmentation import AUGMENTATIONS

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from salun_grid.analysis.forget import RANDOM, random_label
 from salun_grid.analysis.rows import ROLES
-from salun_grid.analysis.schemas import SCHEMAS
 from salun_grid.grid.study import STUDIES
+from salun_grid.records.forget_label import RANDOM, random_label
+from salun_grid.records.schemas import SCHEMAS
 from salun_grid.trainables.protocol import to_json
 
 Run = dict[str, Any]

@@ -14,7 +14,7 @@ from benchmarks.measure import DEVICE
 from salun_grid.grid.provenance import device_name
 
 ROOT = Path(__file__).parent.parent
-MEASURED_PACKAGES = ("trainables", "benchmarks", "analysis")
+MEASURED_PACKAGES = ("trainables", "records", "benchmarks", "analysis")
 
 
 def facts() -> dict[str, str]:

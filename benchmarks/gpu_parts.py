@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.gpu_machine import facts
 from benchmarks.gpu_variants import FULL, NO_TIME, TINY, Case, Size, TimeLeft, complete
-from salun_grid.grid.store import write_whole
+from salun_grid.records.folder import write_whole
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol, TrainingConfig, UnlearningConfig
 
 # From the end of a part's own time to where its process is killed.

@@ -22,7 +22,7 @@ from benchmarks.gpu_variants import TimeLeft
 from benchmarks.measure import DEVICE
 from salun_grid.analysis.gaps import gaps
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
-from salun_grid.grid.store import write_whole
+from salun_grid.records.folder import write_whole
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.compiled import compiled

@@ -19,10 +19,10 @@ from benchmarks.gpu_machine import facts
 from benchmarks.gpu_page import page
 from benchmarks.gpu_parts import GRACE_SECONDS, PARTS, Settings, command, kept, path_of
 from benchmarks.measure import DEVICE
-from salun_grid.grid.store import write_whole
+from salun_grid.records.errors import InputError
+from salun_grid.records.folder import write_whole
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.data import describe
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import check_forget_rate, forget_count
 from salun_grid.trainables.protocol import PRECISIONS, to_json
 from salun_grid.trainables.settings import validated

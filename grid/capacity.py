@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from salun_grid.grid.execution import SMALLEST_AMOUNT, Execution
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 Resources = dict[str, float]
 

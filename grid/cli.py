@@ -6,19 +6,15 @@ from collections.abc import Callable
 import click
 
 from salun_grid.analysis.command_line import Commands
-from salun_grid.analysis.errors import ResultsError
-from salun_grid.analysis.text import printable
 from salun_grid.grid.stopping import stoppable
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.text import printable
 
 # What the extra `grid` installs and the base install, the analysis alone, lacks.
 GRID_PACKAGES = {"medmnist", "psutil", "ray", "safetensors", "torch", "torchvision"}
 
 
 class GridCommands(Commands):
-    """The same, for the errors of the grid, and for an install without its packages."""
-
-    mistakes = (InputError, ResultsError)
+    """Also names the missing package in an install without the extra `grid`."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:

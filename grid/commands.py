@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from salun_grid.analysis.commands import draw_figure, tables_text
-from salun_grid.analysis.errors import ResultsError, ResultsWarning
-from salun_grid.analysis.text import printable
 from salun_grid.grid import cost
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.fit import Measurement
@@ -24,7 +22,8 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import AXES, Study, checked, narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.grid.work import Kind
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError, ResultsWarning
+from salun_grid.records.text import printable
 from salun_grid.trainables.forget import Random
 
 # What `plan` calls each kind of job.
@@ -88,7 +87,7 @@ def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Me
     known = {info.fingerprint: info.num_images for info in plan.datasets.values()}
     try:
         found = measurements(folders or own, known)
-    except ResultsError as error:
+    except InputError as error:
         if folders:
             raise
         # The plan does not depend on them.
@@ -142,6 +141,6 @@ def print_results(out: str) -> None:
     click.echo(tables_text(out))
     try:
         click.echo(f"figure   {', '.join(str(path) for path in draw_figure(out) if path.suffix == '.png')}")
-    except (ResultsError, OSError) as error:
+    except (InputError, OSError) as error:
         click.echo(printable(f"figure   none: {error}"))
     click.echo(f"report   salun-analysis report {shlex.quote(out)}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from salun_grid.grid.specs import Spec
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 # Ray counts resources in ten-thousandths.
 SMALLEST_AMOUNT = 0.0001

@@ -5,18 +5,18 @@ import shutil
 import uuid
 from pathlib import Path
 
-from salun_grid.analysis.forget import forget_name
 from salun_grid.analysis.results import Run, read_runs
-from salun_grid.analysis.storage import is_remote
-from salun_grid.analysis.text import printable
 from salun_grid.grid.store import MANIFEST_FILE, WEIGHTS_FILE, Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
+from salun_grid.records.forget_label import forget_name
+from salun_grid.records.storage import is_remote
+from salun_grid.records.text import printable
 
 
 def list_models(out: str) -> str:
     """A line for each published model that a row of `runs` evaluates or starts from: its key and what it is.
 
-    Raises ResultsError where no row has landed.
+    Raises InputError where no row has landed.
     """
     store = Store(out)
     store.check()

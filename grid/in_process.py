@@ -15,8 +15,8 @@ from salun_grid.grid.lock import RENEW_SECONDS, DriverLock
 from salun_grid.grid.session import Session
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.workplace import Workplace, counted
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.data import Dataset, DatasetInfo, load
-from salun_grid.trainables.errors import InputError
 
 
 def run_jobs(session: Session) -> str:

@@ -19,10 +19,10 @@ from salun_grid.grid.provenance import device_name
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.workplace import Fit, Report, Workplace, recorder, resident
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.checkpoint import Checkpoints
 from salun_grid.trainables.data import Dataset
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.forget import ForgetSet, retain_set
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.passes import Epoch

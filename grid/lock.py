@@ -11,7 +11,7 @@ from math import isfinite
 
 from salun_grid.grid.identity import process_identity
 from salun_grid.grid.store import Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 LOCK_FILE = "driver.json"
 RENEW_SECONDS, STALE_SECONDS = 10.0, 120.0

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from salun_grid.analysis import storage
 from salun_grid.analysis.results import Run, read_runs
 from salun_grid.grid.fit import Measurement
 from salun_grid.grid.work import row_work
+from salun_grid.records import storage
 from salun_grid.trainables.methods import METHODS
 
 Counts = dict[str, int]
@@ -20,7 +20,7 @@ Counts = dict[str, int]
 def measurements(folders: Iterable[str], known: dict[str, Counts]) -> list[Measurement]:
     """Every row once, in an order that does not hang on the folders'; `known` are images a split by fingerprint.
 
-    Raises ResultsError for a folder without rows. `runs` does not say how large the validation and test splits are:
+    Raises InputError for a folder without rows. `runs` does not say how large the validation and test splits are:
     where neither `known` nor the folder's predictions do, the row's evaluation is left out.
     """
     found: dict[tuple, Measurement] = {}

@@ -16,8 +16,8 @@ from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import WEIGHTS_FILE
 from salun_grid.grid.workplace import Workplace
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import Classifier, loaded_model
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.precision import Precision, precision_on
 from salun_grid.trainables.protocol import to_json

@@ -10,9 +10,9 @@ from typing import Any
 from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import check_architecture
 from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, Rule, parse_rule
 from salun_grid.trainables.methods import METHODS, Settings
 from salun_grid.trainables.methods.variants import Variant

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from salun_grid.analysis.text import printable
 from salun_grid.grid.specs import Spec
+from salun_grid.records.text import printable
 
 PLAIN_LINE_SECONDS = 15.0
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from salun_grid.analysis.text import printable
+from salun_grid.records.text import printable
 
 FEWER_JOBS = "a larger --cpus-per-job runs fewer jobs at once"
 

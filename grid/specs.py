@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
-from salun_grid.analysis.forget import forget_name
 from salun_grid.grid.keys import key_of
 from salun_grid.grid.work import Kind, Work, attack_pairs
+from salun_grid.records.forget_label import forget_name
 from salun_grid.trainables.architectures import count_macs
 from salun_grid.trainables.data import DatasetInfo
 from salun_grid.trainables.forget import ForgetSet

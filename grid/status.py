@@ -1,10 +1,10 @@
 """How far the studies of a folder are. Needs no torch and no Ray, so that the base install can show it."""
 
-from salun_grid.analysis.studies import read_studies
-from salun_grid.analysis.text import printable
 from salun_grid.grid.lock import DriverLock
 from salun_grid.grid.store import Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
+from salun_grid.records.studies import read_studies
+from salun_grid.records.text import printable
 
 
 def describe_status(out: str) -> str:

@@ -11,11 +11,10 @@ OUT/logs/                           what Ray said (kept on the driver where OUT 
 
 import hashlib
 import json
-import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from io import BytesIO
@@ -25,11 +24,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from salun_grid.analysis import storage
-from salun_grid.analysis.errors import naming
-from salun_grid.analysis.schemas import SCHEMA_VERSION, SCHEMAS
 from salun_grid.grid.keys import FORMAT_VERSION
-from salun_grid.trainables.errors import InputError
+from salun_grid.records import storage
+from salun_grid.records.errors import InputError
+from salun_grid.records.folder import Folder, make_private
+from salun_grid.records.schemas import SCHEMA_VERSION, SCHEMAS
 
 FORMAT_FILE = "format.json"
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
@@ -37,45 +36,8 @@ WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
 PROBE_BYTES = 2**16
 
 
-class Store:
-    """Files under one folder, local or in a bucket (see `analysis.storage`). Creating a Store writes nothing.
-
-    Raises ResultsError for an address that cannot be used. A process of Ray's makes its own from the address.
-    """
-
-    def __init__(self, out: str) -> None:
-        self.out = out
-        self.place = storage.find(out)
-
-    def address(self, *parts: str) -> str:
-        """The path or address of a file inside, for a person or for another program."""
-        return storage.address_in(self.out, *parts)
-
-    def publish(self, content: bytes, *parts: str) -> None:
-        """Write a file so that a reader sees all of it or none. Raises OSError, and then there is none."""
-        if storage.is_remote(self.out):
-            self._upload(content, *parts)
-        else:
-            write_whole(Path(self.address(*parts)), content)
-
-    def _upload(self, content: bytes, *parts: str) -> None:
-        """An object appears when its stream is closed, so one whose write failed must not be: no `with` here."""
-        stream = self.place.files.open_output_stream(self.place.inside(*parts))
-        stream.write(content)
-        stream.close()
-
-    def read(self, *parts: str) -> bytes:
-        """Raises FileNotFoundError where there is no such file, OSError where it cannot be read."""
-        with self.place.files.open_input_file(self.place.inside(*parts)) as file:
-            return file.read()
-
-    def exists(self, *parts: str) -> bool:
-        return self.place.files.get_file_info(self.place.inside(*parts)).is_file
-
-    def drop(self, *parts: str) -> None:
-        """Delete a file, if it is there."""
-        with suppress(FileNotFoundError):
-            self.place.files.delete_file(self.place.inside(*parts))
+class Store(Folder):
+    """An out folder. Each process makes its own from the address."""
 
     @cached_property
     def spare_folder(self) -> Path:
@@ -201,7 +163,7 @@ class Store:
     def check(self) -> None:
         """Raise InputError unless the folder is new, empty, or holds this version's results. Writes nothing.
 
-        Raises ResultsError for a bucket that cannot be reached.
+        Raises InputError for a bucket that cannot be reached.
         """
         if not self.place.exists():
             if Path(self.out).exists():
@@ -259,29 +221,3 @@ class Store:
             yield
         except OSError as error:
             raise InputError(f"cannot write to --out {self.out}: {storage.reason(error)}.") from None
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that only this user can enter; one that is there keeps its mode, by which its owner shares it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a local file beside its place, to disk, then rename it; the folder is made if need be.
-
-    Raises OSError, which names `target`, and leaves nothing.
-    """
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    with naming(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise

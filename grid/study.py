@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from salun_grid.grid.specs import CONTROLS, RETRAIN
+from salun_grid.records.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.architectures import with_architecture
 from salun_grid.trainables.augmentation import AUGMENTATIONS
-from salun_grid.trainables.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget import parse_rule
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.variants import Variant

@@ -8,7 +8,7 @@ from typing import Any
 
 from salun_grid.grid.specs import CONTROLS
 from salun_grid.grid.study import ARCHITECTURE, STUDIES, Study, with_setting
-from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.records.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget import Random, check_forget_rate
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol

@@ -9,7 +9,8 @@ FORBIDDEN = {
     "trainables, trainables.data, trainables.methods, trainables.prediction, trainables.randaugment": {"ray"},
     "analysis, analysis.commands, analysis.figures, analysis.report, analysis.cli, analysis.compare, analysis.export, "
     "analysis.metric_table, analysis.worst": {"torch", "ray", "medmnist"},
-    "analysis.command_line, analysis.text": {"torch", "ray", "numpy", "pyarrow", "matplotlib"},
+    "analysis.command_line, records.text, records.errors": {"torch", "ray", "numpy", "pyarrow", "matplotlib"},
+    "records.folder, records.npz, records.schemas, records.studies": {"torch", "ray", "medmnist", "matplotlib"},
     "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
     "grid.status, grid.export": {"torch", "ray", "psutil", "medmnist", "safetensors"},
     "grid.study": {"ray"},

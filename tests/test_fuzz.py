@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from salun_grid.analysis.cli import main as salun_analysis
-from salun_grid.analysis.text import printable
 from salun_grid.grid.cli import main as salun_grid
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import AXES, STUDIES, narrowed
 from salun_grid.grid.study_file import FIELDS
+from salun_grid.records.text import printable
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import settings_of

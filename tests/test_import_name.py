@@ -51,7 +51,9 @@ def test_the_workers_run_there(folder: Path) -> None:
 def test_every_module_is_imported_by_that_name() -> None:
     """An import by a folder's own name would work in a checkout, and make a second copy of the module."""
     sources = [
-        path for package in ("grid", "analysis", "trainables", "benchmarks") for path in (ROOT / package).rglob("*.py")
+        path
+        for package in ("grid", "analysis", "trainables", "records", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
     ]
     for path in sources:
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""The README's tree is the tree, and the commands in it exist."""
+"""The commands and links of the README exist, and docs/architecture.md names every folder."""
 
 import re
 from pathlib import Path
@@ -14,53 +14,33 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {"salun-grid": salun_grid, "salun-analysis": salun_analysis}
 
 
-# Of the tests, the tree names the folder alone.
-PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def tree_lines(text: str) -> list[str]:
-    """The lines of the README's tree, without the empty ones."""
-    (block,) = re.findall(r"^## The tree\n\n```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [line for line in block.splitlines() if line]
+def folders_without_a_line(text: str) -> set[str]:
+    """Packages that no line of the table of folders names, and lines that name no folder."""
+    named = set(re.findall(r"^\| `([a-z_/]+)/` \| \S", text, re.MULTILINE))
+    packages = {str(path.parent.relative_to(ROOT)) for path in ROOT.rglob("[!.]*/__init__.py") if is_ours(path)}
+    return {folder for folder in packages if folder not in named and not folder.startswith("tests/")} | {
+        folder for folder in named if not (ROOT / folder).is_dir()
+    }
 
 
-def paths_in(lines: list[str]) -> list[str]:
-    """What the lines name, with the folders around it; raises where a line has no phrase."""
-    folders: list[str] = []
-    paths = []
-    for line in lines:
-        indent, name = re.fullmatch(r"( *)(\S+) +\S.*", line).groups()
-        folders = [*folders[: len(indent) // 2], name.removesuffix("/")]
-        paths.append("/".join(folders))
-    return paths
+def is_ours(path: Path) -> bool:
+    """Whether a module is neither an installed one nor reached through a link of salun_grid."""
+    parts = path.relative_to(ROOT).parts
+    return not parts[0].startswith(".") and (parts[0] != "salun_grid" or len(parts) == 2)
 
 
-def differences(lines: list[str]) -> set[str]:
-    """Packages, their folders and modules that are not named once, and names of nothing."""
-    found = paths_in(lines)
-    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    modules += [path.parent for path in modules if path.name == "__init__.py"]
-    wanted = {str(path.relative_to(ROOT)) for path in modules if not path.name.startswith("__")} | {"tests"}
-    unknown = {path for path in found if not (ROOT / path).exists()}
-    return (wanted - set(found)) | unknown | {path for path in found if found.count(path) > 1}
+def test_the_page_of_the_architecture_names_every_folder() -> None:
+    assert folders_without_a_line(ARCHITECTURE) == set()
 
 
-def test_the_tree_names_every_module_and_nothing_else() -> None:
-    assert differences(tree_lines(README)) == set()
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_line_that_is_missing_or_wrong_is_seen(package: str) -> None:
-    lines = tree_lines(README)
-    start = lines.index(next(line for line in lines if line.startswith(f"{package}/")))
-    end = next((n for n in range(start + 1, len(lines)) if not lines[n].startswith(" ")), len(lines))
-    for number in range(start, end):
-        assert differences([*lines[:number], *lines[number + 1 :]]), f"without {lines[number]!r}"
-    module = lines[start + 1]
-    assert differences([*lines, module]), "a module in another folder"
-    assert differences([*lines[: start + 2], module, *lines[start + 2 :]]), "a module twice"
-    with pytest.raises(AttributeError):
-        paths_in([module.split()[0]])
+@pytest.mark.parametrize("line", re.findall(r"^\| `[a-z_/]+/` .*\n", ARCHITECTURE, re.MULTILINE))
+def test_a_missing_folder_is_seen(line: str) -> None:
+    if not line.startswith("| `tests"):
+        assert folders_without_a_line(ARCHITECTURE.replace(line, ""))
+    assert folders_without_a_line(ARCHITECTURE + "| `nowhere/` | nothing |\n") == {"nowhere"}
 
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"(salun-(?:grid|analysis)) ([a-z-]+)", README))))

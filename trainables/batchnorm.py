@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from salun_grid.trainables.errors import InputError, unknown_choice
-from salun_grid.trainables.npz import SPLITS, read_npz, read_train_labels
+from salun_grid.records.errors import InputError, unknown_choice
+from salun_grid.records.npz import SPLITS, read_npz, read_train_labels
 
 __all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz", "with_class_counts"]
 

@@ -9,8 +9,8 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables import augmentation
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
 from salun_grid.trainables.seeds import generator, seed_layers
 from salun_grid.trainables.workers import ALONE, Worker

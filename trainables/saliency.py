@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables import augmentation
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.optimizers import Mask
 from salun_grid.trainables.passes import batch_slices
 from salun_grid.trainables.resident import Augmenter, ResidentData, Subset

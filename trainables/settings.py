@@ -10,7 +10,7 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from salun_grid.trainables.errors import MAX_CHOICES, InputError, shown, unknown_choice
+from salun_grid.records.errors import MAX_CHOICES, InputError, shown, unknown_choice
 
 Config = TypeVar("Config")
 LISTED_BY = "salun-grid settings"

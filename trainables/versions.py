@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 
 def version_in_key(version: int | None, function: Callable[..., Any]) -> int | str:

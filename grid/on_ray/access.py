@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 SECONDS_TO_ANSWER = 30
 MAX_CHARACTERS = 300  # of Ray's own reason

@@ -17,7 +17,7 @@ from salun_grid.grid.capacity import Capacity
 from salun_grid.grid.on_ray.environment import configure
 from salun_grid.grid.on_ray.private import allow_cluster, num_cpus, own_signal_handlers, resources_of_this_machine
 from salun_grid.grid.on_ray.sockets import open_ports
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 NAMESPACE = "salun-grid"
 MAX_CHARACTERS = 300  # of Ray's reason, which may go on for pages

@@ -3,13 +3,13 @@
 import os
 from datetime import UTC, datetime
 
-from salun_grid.analysis.storage import is_remote
 from salun_grid.grid.capacity import Resources, in_words
 from salun_grid.grid.graph import JobGraph
 from salun_grid.grid.on_ray.cluster import connected, connected_cluster, let_jobs_queue
 from salun_grid.grid.on_ray.tune_run import run_trials
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.session import Session
+from salun_grid.records.storage import is_remote
 
 
 def run_jobs(session: Session) -> str:

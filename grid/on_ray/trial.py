@@ -20,7 +20,6 @@ import torch
 from ray import tune
 from ray.train import WorkerGroupError
 
-from salun_grid.analysis.storage import is_remote
 from salun_grid.grid.jobs import failure, run_job
 from salun_grid.grid.on_ray.environment import configure_worker
 from salun_grid.grid.on_ray.training import fit, fit_together, this_worker
@@ -28,7 +27,8 @@ from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
 from salun_grid.grid.workplace import Workplace, counted
-from salun_grid.trainables.errors import Diverged
+from salun_grid.records.errors import Diverged
+from salun_grid.records.storage import is_remote
 from salun_grid.trainables.workers import ALONE, Worker
 
 # A training stands still at each report until the driver has taken it.

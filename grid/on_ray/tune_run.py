@@ -12,7 +12,6 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from salun_grid.analysis.storage import absolute
 from salun_grid.grid.graph import JobGraph
 from salun_grid.grid.on_ray.cluster import connected_cluster
 from salun_grid.grid.on_ray.private import restart_what_runs_out_of_memory
@@ -21,6 +20,7 @@ from salun_grid.grid.plan import Plan
 from salun_grid.grid.progress import Progress
 from salun_grid.grid.reasons import kernel_out_of_memory_kills, with_evidence
 from salun_grid.grid.specs import Spec
+from salun_grid.records.storage import absolute
 from salun_grid.trainables.data import load
 
 # How often a job is started again whose process died or whose machine went away.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.schemas import SCHEMAS
 from tests.support.commands import call, check_mistake, contents
 from tests.support.folders import damage_data, make_grid, write_folder
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, Case, attack_scores
-from salun_grid.analysis.errors import ResultsError, UndefinedError
 from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
 from salun_grid.analysis.roc import auc
 from salun_grid.analysis.scores import SCORES, log_odds
+from salun_grid.records.errors import InputError, UndefinedError
 from tests.support.folders import Run, make_grid, make_predictions, write_folder, write_predictions
 
 SIZES = (60, 1100, 50)  # enough validation images to resolve a false positive rate of 0.1 %
@@ -207,7 +207,7 @@ def test_predictions_in_other_pieces_and_orders_give_the_same(folder: Path, runs
 def test_a_model_without_predictions_is_named(folder: Path, runs: list[Run]) -> None:
     key = runs[5]["job_key"]
     (folder / "results" / "predictions" / f"{key}.parquet").unlink()
-    with pytest.raises(ResultsError, match="not a whole copy") as raised:
+    with pytest.raises(InputError, match="not a whole copy") as raised:
         list(measure(str(folder), runs, ["nll"]))
     assert key in str(raised.value)
 
@@ -217,7 +217,7 @@ def test_predictions_cut_short_are_named(folder: Path, runs: list[Run]) -> None:
     file = folder / "results" / "predictions" / f"{key}.parquet"
     table = pq.read_table(file)
     pq.write_table(table.slice(2), file)
-    with pytest.raises(ResultsError, match="10 train images") as raised:
+    with pytest.raises(InputError, match="10 train images") as raised:
         list(measure(str(folder), runs, ["nll"]))
     assert key in str(raised.value)
 

@@ -9,11 +9,11 @@ import pytest
 
 from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
 from salun_grid.analysis.compare import COLUMNS, compare
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.export import COLUMNS as EXPORTED
 from salun_grid.analysis.export import tidy_csv
 from salun_grid.analysis.gaps import gaps
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.errors import InputError
+from salun_grid.records.schemas import SCHEMAS
 from tests.support.commands import call, check_mistake
 from tests.support.folders import Run, make_grid, make_run, protocol_text, write_folder
 
@@ -83,7 +83,7 @@ def test_what_is_missing_in_either_stands_below() -> None:
 
 def test_a_folder_with_two_protocols_for_one_cell_is_refused() -> None:
     both = make_grid() + make_grid(protocol_json=protocol_text(training={"epochs": 5}))
-    with pytest.raises(ResultsError, match="the second folder holds"):
+    with pytest.raises(InputError, match="the second folder holds"):
         compare(make_grid(), both)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from salun_grid.analysis.commands import load_runs, tables_text, verdicts_text
 from salun_grid.analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
-from salun_grid.analysis.errors import ResultsError, ResultsWarning
+from salun_grid.records.errors import InputError, ResultsWarning
 from tests.support.folders import make_grid, make_run, write_folder
 
 
@@ -97,7 +97,7 @@ def test_a_row_that_is_there_twice_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, runs)
     key = runs[3]["job_key"]
     shutil.copy(folder / "results" / "runs" / f"{key}.parquet", folder / "results" / "runs" / "copy.parquet")
-    with pytest.raises(ResultsError, match="2 times") as raised:
+    with pytest.raises(InputError, match="2 times") as raised:
         load_runs(str(folder))
     assert key in str(raised.value)
 

@@ -17,9 +17,9 @@ from salun_grid.analysis.divergence import (
     ks_distance,
     tug_of_war,
 )
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.quality import calibration_error, class_accuracy, medmnist_auc, negative_log_likelihood
 from salun_grid.analysis.scores import log_odds
+from salun_grid.records.errors import UndefinedError
 from tests.support.folders import make_predictions
 from tests.support.scores import some_logits
 

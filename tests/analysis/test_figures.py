@@ -11,9 +11,9 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.figures import average_gap_figure, save
 from salun_grid.analysis.gaps import Summary, summarise
+from salun_grid.records.errors import InputError
 from tests.support.folders import make_grid, make_run
 
 DATASETS, RATES, AUGMENTATIONS = ("bloodmnist", "pathmnist"), (0.1, 0.5), ("none", "default", "default+ra")
@@ -152,7 +152,7 @@ def test_one_seed_gives_a_whisker_of_no_length() -> None:
 
 def test_no_retrain_is_a_results_error() -> None:
     for methods in (("original", "salun"), ("retrain",)):
-        with pytest.raises(ResultsError, match="retrain"):
+        with pytest.raises(InputError, match="retrain"):
             average_gap_figure(summarise(make_grid(methods=methods)), PROVENANCE)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps, paired, summarise
 from salun_grid.analysis.statistics import spread
+from salun_grid.records.errors import InputError
 from tests.support.folders import Run, make_grid, make_run
 
 with Path(__file__).with_name("paper_tables.csv").open(newline="", encoding="utf-8") as file:
@@ -131,7 +131,7 @@ def two_pairs(*fingerprints: str) -> list[Run]:
 
 def test_two_jobs_of_one_cell_and_seed_are_refused() -> None:
     """Neither of the pairs is dropped, and they are not averaged."""
-    with pytest.raises(ResultsError, match=r"seed 0 of retrain on images, .* is there twice; put results that are not"):
+    with pytest.raises(InputError, match=r"seed 0 of retrain on images, .* is there twice; put results that are not"):
         summarise(two_pairs("md5:a", "md5:a"))
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from salun_grid.analysis.metrics import unlearning_accuracy
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.schemas import SCHEMAS
 from tests.support.folders import Run, make_grid, make_predictions, write_folder
 
 ROOT = Path(__file__).parents[2]

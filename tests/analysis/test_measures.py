@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from salun_grid.analysis.cli import main
 from salun_grid.analysis.measures import measure_tables
 from salun_grid.analysis.report import report_html
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.schemas import SCHEMAS
 from tests.support.folders import make_run, write_folder
 
 NAMES = SCHEMAS["measures"].names

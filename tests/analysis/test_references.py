@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.references import References, Target, lira, rmia
 from salun_grid.analysis.roc import auc
+from salun_grid.records.errors import UndefinedError
 
 A, GAMMA = 0.3, 1.0
 

@@ -12,11 +12,11 @@ import pytest
 
 from salun_grid.analysis.commands import write_report
 from salun_grid.analysis.completeness import remarks
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.gaps import in_order, summarise
 from salun_grid.analysis.paper import PAPER, paper_table
 from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
 from salun_grid.analysis.verdicts import judge
+from salun_grid.records.errors import InputError
 from tests.support.folders import Run, make_grid, make_run, write_epochs, write_folder
 from tests.support.html_page import Page, page_of
 
@@ -209,7 +209,7 @@ def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[R
 def test_page_of_a_study_of_which_no_model_is_evaluated_yet(tmp_path: Path, runs: list[Run]) -> None:
     """Its originals train: a sentence and their curves, and no verdict."""
     write_epochs(tmp_path, runs)
-    with pytest.raises(ResultsError, match="holds no runs yet"):
+    with pytest.raises(InputError, match="holds no runs yet"):
         write_report(str(tmp_path))
     (tmp_path / "studies").mkdir()
     study = {"study": "big", "command": "salun-grid run big", "evaluated": [run["job_key"] for run in runs]}
@@ -224,7 +224,7 @@ def test_page_without_any_predictions_says_so_and_with_some_is_refused(tmp_path:
     folder = write_folder(tmp_path, runs[:4])
     files = sorted((folder / "results" / "predictions").iterdir())
     files[0].unlink()
-    with pytest.raises(ResultsError, match="not a whole copy"):
+    with pytest.raises(InputError, match="not a whole copy"):
         write_report(str(folder))
     assert not (folder / "report.html").exists()
     shutil.rmtree(folder / "results" / "predictions")

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from salun_grid.analysis import results
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.analysis.results import open_table, read_runs, read_table
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.errors import InputError
+from salun_grid.records.schemas import SCHEMAS
 from tests.support.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
 
 
@@ -60,7 +60,7 @@ def test_half_written_and_other_files_are_ignored(folder: Path, table: str, name
 def test_a_folder_with_nothing_but_half_written_files_is_empty(tmp_path: Path) -> None:
     (tmp_path / "results" / "runs").mkdir(parents=True)
     (tmp_path / "results" / "runs" / ".tmp1.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ResultsError, match="holds no runs yet"):
+    with pytest.raises(InputError, match="holds no runs yet"):
         read_runs(tmp_path)
 
 
@@ -79,7 +79,7 @@ def test_predictions_give_every_metric_again(folder: Path, runs: list[Run]) -> N
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError) as raised:
+    with pytest.raises(InputError) as raised:
         read_runs(tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in str(raised.value)
     assert "no folder" in str(raised.value)
@@ -87,20 +87,20 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    with pytest.raises(ResultsError, match="no folder"):
+    with pytest.raises(InputError, match="no folder"):
         read_runs(tmp_path / "file")
 
 
 @pytest.mark.parametrize("parts", [(), ("results",), ("results", "runs")], ids="/".join)
 def test_an_empty_folder_says_what_is_missing_and_what_to_run(tmp_path: Path, parts: tuple[str, ...]) -> None:
     tmp_path.joinpath(*parts).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(ResultsError, match="holds no runs yet") as raised:
+    with pytest.raises(InputError, match="holds no runs yet") as raised:
         read_runs(tmp_path)
     assert "salun-grid run" in str(raised.value)
 
 
 def test_a_table_that_has_not_landed_is_named(folder: Path) -> None:
-    with pytest.raises(ResultsError, match="holds no epochs yet"):
+    with pytest.raises(InputError, match="holds no epochs yet"):
         open_table(folder, "epochs")
 
 
@@ -121,7 +121,7 @@ def first_half(content: bytes) -> bytes:
 def test_a_corrupt_file_is_named(folder: Path, damage: Callable[[bytes], bytes], position: int) -> None:
     file = files_of(folder)[position]
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(ResultsError) as raised:
+    with pytest.raises(InputError) as raised:
         read_runs(folder)
     assert file.name in str(raised.value)
     assert "Parquet" in str(raised.value)
@@ -130,7 +130,7 @@ def test_a_corrupt_file_is_named(folder: Path, damage: Callable[[bytes], bytes],
 @pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
 def test_a_file_with_damaged_data_before_a_whole_footer_is_reported(folder: Path, position: int) -> None:
     damage_data(files_of(folder)[position])
-    with pytest.raises(ResultsError, match="Parquet") as raised:
+    with pytest.raises(InputError, match="Parquet") as raised:
         read_runs(folder)
     assert str(folder) in str(raised.value)
 
@@ -144,7 +144,7 @@ def test_another_schema_version_is_named(folder: Path, version: bytes | None, po
     metadata = others | ({b"schema_version": version} if version else {})
     pq.write_table(table.replace_schema_metadata(metadata), file)
     why = f"schema version {version.decode()}" if version else "has lost its schema metadata"
-    with pytest.raises(ResultsError, match=why) as raised:
+    with pytest.raises(InputError, match=why) as raised:
         read_runs(folder)
     assert file.name in str(raised.value)
 
@@ -178,7 +178,7 @@ def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
 ) -> None:
     monkeypatch.setitem(results.READABLE, "0", frozenset({"command"}))
     rewrite(files_of(folder)[1], b"-1")
-    with pytest.raises(ResultsError, match="schema version -1; this program reads version 1 and 2 and 3 and 4 and 0"):
+    with pytest.raises(InputError, match="schema version -1; this program reads version 1 and 2 and 3 and 4 and 0"):
         read_runs(folder)
 
 
@@ -186,7 +186,7 @@ def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
 def test_a_column_that_its_version_has_must_be_there(folder: Path, read: Callable[[Path], object]) -> None:
     file = files_of(folder)[1]
     rewrite(file, b"1", ("mia",))
-    with pytest.raises(ResultsError, match="has no column mia, which schema version 1 has") as raised:
+    with pytest.raises(InputError, match="has no column mia, which schema version 1 has") as raised:
         read(folder)
     assert file.name in str(raised.value)
 

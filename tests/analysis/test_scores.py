@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from salun_grid.analysis.errors import UndefinedError
 from salun_grid.analysis.roc import auc, roc_curve, tpr_at_fpr
 from salun_grid.analysis.scores import SCORES, log_odds
+from salun_grid.records.errors import UndefinedError
 from tests.support.scores import some_logits
 
 Vector = list[float]

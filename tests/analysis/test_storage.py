@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from salun_grid.analysis.cli import main
-from salun_grid.analysis.errors import ResultsError
-from salun_grid.analysis.storage import absolute, address_in, find, is_remote, pictures_path
+from salun_grid.records.errors import InputError
+from salun_grid.records.storage import absolute, address_in, find, is_remote, pictures_path
 
 S3 = "s3://bucket/a/b?region=eu-west-1"
 
@@ -52,7 +52,7 @@ def test_what_is_no_address(address: str, sentence: str) -> None:
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
     assert "secret-word" not in result.output
-    with pytest.raises(ResultsError):
+    with pytest.raises(InputError):
         find(address)
 
 

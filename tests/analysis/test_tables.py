@@ -9,7 +9,7 @@ import pytest
 
 from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.tables import COLUMNS, FORMATS, Table, make_tables, provenance_of
-from salun_grid.analysis.text import printable
+from salun_grid.records.text import printable
 from tests.support.folders import Run, make_grid, make_run, protocol_text
 
 PROVENANCE = "6 rows on Some_GPU & another; 100% of salun-grid #1."

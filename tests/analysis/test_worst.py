@@ -11,9 +11,9 @@ import pytest
 from matplotlib.image import imread
 
 from salun_grid.analysis.catalogue import Case
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.worst import Recogniser
+from salun_grid.records.errors import InputError
 from tests.support.folders import make_grid, make_predictions, make_run
 from tests.support.html_page import page_of
 
@@ -47,7 +47,7 @@ def test_a_bad_image_file_is_one_sentence(tmp_path: Path, content: bytes | None)
     if content:
         file.write_bytes(content)
     runs = make_grid(dataset_fingerprint=f"sha256:{hashlib.sha256(content or b'').hexdigest()}")
-    with pytest.raises(ResultsError, match=r"images\.npz"):
+    with pytest.raises(InputError, match=r"images\.npz"):
         page_of(tmp_path / "out", runs, images=[file])
 
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from salun_grid.grid.cli import main
 from salun_grid.grid.on_ray.access import check_access, lets_in
 from salun_grid.grid.on_ray.session import where_ray_runs
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 RAY = f"{sys.executable} -m ray.scripts.scripts"

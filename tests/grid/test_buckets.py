@@ -13,13 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from salun_grid.analysis.cli import main as salun_analysis
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.results import open_table, read_runs
 from salun_grid.grid.cli import main as salun_grid
 from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.plan import finished_jobs, make_plan, missing_jobs
 from salun_grid.grid.store import Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from tests.support.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server, start_over
 from tests.support.studies import run_without_ray, small_study
 
@@ -220,7 +219,7 @@ def test_wrong_credentials(s3_port: int, small_npz: Path, monkeypatch: pytest.Mo
         Store(out).create()
     for name, value in user.environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ResultsError, match="holds no runs yet"):
+    with pytest.raises(InputError, match="holds no runs yet"):
         read_runs(out)
 
 

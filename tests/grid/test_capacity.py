@@ -4,7 +4,7 @@ import pytest
 
 from salun_grid.grid.capacity import Capacity
 from salun_grid.grid.execution import Execution
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 TWO_NODES = Capacity(({"CPU": 3.0}, {"CPU": 3.0}))
 

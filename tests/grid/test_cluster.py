@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from salun_grid.grid.on_ray import cluster, private
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 # isort: split
 import ray

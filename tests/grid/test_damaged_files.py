@@ -17,17 +17,16 @@ from matplotlib.figure import Figure
 from safetensors.numpy import save
 
 from salun_grid.analysis.cli import main as salun_analysis
-from salun_grid.analysis.errors import ResultsWarning
 from salun_grid.analysis.results import read_runs
-from salun_grid.analysis.schemas import SCHEMAS
 from salun_grid.grid import jobs
 from salun_grid.grid.cli import main as salun_grid
 from salun_grid.grid.jobs import Workplace, run_job
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import STUDIES, narrowed
+from salun_grid.records.errors import InputError, ResultsWarning
+from salun_grid.records.schemas import SCHEMAS
 from salun_grid.trainables.data import load
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.passes import Epoch
 from tests.support.small_data import write_small_npz
 from tests.support.studies import SMALL_SETTINGS, run_without_ray

@@ -14,7 +14,7 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
 AXES = ["--seed", "0", "--forget", "random:0.1", "--augmentation", "none", *SMALL_SETTINGS]

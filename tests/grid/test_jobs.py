@@ -13,15 +13,15 @@ from safetensors.torch import load as load_safetensors
 
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.analysis.results import open_table, read_runs
-from salun_grid.analysis.schemas import SCHEMAS
 from salun_grid.grid import jobs
 from salun_grid.grid.jobs import Workplace, run_job
 from salun_grid.grid.memory import reset_peak
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
 from salun_grid.grid.store import Store
+from salun_grid.records.errors import Diverged
+from salun_grid.records.schemas import SCHEMAS
 from salun_grid.trainables.architectures import ResNet18
 from salun_grid.trainables.data import load
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.passes import Epoch, Passes
 from tests.support.small_data import write_small_npz
 from tests.support.studies import PROTOCOL, run_without_ray, small_study

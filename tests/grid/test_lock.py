@@ -18,7 +18,7 @@ from salun_grid.grid.cli import main
 from salun_grid.grid.identity import process_identity
 from salun_grid.grid.lock import LOCK_FILE, STALE_SECONDS, DriverLock, Heartbeat, held
 from salun_grid.grid.store import Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from tests.support.studies import SMALL_SETTINGS
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from salun_grid.analysis.errors import ResultsError
 from salun_grid.analysis.results import read_runs
 from salun_grid.grid.landing import settings_of
 from salun_grid.grid.measured import measurement, measurements, predicted_images
 from salun_grid.grid.plan import Plan, make_plan
 from salun_grid.grid.store import Store
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.protocol import UnlearningConfig
 from tests.support.small_data import write_small_npz
 from tests.support.studies import row_work_of, run_without_ray, small_study
@@ -94,7 +94,7 @@ def test_a_folder_named_twice_counts_once(landed: tuple[Plan, str]) -> None:
 
 @pytest.mark.parametrize(("folder", "sentence"), [("none", "there is no folder"), (".", "holds no runs yet")])
 def test_a_folder_without_rows(folder: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         measurements([str(tmp_path / folder)], {})
 
 

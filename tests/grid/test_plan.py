@@ -20,8 +20,8 @@ from salun_grid.grid.provenance import repeat_command
 from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import ARCHITECTURES
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import changed, settings_of

@@ -39,7 +39,9 @@ def imports_of(path: Path) -> list[str]:
 
 
 def test_one_folder_imports_ray_and_one_file_its_private_modules() -> None:
-    paths = [path for package in ("analysis", "grid", "trainables") for path in (ROOT / package).rglob("*.py")]
+    paths = [
+        path for package in ("analysis", "grid", "records", "trainables") for path in (ROOT / package).rglob("*.py")
+    ]
     users = {path.relative_to(ROOT) for path in paths if any(n.split(".")[0] == "ray" for n in imports_of(path))}
     assert {str(path.parent) for path in users} - {"grid/on_ray"} <= {"grid"}
     assert {str(path) for path in users if path.parent.name == "grid"} <= {"grid/doctor.py"}  # starts Ray to try it

@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from salun_grid.analysis.schemas import SCHEMAS
-from salun_grid.analysis.studies import read_studies
 from salun_grid.grid.plan import make_plan, missing_jobs
 from salun_grid.grid.specs import Probe as ProbeSpec
 from salun_grid.grid.status import describe_status
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import checked, narrowed
 from salun_grid.grid.study_file import read_study
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
+from salun_grid.records.schemas import SCHEMAS
+from salun_grid.records.studies import read_studies
 from salun_grid.trainables.methods.base import PassCount, Settings, Unlearning
 from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure, Probe
 from salun_grid.trainables.settings import setting

@@ -36,7 +36,7 @@ ray.train.WorkerGroupError: Training failed due to worker errors:
   File "grid/trial.py", line 94, in work_together
     work(job, assignment, this_worker(), lambda loop: loop(), report)
     ^^^^
-salun_grid.trainables.errors.Diverged: the loss of train epoch 1 is nan; try a learning rate below 0.1.
+salun_grid.records.errors.Diverged: the loss of train epoch 1 is nan; try a learning rate below 0.1.
 """
 
 
@@ -58,14 +58,14 @@ def attempts(*texts: str) -> str:
         (attempts(*[DIED] * 4), r"its process was killed or lost its connection, without .* \(4 attempts\)"),
         (with_evidence(attempts(DIED), SEGMENTATION_FAULT, 0), r"its process crashed with signal 11 \(SIGSEGV\)"),
         (with_evidence(attempts(DIED), "", 2), r"its process was killed .*; the kernel killed processes .* memory .*"),
-        (with_evidence(attempts(GROUP), "", 2), r"salun_grid.trainables.errors.Diverged: the loss .* below 0.1."),
+        (with_evidence(attempts(GROUP), "", 2), r"salun_grid.records.errors.Diverged: the loss .* below 0.1."),
         (attempts(DIED, LOW_MEMORY), r"its machine ran low on memory and Ray killed .* \(2 attempts\)"),
         (attempts(LOW_MEMORY, NODE_DIED), r"its machine went away \(2 attempts\)"),
         (
             attempts(DIED, GROUP),
-            r"salun_grid.trainables.errors.Diverged: the loss .* is nan; try a .* below 0.1. \(2 attempts\)",
+            r"salun_grid.records.errors.Diverged: the loss .* is nan; try a .* below 0.1. \(2 attempts\)",
         ),
-        (attempts(GROUP), r"salun_grid.trainables.errors.Diverged: the loss .* below 0.1."),
+        (attempts(GROUP), r"salun_grid.records.errors.Diverged: the loss .* below 0.1."),
         ("something else\n", "something else"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from salun_grid.grid.on_ray import cluster
 from salun_grid.grid.on_ray.sockets import is_loopback, open_ports
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.analysis.schemas import SCHEMA_VERSION
-from salun_grid.analysis.studies import read_studies
 from salun_grid.grid.store import Store
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
+from salun_grid.records.schemas import SCHEMA_VERSION
+from salun_grid.records.studies import read_studies
 from tests.support.full_disk import no_file_larger_than
 
 

@@ -8,7 +8,7 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.specs import CONTROLS
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
 from salun_grid.grid.study_file import find_study
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 
 PAPER_TOML = """

@@ -7,7 +7,7 @@ from ray.train import WorkerGroupError
 
 from salun_grid.grid.on_ray.trial import Assignment, at_most_each, failure, failure_of_group
 from salun_grid.grid.plan import make_plan
-from salun_grid.trainables.errors import Diverged
+from salun_grid.records.errors import Diverged
 from tests.support.studies import small_study
 
 
@@ -72,4 +72,4 @@ def test_a_group_is_tried_again_unless_its_loss_diverged(
         with pytest.raises(WorkerGroupError):
             failure_of_group(job, assignment, 2)
     else:
-        assert failure_of_group(job, assignment, 2).strip().removeprefix("salun_grid.trainables.errors.") == reason
+        assert failure_of_group(job, assignment, 2).strip().removeprefix("salun_grid.records.errors.") == reason

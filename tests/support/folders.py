@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.rows import ROLES
-from salun_grid.analysis.schemas import SCHEMAS
+from salun_grid.records.schemas import SCHEMAS
 
 Run = dict[str, Any]
 Sizes = tuple[int, int, int]

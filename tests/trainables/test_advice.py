@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from salun_grid.trainables.errors import Diverged
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.optimizers import sgd
 from salun_grid.trainables.passes import Passes, Totals

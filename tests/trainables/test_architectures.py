@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import (
     ARCHITECTURES,
     build_model,
@@ -20,7 +21,6 @@ from salun_grid.trainables.architectures.base import Architecture, Classifier
 from salun_grid.trainables.architectures.torchvision_nets import interpolated
 from salun_grid.trainables.architectures.vit_small import Block, sine_cosine
 from salun_grid.trainables.checkpoint import Checkpoints
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.methods import METHODS, Unlearning, unlearn
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import (

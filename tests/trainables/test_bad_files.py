@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.data import SPLITS, describe, load, read_npz
-from salun_grid.trainables.errors import InputError
 
 COUNT = 6
 

@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
-from salun_grid.trainables.errors import InputError
 
 CHANNELS = 6
 SHARES = (5, 3)

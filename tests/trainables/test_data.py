@@ -13,8 +13,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.data import SPLITS, describe, load, medmnist_root, read_npz, with_class_counts
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.resident import ResidentData
 
 COUNTS = {"train": 7, "val": 4, "test": 5}

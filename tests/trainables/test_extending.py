@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from salun_grid.analysis.forget import forget_name
+from salun_grid.records.errors import InputError
+from salun_grid.records.forget_label import forget_name
 from salun_grid.trainables.architectures import ARCHITECTURES, build_model, count_macs, with_architecture
 from salun_grid.trainables.data import describe, load
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, parse_rule
 from salun_grid.trainables.methods import METHODS, Unlearning
 from salun_grid.trainables.methods.variants import Variant

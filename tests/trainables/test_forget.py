@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.data import DatasetInfo
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.forget import (
     FORGET_RULES,
     check_forget_rate,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import build_model
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.methods import METHODS, Unlearning, gradients
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig

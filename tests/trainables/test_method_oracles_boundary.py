@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.boundary_shrink import fast_gradient_sign
 from salun_grid.trainables.methods.head import last_layer

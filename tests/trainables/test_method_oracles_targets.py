@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from tests.support.oracles import as_rgb, equal_states, stream, tiny_model
 from tests.support.restatements import EPOCHS, assert_close, batches, descend, labels_predicted, made, pairs, plain_sgd

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.random_label import draw_labels
 from salun_grid.trainables.methods.variants import Variant

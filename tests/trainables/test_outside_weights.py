@@ -8,9 +8,9 @@ import torch
 import torchvision
 from torch import nn
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import architecture_of, build_model, check_architecture, loaded_model
 from salun_grid.trainables.architectures.weights import model_of_weights
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.protocol import ModelConfig
 from tests.support.oracles import equal_states
 

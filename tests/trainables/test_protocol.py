@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol, to_json
 from salun_grid.trainables.settings import changed, settings_of, validated
 

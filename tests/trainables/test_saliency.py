@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from salun_grid.trainables.errors import Diverged
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables.optimizers import apply_mask
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData

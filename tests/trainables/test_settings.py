@@ -5,7 +5,7 @@ from math import inf, nan
 
 import pytest
 
-from salun_grid.trainables.errors import InputError, nearest, shown, unknown_choice
+from salun_grid.records.errors import InputError, nearest, shown, unknown_choice
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.methods.scrub import Scrub
 from salun_grid.trainables.methods.variants import Variant

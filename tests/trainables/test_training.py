@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables import augmentation
 from salun_grid.trainables.architectures import build_model
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.forget import retain_set, uniform_forget_set
 from salun_grid.trainables.passes import Epoch, batch_slices, smallest_batch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig

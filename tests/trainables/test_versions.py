@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import Protocol, UnlearningConfig

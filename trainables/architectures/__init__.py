@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import torch
 
+from salun_grid.records.errors import InputError, unknown_choice
 from salun_grid.trainables.architectures import resnet18, timm_nets, torchvision_nets, vit_small
 from salun_grid.trainables.architectures.base import Architecture, Classifier
 from salun_grid.trainables.architectures.resnet18 import ResNet18
-from salun_grid.trainables.errors import InputError, unknown_choice
 from salun_grid.trainables.layout import laid_out
 from salun_grid.trainables.protocol import ModelConfig, Protocol
 from salun_grid.trainables.seeds import derived_seed

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from salun_grid.records.errors import InputError, unknown_choice
 from salun_grid.trainables.architectures.base import Architecture, Classifier
-from salun_grid.trainables.errors import InputError, unknown_choice
 from salun_grid.trainables.layout import memory_layout
 from salun_grid.trainables.protocol import ModelConfig
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.architectures.base import Classifier
-from salun_grid.trainables.errors import InputError
 from salun_grid.trainables.protocol import ModelConfig
 
 MAX_NAMED = 3

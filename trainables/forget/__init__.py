@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from salun_grid.records.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.data import DatasetInfo
-from salun_grid.trainables.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.forget.by_class import ByClass
 from salun_grid.trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
 from salun_grid.trainables.forget.rules import Rule, rate_of

@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from salun_grid.records.errors import InputError, shown
 from salun_grid.trainables.data import DatasetInfo
-from salun_grid.trainables.errors import InputError, shown
 
 
 @dataclass(frozen=True)

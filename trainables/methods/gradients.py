@@ -13,8 +13,8 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from salun_grid.records.errors import Diverged
 from salun_grid.trainables import augmentation
-from salun_grid.trainables.errors import Diverged
 from salun_grid.trainables.methods.base import Unlearning
 from salun_grid.trainables.passes import Epoch, batch_slices, now
 from salun_grid.trainables.resident import Subset

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 
 def last_layer(model: nn.Module, num_classes: int) -> nn.Linear:

@@ -10,7 +10,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods.base import Unlearning
 from salun_grid.trainables.methods.random_label import SALUN, RandomLabel, epoch_on_random_labels
 from salun_grid.trainables.passes import Batch, cross_entropy

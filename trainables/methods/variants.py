@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from salun_grid.trainables.errors import InputError, shown, unknown_choice
+from salun_grid.records.errors import InputError, shown, unknown_choice
 from salun_grid.trainables.methods import METHODS, Method, Settings
 from salun_grid.trainables.protocol import Protocol, SaliencyConfig
 from salun_grid.trainables.settings import changed, validated

@@ -6,7 +6,7 @@ A probe is a module of this package, with its function, its settings and its `Pr
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from salun_grid.trainables.errors import InputError, unknown_choice
+from salun_grid.records.errors import InputError, unknown_choice
 from salun_grid.trainables.methods.base import Settings
 from salun_grid.trainables.methods.variants import split_changes
 from salun_grid.trainables.probes import relearn

@@ -1,13 +1,24 @@
-"""What can go wrong that a person can mend."""
+"""Errors and warnings that a user reads, and how a message shows what the user gave."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 # Characters of a value that a message repeats, and choices that it lists.
 MAX_SHOWN, MAX_CHOICES = 60, 24
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong; the message says what, and what to do instead."""
+    """Something the user gave is wrong: a value, a file, a folder. The message says what, and what to do instead."""
+
+
+class ResultsWarning(UserWarning):
+    """Something in the results is damaged and left out; the message names it."""
+
+
+class UndefinedError(ValueError):
+    """A metric has no value for these predictions; the message says why and replaces the number."""
 
 
 class Diverged(ArithmeticError):
@@ -48,3 +59,12 @@ def shown(value: object) -> str:
     except RecursionError:
         text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name `path`; the one of a write to a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None

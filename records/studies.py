@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from salun_grid.analysis.storage import Place
+from salun_grid.records.storage import Place
 
 MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
 

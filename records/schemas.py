@@ -6,6 +6,8 @@ This is the contract between the grid, which writes, and everyone who reads.
 import pyarrow as pa
 
 SCHEMA_VERSION = 4
+# The role of each method that is not one of unlearning; every other is a `method`.
+ROLES = {"retrain": "target", "retrain-again": "control", "original": "control"}
 
 
 def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:

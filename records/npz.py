@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from salun_grid.trainables.errors import InputError
+from salun_grid.records.errors import InputError
 
 SPLITS = ("train", "val", "test")
 MAX_CLASS = 9999

@@ -1,6 +1,6 @@
 """Forget sets by their labels, `RULE:PARAMETER`, as the column `forget` has them."""
 
-from salun_grid.analysis.text import natural_order, printable
+from salun_grid.records.text import natural_order, printable
 
 RANDOM = "random"
 # Rules whose sets are uniform draws of the train split: a model without one of them is a reference for the others.

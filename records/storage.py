@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from salun_grid.analysis.errors import ResultsError
+from salun_grid.records.errors import InputError
 
 # What pyarrow is told unless the address says otherwise. S3: begin an upload when its stream is opened; one whose
 # beginning fails later is tried again, without its content, as the stream is dropped. Google Cloud Storage: give up
@@ -48,14 +48,14 @@ class Place:
         return "/".join([self.path, *parts])
 
     def exists(self) -> bool:
-        """Whether there is such a folder; in a bucket every prefix is one. Raises ResultsError without a bucket."""
+        """Whether there is such a folder; in a bucket every prefix is one. Raises InputError without a bucket."""
         path = self.path.partition("/")[0] if is_remote(self.address) else self.path
         try:
             kind = self.files.get_file_info(path).type
         except OSError as error:
-            raise ResultsError(f"cannot read {self.address}: {reason(error)}.") from None
+            raise InputError(f"cannot read {self.address}: {reason(error)}.") from None
         if is_remote(self.address) and kind == fs.FileType.NotFound:
-            raise ResultsError(f"cannot read {self.address}: {NO_BUCKET}.")
+            raise InputError(f"cannot read {self.address}: {NO_BUCKET}.")
         return kind == fs.FileType.Directory
 
     def is_empty(self) -> bool:
@@ -75,31 +75,31 @@ class Place:
         try:
             return self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
         except OSError as error:
-            raise ResultsError(f"cannot read {self.address}: {reason(error)}.") from None
+            raise InputError(f"cannot read {self.address}: {reason(error)}.") from None
 
 
 def find(address: str | Path) -> Place:
-    """The place that an address names. Raises ResultsError where it names none; looks at no local folder."""
+    """The place that an address names. Raises InputError where it names none; looks at no local folder."""
     address = str(address)
     if not address.strip() or not address.isprintable():
-        raise ResultsError(f"{address!r} names no folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+        raise InputError(f"{address!r} names no folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if not is_remote(address):
         return Place(address, fs.LocalFileSystem(), str(Path(address)))
     parts = urlsplit(address)
     if parts.scheme not in SCHEMES or not parts.netloc:
-        raise ResultsError(f"cannot use {address}; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+        raise InputError(f"cannot use {address}; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if parts.fragment or "#" in address:
-        raise ResultsError(f"{address} holds a #, which begins no part of a bucket's address; leave it out.")
+        raise InputError(f"{address} holds a #, which begins no part of a bucket's address; leave it out.")
     if parts.password:
         hidden = address.replace(f"{parts.username}:{parts.password}@", "…@")
-        raise ResultsError(f"{hidden} holds a secret, which would be printed; give it through the environment.")
+        raise InputError(f"{hidden} holds a secret, which would be printed; give it through the environment.")
     setting = SCHEMES[parts.scheme]
     if setting.partition("=")[0] not in parts.query:
         parts = parts._replace(query="&".join(filter(None, [parts.query, setting])))
     try:
         files, path = fs.FileSystem.from_uri(parts.geturl())
     except (pa.ArrowInvalid, OSError) as error:
-        raise ResultsError(f"cannot use {address}: {reason(error)}.") from None
+        raise InputError(f"cannot use {address}: {reason(error)}.") from None
     return Place(address, files, path.rstrip("/"))
 
 
