@@ -88,5 +88,5 @@ def test_a_collapse_is_a_row_with_a_note_and_touches_no_other(small_npz: Path, t
     assert [rows[name]["note"] for name in ("retrain", "original", "salun")] == [None] * 3
     (line,) = told
     assert line.startswith("random_label:") and line.endswith(note)
-    assert "Collapsed: random_label epochs=3 learning_rate=1.0, small" in remarks(list(rows.values()))
-    assert note.removesuffix(".") in remarks(list(rows.values()))
+    shown = remarks(list(rows.values()))
+    assert f"Collapsed: random_label, small 8px, none, forgetting 10%, seed 0: {note.removesuffix('.')}" in shown
