@@ -57,9 +57,21 @@ def mean_squared_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogi
 
     With the cross-entropy to the images' own labels it is the diagonal of the empirical Fisher information matrix.
     """
+    return mean_size(job, subset, loss, torch.Tensor.square_)
+
+
+def mean_absolute_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy) -> list[Tensor]:
+    """The mean over images of |∂ loss of the image / ∂ weight|, a tensor ≥ 0 for each parameter, in order."""
+    return mean_size(job, subset, loss, torch.Tensor.abs_)
+
+
+def mean_size(
+    job: Unlearning[Any], subset: Subset, loss: LossOfLogits, size: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
+    """The mean over images of `size` of the image's gradient, which may be changed in place."""
     sums = [torch.zeros_like(weight) for weight in job.model.parameters()]
     for gradients in per_image_gradients(job, subset, loss):
-        torch._foreach_add_(sums, [gradient.square_().sum(0) for gradient in gradients])
+        torch._foreach_add_(sums, [size(gradient).sum(0) for gradient in gradients])
     return list(torch._foreach_div(sums, len(subset)))
 
 
