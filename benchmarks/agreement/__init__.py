@@ -4,7 +4,7 @@ A family of methods is a module of this package with its COMPARISONS. The author
 the user gives; none of it is part of this project.
 """
 
-from benchmarks.agreement import distillation, importance, salun
+from benchmarks.agreement import attacks, challenge, distillation, importance, salun
 from benchmarks.agreement.comparison import Comparison
 
 __all__ = ["COMPARISONS"]
@@ -13,4 +13,6 @@ COMPARISONS: dict[str, Comparison] = {
     **salun.COMPARISONS,
     **distillation.COMPARISONS,
     **importance.COMPARISONS,
+    **challenge.COMPARISONS,
+    **attacks.COMPARISONS,
 }

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,11 +21,21 @@ AGREES_BELOW = 1e-9
 
 @dataclass(frozen=True)
 class Measured:
-    """The largest relative difference of one quantity. `departs` is the reason of a difference that is on purpose."""
+    """The largest relative difference of one quantity.
+
+    `departs` is the reason of a difference that is on purpose, `at_most` how large it may be; None is any.
+    """
 
     quantity: str
     difference: float
     departs: str = ""
+    at_most: float | None = None
+
+    @property
+    def explained(self) -> bool:
+        """Whether there is no difference but rounding, or one that `departs` explains."""
+        limit = AGREES_BELOW if not self.departs else inf if self.at_most is None else self.at_most
+        return self.difference < limit  # False for what is no number
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,8 @@ def compare(method: str, comparison: Comparison, checkout: Path) -> dict[str, An
 
 def unexplained(record: Mapping[str, Any]) -> list[str]:
     """The quantities of a record that differ, for no reason that it gives."""
-    measured = record["measured"]
-    return [one["quantity"] for one in measured if not one["departs"] and not one["difference"] < AGREES_BELOW]
+    measured = [Measured(**each) for each in record["measured"]]
+    return [one.quantity for one in measured if not one.explained]
 
 
 def environment() -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -33,18 +36,31 @@ def importances(perturber: Any, cell: Cell, subset: Subset, batch_size: int) -> 
     return perturber.calc_importance([(images, None, labels) for images, labels in batches])
 
 
-def dampened(official: Official, cell: Cell, batch_size: int) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+def dampened(
+    official: Official, cell: Cell, batch_size: int, as_readme_says: bool = False
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """What the authors make of the original, and the importances for D_f."""
     model = cell.copy().eval()
     names = ("lower_bound", "exponent", "magnitude_diff", "min_layer", "max_layer", "forget_threshold")
-    parameters = dict(zip(names, (1, 1, None, -1, -1, 1), strict=True))
+    parameters: dict[str, Any] = dict(zip(names, (1, 1, None, -1, -1, 1), strict=True))
     parameters |= {"dampening_constant": DAMPENING, "selection_weighting": SELECTION}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     perturber = official.module("ssd").ParameterPerturber(model, optimizer, "cpu", parameters)
-    forget = importances(perturber, cell, cell.forget, batch_size)
-    everything = importances(perturber, cell, cell.forget.joined(cell.retain, "all"), batch_size)
+    with loss_free() if as_readme_says else nullcontext():
+        forget = importances(perturber, cell, cell.forget, batch_size)
+        everything = importances(perturber, cell, cell.forget.joined(cell.retain, "all"), batch_size)
     perturber.modify_weight(everything, forget)
     return model, forget
+
+
+@contextmanager
+def loss_free() -> Iterator[None]:
+    """The two lines that the authors' README replaces for LFSSD: the loss, and the square of its gradient."""
+    with (
+        patch.object(nn, "CrossEntropyLoss", lambda: lambda logits, _: logits.square().sum(1).mean()),
+        patch.object(torch.Tensor, "pow", lambda self, _: self.abs()),
+    ):
+        yield
 
 
 def ssd(official: Official, cell: Cell) -> list[Measured]:
@@ -59,6 +75,12 @@ def ssd(official: Official, cell: Cell) -> list[Measured]:
         weights_moved(cell, ours, theirs, "change of the weights, official batch size 1"),
         Measured(f"change of the weights, official batch size {BATCH}", in_batches, BATCH_SQUARED),
     ]
+
+
+def lfssd(official: Official, cell: Cell) -> list[Measured]:
+    variant = f"lfssd:alpha={SELECTION},dampening={DAMPENING}"
+    theirs, _ = dampened(official, cell, 1, as_readme_says=True)
+    return [weights_moved(cell, cell.unlearned(variant), theirs, "change of the weights, official batch size 1")]
 
 
 # --- SFR-on -------------------------------------------------------------------------------------------------
@@ -121,7 +143,7 @@ def munba(official: Official, cell: Cell) -> list[Measured]:
     with drawing("randint", drawn), patch.object(np, "float32", np.float64):
         module.munba(loaders, theirs, nn.CrossEntropyLoss(), given)
     apart = weights_moved(cell, cell.unlearned(variant), theirs)
-    return [Measured(apart.quantity, apart.difference, "the official closed form loses digits, and adds 1e-8 twice")]
+    return [replace(apart, departs="the official closed form loses digits, and adds 1e-8 twice", at_most=1e-6)]
 
 
 COMPARISONS = {
@@ -132,6 +154,17 @@ COMPARISONS = {
         ("loaders that yield our images, in [0, 1] and in order, and a third item that is not used",),
         "src",
         (f"{BATCH_SQUARED}'s equations; at a batch size of 1 they are equal",),
+    ),
+    "lfssd": Comparison(
+        "https://github.com/if-loops/selective-synaptic-dampening",
+        ("src/ssd.py", "README.md"),
+        lfssd,
+        (
+            "loaders that yield our images, in [0, 1] and in order, and a third item that is not used",
+            "the loss and the square of its gradient are replaced as the authors' README says",
+        ),
+        "src",
+        ("the official code takes the gradient of each batch's mean, ours of each image; equal at a batch size of 1",),
     ),
     "sfron": Comparison(
         "https://github.com/K1nght/Unified-Unlearning-w-Remain-Geometry",
@@ -151,8 +184,6 @@ COMPARISONS = {
         munba,
         (CPU, LOADERS, "`torch.randint` returns the labels that ours draws", "`numpy.float32` is float64"),
         "Classification",
-        (
-            "the official closed form loses digits, and adds 1e-8 to two denominators; ours is the same in exact numbers",
-        ),
+        ("the official closed form loses digits, and adds 1e-8 to two denominators; ours computes the same",),
     ),
 }

@@ -162,7 +162,9 @@ class Absent:
 class StandIn(ModuleType):
     """In the place of a package that is not installed: each of its names is a class that does nothing."""
 
-    __path__: list[str] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
