@@ -68,12 +68,8 @@ def delete(official: Official, cell: Cell) -> list[Measured]:
     official.without_init("method")
     official.stand_in("models")
     module: Any = official.module("method.delete")
-    unused: dict[str, Any] = {
-        "logger": MagicMock(),
-        "console_handler": None,
-        "loader_dict": {},
-        "experiment_path": None,
-    }
+    names = ("console_handler", "loader_dict", "experiment_path")
+    unused: dict[str, Any] = {"logger": MagicMock()} | dict.fromkeys(names)
     with (
         patch.object(module, "plot_unlearn_remain_acc_figure"),
         patch.object(module, "evaluate_model_on_all_loaders", MagicMock()),

@@ -21,10 +21,11 @@ python -m benchmarks.agreement METHOD --official CHECKOUT --json docs/agreement.
 python -m benchmarks.agreement.page
 ```
 
-The numbers below were measured with {environment}. The model is a ResNet-18 of width 4 to 12, trained for three epochs
-on 104 to 1,040 random images of 8 or 12 px in ten classes. A difference is the largest |ours − official| of a tensor
-over its largest |official|, over all tensors; for weights, of their change. Below {limit:g} both sides compute the
-same, up to rounding. A difference in italics is a departure, with its reason.
+The numbers below were measured with {environment}.
+The model is a ResNet-18 of width 4 to 12, trained for three epochs on 104 to 1,040 random images of 8 or 12 px in ten
+classes. A difference is the largest |ours − official| of a tensor over its largest |official|, over all tensors; for
+weights, of their change. Below {limit:g} both sides compute the same, up to rounding. A difference in italics is a
+departure, with its reason.
 
 The authors' code is no part of this project. It is imported from the checkout, and what it needs to run here is done
 around it: the column of adaptations lists that. In every row `.cuda()`, `.to("cuda")` and `.float()` do nothing.

@@ -32,7 +32,7 @@ LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
 ARGUMENTS = "an argument object in the place of the command line's"
 CPU = "`.cuda()` and `.float()` do nothing"
 COMMON = (CPU, ARGUMENTS, LOADERS)
-FRACTION = 0.5
+FRACTION, TENTHS = 0.5, [count / 10 for count in range(1, 11)]
 
 
 def arguments(**changes: Any) -> Namespace:
@@ -101,28 +101,33 @@ def official_masks(official: Official, cell: Cell) -> list[dict[str, Tensor]]:
     module, loaders = official.module("generate_mask"), {"forget": in_order(cell, cell.forget, BATCH)}
     with tempfile.TemporaryDirectory() as folder:
         module.save_gradient_ratio(loaders, cell.copy(), nn.CrossEntropyLoss(), arguments(save_dir=folder))
-        files = [Path(folder) / f"with_{count / 10}.pt" for count in range(1, 11)]
+        files = [Path(folder) / f"with_{tenth}.pt" for tenth in TENTHS]
         return [torch.load(file) for file in files]
 
 
 def salun(official: Official, cell: Cell) -> list[Measured]:
-    variant, theirs = f"salun:{SETTINGS},mask.fraction={FRACTION},mask.mode=hard", cell.copy()
-    job = cell.job(variant)
+    """The masks, and the step in both modes: the official step before 2026 is today's without the weights put back."""
     masks = official_masks(official, cell)
+    module = method_module(official, "RL")
+    hard = masked_steps(official, cell, masks, "hard")
+    with patch.object(module, "_restore_masked_params"):
+        return [masks_apart(cell, masks), hard, masked_steps(official, cell, masks, "leaky")]
+
+
+def masks_apart(cell: Cell, masks: list[dict[str, Tensor]]) -> Measured:
+    job = cell.job("salun")
     scores = saliency(job.model, cell.data, cell.forget, job.augmenter, BATCH)
-    own = top_fractions(scores, [count / 10 for count in range(1, 11)])
-    pairs = [(mine, wanted) for mask, other in zip(own, masks, strict=True)
-             for mine, wanted in zip(mask, other.values(), strict=True)]  # fmt: skip
-    loaders, labels = random_labels(cell, job)
+    ours = [part.double() for mask in top_fractions(scores, TENTHS) for part in mask]
+    theirs = [part.double() for mask in masks for part in mask.values()]
+    return Measured("masks of the fractions 0.1 to 1", farthest(ours, theirs))
+
+
+def masked_steps(official: Official, cell: Cell, masks: list[dict[str, Tensor]], mode: str) -> Measured:
+    variant, theirs = f"salun:{SETTINGS},mask.fraction={FRACTION},mask.mode={mode}", cell.copy()
+    loaders, labels = random_labels(cell, cell.job(variant))
     with drawing("randint", labels):
-        stepwise(official, "RL", "RL", loaders, theirs, mask=masks[round(10 * FRACTION) - 1])
-    return [
-        Measured(
-            "masks of the fractions 0.1 to 1",
-            farthest(*zip(*[(a.double(), b.double()) for a, b in pairs], strict=True)),
-        ),
-        weights_moved(cell, cell.unlearned(variant), theirs),
-    ]
+        stepwise(official, "RL", "RL", loaders, theirs, mask=masks[TENTHS.index(FRACTION)])
+    return weights_moved(cell, cell.unlearned(variant), theirs, f"change of the weights, {mode} mask")
 
 
 def gradient_ascent(official: Official, cell: Cell) -> list[Measured]:
@@ -212,10 +217,10 @@ COMPARISONS = {
         salun,
         "generate_mask.py",
         "unlearn/RL.py",
-        adaptations=(LABELS,),
+        adaptations=(LABELS, "for the leaky mask, `_restore_masked_params` does nothing"),
         departures=(
-            "compared with mask.mode=hard, which is the official step since February 2026; the default, leaky, is the "
-            "official step before, which the paper ran",
+            "mask.mode=hard is the official step since February 2026; the default, leaky, is the step of the commit "
+            "before, which the paper ran",
         ),
     ),
     "l1_sparse": Comparison(SPARSE, ("unlearn/FT.py",), l1_sparse, COMMON),
