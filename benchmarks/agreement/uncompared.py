@@ -15,8 +15,8 @@ UNCOMPARED: dict[str, str] = {
     "paper; its fraction falls from batch to batch, and ours from epoch to epoch",
     "salun_cra": NO_CODE,
     "regun": NO_CODE,
-    "noisy_finetune": "the official code (github.com/stair-lab/certified-unlearning-neural-networks-icml-2025) is in JAX, "
-    "around networks of its own",
+    "noisy_finetune": "the official code (github.com/stair-lab/certified-unlearning-neural-networks-icml-2025) is in "
+    "JAX, around networks of its own",
     "task_arithmetic": "the official code is a script for CLIP; the step is one subtraction",
     "neg_merge": "the official repository (github.com/naver-ai/negmerge) holds a README alone",
     "lotus": "the official module (github.com/cspartalis/LoTUS) reads a command line and draws its Gumbel noise inside "
