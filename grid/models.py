@@ -1,6 +1,7 @@
 """Published models: loading one, and publishing what a training or an unlearning made."""
 
 from dataclasses import asdict, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -14,7 +15,7 @@ from salun_grid.grid.memory import Peak
 from salun_grid.grid.provenance import device_name
 from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Train, Unlearn
-from salun_grid.grid.store import WEIGHTS_FILE
+from salun_grid.grid.store import WEIGHTS_FILE, Store
 from salun_grid.grid.workplace import Workplace
 from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import Classifier, loaded_model
@@ -25,12 +26,21 @@ from salun_grid.trainables.protocol import to_json
 
 def load_model(job: Train | Unlearn, place: Workplace) -> tuple[Classifier, dict[str, Any]]:
     """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
-    weights, manifest = place.store.read_model(job.key)
+    weights, manifest = published(place.store.out, job.key)
     try:
         model = loaded_model(job.model, place.num_classes, load_safetensors(weights))
     except (SafetensorError, RuntimeError):
         raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
     return model.to(place.device), manifest
+
+
+@lru_cache(maxsize=2)
+def published(out: str, key: str) -> tuple[bytes, dict[str, Any]]:
+    """Weights and manifest of a model, so that the next method on the same original does not read them again.
+
+    Bytes, since a method changes the tensors that are made of them.
+    """
+    return Store(out).read_model(key)
 
 
 def publish_model(

@@ -20,12 +20,9 @@ from salun_grid.grid.plan import finished_jobs, make_plan, missing_jobs
 from salun_grid.grid.store import Store
 from salun_grid.records.errors import InputError
 from tests.support.buckets import BUCKET, Line, User, address, check_users, client, objects, s3_server, start_over
-from tests.support.studies import run_without_ray, small_study
+from tests.support.studies import OF_ONE_RUN, run_without_ray, small_study
 
 pytestmark = pytest.mark.bucket  # also where nothing answers, for seconds
-
-# Columns of `runs` that tell of one sitting, not of the result.
-TIMES = {*(f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")), "finished_at"}
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +59,7 @@ def use(program: object, *words: object) -> Result:
 
 
 def results(out: str) -> list[dict]:
-    rows = [{name: value for name, value in run.items() if name not in TIMES} for run in read_runs(out)]
+    rows = [{name: value for name, value in run.items() if name not in OF_ONE_RUN} for run in read_runs(out)]
     return sorted(rows, key=lambda row: row["job_key"])
 
 

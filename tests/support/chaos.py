@@ -27,18 +27,12 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
 from tests.support.small_data import write_small_npz
-from tests.support.studies import run_without_ray
+from tests.support.studies import OF_ONE_RUN, run_without_ray
 
 # isort: split
 from ray.cluster_utils import Cluster
 
 SETTINGS = ["training.epochs=60", "unlearning.epochs=5", "model.width=4"]
-# What differs between two runs of one job.
-TIMES = [
-    *(f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")),
-    "finished_at",
-    "command",
-]
 configure()
 allow_cluster(True)
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
@@ -137,7 +131,7 @@ def jobs_below(processes: dict) -> list[psutil.Process]:
 
 def landed(out: Path) -> tuple[pa.Table, pa.Table]:
     """`runs` without times, and `predictions`, in an order of their own."""
-    runs = open_table(out, "runs").to_table().drop_columns(TIMES).sort_by("job_key")
+    runs = open_table(out, "runs").to_table().drop_columns([*OF_ONE_RUN, "command"]).sort_by("job_key")
     keys = [("job_key", "ascending"), ("split", "ascending"), ("index", "ascending")]
     predictions = open_table(out, "predictions").to_table()
     return runs, predictions.set_column(1, "split", predictions["split"].cast(pa.string())).sort_by(keys)

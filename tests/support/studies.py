@@ -18,6 +18,12 @@ from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import ModelConfig, TrainingConfig, UnlearningConfig
 from salun_grid.trainables.workers import ALONE, Worker
 
+# Columns of `runs` that another run of the same job does not repeat.
+OF_ONE_RUN = frozenset(
+    {f"seconds_{part}" for part in ("total", "mask", "train", "eval", "load", "compile")}
+    | {"memory_train", "memory_eval", "device_memory_train", "device_memory_eval", "finished_at"}
+)
+
 
 @dataclass(frozen=True)
 class FakeJob:

@@ -41,7 +41,7 @@ OUTCOMES: dict[tuple[str, int], float] = {
     ("lotus", 1): 3784.003279,
     ("noisy_finetune", 1): 3505.750259,
     ("ssd", 1): 3578.375141,
-    ("lfssd", 1): 3576.384324,
+    ("lfssd", 2): 3631.021767,
     ("eu_k", 1): 3770.709121,
     ("boundary_shrink", 1): 3772.225749,
     ("boundary_expand", 1): 3772.400446,

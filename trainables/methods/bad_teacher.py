@@ -13,7 +13,10 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class BadTeacher(Settings):
-    """Adam; both kinds of images share the batches of one shuffled pass."""
+    """Adam; both kinds of images share the batches of one shuffled pass.
+
+    The official code leaves the student in the mode in which it is given; here it is train mode.
+    """
 
     epochs: int = setting(1, at_least=1, unit="passes", source="official code")
     batch_size: int = setting(256, at_least=2, unit="images", source="official code")

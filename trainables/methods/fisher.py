@@ -2,7 +2,8 @@
 
 This is the form of SalUn's and Unlearn-Sparse's code: the Fisher information is that of the images' own labels, the
 standard deviation is bounded, and the last layer's is ten times as large. Golatkar et al. take the expectation over
-the model's predicted labels, which costs a backward pass for each class.
+the model's predicted labels, which costs a backward pass for each class. That code finds the last layer by a last
+dimension of 10, which with ten classes is its bias alone; here the factor is that of the whole layer, for any classes.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from salun_grid.trainables.methods.base import Unlearning
 from salun_grid.trainables.passes import Epoch, batch_slices, now
 from salun_grid.trainables.resident import Subset
 
-# Images whose own gradients are computed together, 0.7 GB for a ResNet-18 of width 64; two chunks may be in memory.
+# Images whose own gradients are computed together, 0.7 GB for a ResNet-18 of width 64.
 CHUNK = 16
 # Images of a batch where only the mean is wanted; it decides no more than rounding.
 BATCH = 256
@@ -57,16 +57,32 @@ def mean_squared_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogi
 
     With the cross-entropy to the images' own labels it is the diagonal of the empirical Fisher information matrix.
     """
+    return mean_size(job, subset, loss, torch.Tensor.square_)
+
+
+def mean_absolute_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy) -> list[Tensor]:
+    """The mean over images of |∂ loss of the image / ∂ weight|, a tensor ≥ 0 for each parameter, in order."""
+    return mean_size(job, subset, loss, torch.Tensor.abs_)
+
+
+def mean_size(
+    job: Unlearning[Any], subset: Subset, loss: LossOfLogits, size: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
+    """The mean over images of `size` of the image's gradient, which may be changed in place."""
     sums = [torch.zeros_like(weight) for weight in job.model.parameters()]
     for gradients in per_image_gradients(job, subset, loss):
-        torch._foreach_add_(sums, [gradient.square_().sum(0) for gradient in gradients])
+        torch._foreach_add_(sums, [size(gradient).sum(0) for gradient in gradients])
+        del gradients
     return list(torch._foreach_div(sums, len(subset)))
 
 
 def per_image_gradients(
     job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy
 ) -> Iterator[list[Tensor]]:
-    """The gradient of each image of `subset`, CHUNK images at a time: (chunk, *shape) for each parameter, in order."""
+    """The gradient of each image of `subset`, CHUNK images at a time: (chunk, *shape) for each parameter, in order.
+
+    Delete a chunk before the next, so that there is never a second one in memory.
+    """
     model, report = job.model.eval(), Report(job, subset)
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
 
@@ -76,11 +92,15 @@ def per_image_gradients(
         return value, (value, logits[0])
 
     of_each = vmap(grad(loss_of_one, has_aux=True), (None, 0, 0))
-    for images, labels in batches_in_order(job, subset, CHUNK):
+
+    def of_chunk(images: Tensor, labels: Tensor) -> list[Tensor]:
         with InsideVmap(), sdpa_kernel(SDPBackend.MATH):  # vmap knows no other kernel of attention
             gradients, (losses, logits) = of_each(weights, images, labels)
         report.add(losses, logits, labels)
-        yield list(gradients.values())
+        return list(gradients.values())
+
+    for images, labels in batches_in_order(job, subset, CHUNK):
+        yield of_chunk(images, labels)
     report.finish()
 
 

@@ -59,6 +59,7 @@ def curvature(job: Unlearning[Influence], step: list[Tensor]) -> tuple[list[Tens
         first = first or [gradient[0].clone() for gradient in gradients]
         along_step.append(products(gradients, step))
         along_first.append(products(gradients, first))
+        del gradients
     on_step, on_first = (torch.cat(parts).double().tolist() for parts in (along_step, along_first))
     correction, scale, num_samples = 0.0, 1.0, len(on_step)
     for by_step, by_first in zip(on_step[1:], on_first[1:], strict=True):

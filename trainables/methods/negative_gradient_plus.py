@@ -11,7 +11,10 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class NegativeGradientPlus(Iterative):
-    """SGD over pairs of batches, one of D_r and one of D_f; D_f is shuffled anew as often as D_r takes."""
+    """SGD over pairs of batches, one of D_r and one of D_f; D_f is shuffled anew as often as D_r takes.
+
+    The official code repeats D_f's batches within an epoch instead.
+    """
 
     learning_rate: float = setting(0.01, above=0, below=100, source="DeepUnlearn")
     alpha: float = setting(0.95, at_least=0, at_most=1, doc="Weight of D_r; D_f has 1 − alpha.", source="DeepUnlearn")

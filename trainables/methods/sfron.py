@@ -1,7 +1,8 @@
 """SFR-on (Huang et al. 2024, arXiv 2409.19732): rare steps of weighted ascent on D_f between steps on D_r.
 
 The official code is followed: where the paper's Fisher information is that of single images, it squares the gradient
-of each batch. Its average of slow and fast weights has no effect at its own setting (β = 1), and is left out.
+of each batch. Its average of slow and fast weights has no effect at its own setting (β = 1), and is left out. Its
+cosine goes by steps, and here by images: they differ where a last batch is smaller.
 """
 
 from dataclasses import dataclass

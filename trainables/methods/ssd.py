@@ -6,13 +6,16 @@ D holds D_f, so that a weight's importance to D is at least |D_f| / |D| of that 
 `alpha` is below |D| / |D_f|, and the published value leaves the model as it is where 10 % or more are forgotten.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from salun_grid.trainables.methods.base import Method, PassCount, Settings, Unlearning
-from salun_grid.trainables.methods.gradients import LossOfLogits, cross_entropy, mean_squared_gradient, squared_norm
+from salun_grid.trainables.methods.gradients import mean_absolute_gradient, mean_squared_gradient, squared_norm
+from salun_grid.trainables.resident import Subset
 from salun_grid.trainables.settings import setting
 
 
@@ -38,22 +41,21 @@ class SelectiveSynapticDampening(Settings):
 
 def ssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
     """Where F_f > α · F_D: θ ← min(λ · F_D / F_f, 1) · θ, with the Fisher information of the cross-entropy."""
-    dampen(job, cross_entropy)
+    dampen(job, lambda subset: mean_squared_gradient(job, subset))
 
 
 def lfssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
-    """As `ssd`, with the squared gradient of ‖f(x)‖² for importance, which needs no labels.
+    """As `ssd`, with the mean |gradient| of ‖f(x)‖² for importance, which needs no labels.
 
-    The step is derived from the paper's equations: no official code of its own was at hand.
+    This is what the README of the official code says; its `ssd` squares each gradient, its `lfssd` does not.
     """
-    dampen(job, squared_norm)
+    dampen(job, lambda subset: mean_absolute_gradient(job, subset, squared_norm))
 
 
 @torch.no_grad()
-def dampen(job: Unlearning[SelectiveSynapticDampening], loss: LossOfLogits) -> None:
+def dampen(job: Unlearning[SelectiveSynapticDampening], importance: Callable[[Subset], list[Tensor]]) -> None:
     s, num_forget, num_retain = job.settings, len(job.forget), len(job.retain)
-    to_forget = mean_squared_gradient(job, job.forget, loss)
-    to_retain = mean_squared_gradient(job, job.retain, loss)
+    to_forget, to_retain = importance(job.forget), importance(job.retain)
     for weight, forget, retain in zip(job.model.parameters(), to_forget, to_retain, strict=True):
         both = (num_forget * forget + num_retain * retain) / (num_forget + num_retain)
         dampened = (s.dampening * both / forget).clamp(max=1) * weight
@@ -74,5 +76,5 @@ LOSS_FREE = replace(
     unlearn=lfssd,
     idea="ssd without labels: the importance is that to the norm of the logits.",
     paper="Foster et al. 2024, arXiv 2402.19308",
-    version=1,
+    version=2,
 )
