@@ -1,4 +1,4 @@
-"""From a job's outcome to the rows that land; their schemas are in `analysis.schemas`."""
+"""Columns of the tables that a job publishes; their schemas are in `analysis.schemas`."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.probes import Measure
 from salun_grid.trainables.protocol import to_json
 
-# What a manifest says of a model, for the one that nothing was done to.
+# The manifest fields of the no-op, which has no unlearning.
 NO_OP: dict[str, Any] = {"seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0}, "num_images_seen": 0}
 
 
@@ -66,7 +66,7 @@ def runs_columns(
     manifest: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, list]:
-    """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest."""
+    """The row of an evaluated model. `seconds` has `load` and `predict`; the model's times are in its manifest."""
     evaluation, forgotten = job.evaluation, predictions.forgotten
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, job.seed)
     started = datetime.now(UTC)
@@ -101,7 +101,7 @@ def runs_columns(
 
 
 def settings_of(subject: Train | Unlearn) -> dict[str, Any]:
-    """The hyper-parameters that decide what the method of a cell does; none for the no-op."""
+    """The hyper-parameters of a cell's method, empty for the no-op."""
     if isinstance(subject, Train):
         return {} if subject.forget is None else asdict(subject.training)
     settings = asdict(subject.settings)
@@ -111,7 +111,7 @@ def settings_of(subject: Train | Unlearn) -> dict[str, Any]:
 
 
 def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> dict[str, list]:
-    """One row for each pass."""
+    """One row per pass."""
     shared = {name: [value] * len(epochs) for name, value in cell_columns(job, study).items()}
     return shared | {
         "model_key": [job.key] * len(epochs),
@@ -126,7 +126,7 @@ def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> d
 
 
 def measures_columns(job: Probe, study: Study, measures: list[Measure], device: str, seconds: float) -> dict[str, list]:
-    """A row for each measure."""
+    """One row per measure."""
     shared = subject_columns(job, study) | {
         "probe": job.probe,
         "probe_params": json.dumps(asdict(job.settings), sort_keys=True),
@@ -138,7 +138,7 @@ def measures_columns(job: Probe, study: Study, measures: list[Measure], device: 
 
 
 def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, Any]:
-    """One row for each train, validation and test image."""
+    """One row per train, validation and test image."""
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])
     logits_type = SCHEMAS["predictions"].field("logits").type

@@ -1,4 +1,4 @@
-"""Published models: loading one, and publishing what a training or an unlearning made."""
+"""Loading and publishing models."""
 
 from hashlib import sha256
 from typing import Any
@@ -22,7 +22,7 @@ from salun_grid.trainables.protocol import to_json
 
 
 def load_model(job: Train | Unlearn, place: Workplace) -> tuple[Classifier, dict[str, Any]]:
-    """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
+    """A published model on this workplace's device, and its manifest. Raises InputError if its files are damaged."""
     weights, manifest = place.store.read_model(job.key)
     try:
         model = loaded_model(job.model, place.num_classes, load_safetensors(weights))
@@ -39,9 +39,9 @@ def publish_model(
     seconds: dict[str, float],
     num_masked: int,
 ) -> None:
-    """Publish the epochs, then the weights, then the manifest that makes the model count as done.
+    """Publish the epochs, then the weights, then the manifest, which marks the model as published.
 
-    A model that another process has published meanwhile stays as it is. `num_masked` images went through the mask.
+    A model that another process has published meanwhile is kept. `num_masked` is the number of images used for the mask.
     """
     if place.store.has_model(job.key):
         return
@@ -71,6 +71,6 @@ def publish_model(
 
 
 def check_finite(model: torch.nn.Module, setting: str, value: object) -> None:
-    """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
+    """Raise Diverged if a weight or a BatchNorm statistic is not finite; `setting` is what to lower."""
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise Diverged(f"the weights are not finite numbers; lower {setting}, now {value}.")
