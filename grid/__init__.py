@@ -1,1 +1,1 @@
-"""What runs and where: studies, the plan, the store, the Ray edge and the command line."""
+"""The experiment grid: studies, plan, store, execution on Ray and the command line."""

@@ -1,4 +1,4 @@
-"""`python -m salun_grid.grid` is `salun-grid`."""
+"""Entry point of `python -m salun_grid.grid`, the same as `salun-grid`."""
 
 from salun_grid.grid.cli import main
 

@@ -1,4 +1,4 @@
-"""What there is to choose from, as text: the settings of the protocol, and the methods with theirs."""
+"""Catalogues as text: settings, methods, probes, architectures, datasets and forget rules."""
 
 import inspect
 from typing import Any
@@ -12,11 +12,11 @@ from salun_grid.trainables.protocol import PROTOCOLS, ModelConfig, Protocol
 from salun_grid.trainables.settings import Setting, settings_of, value_at
 
 INDENT = "    "
-FORGOTTEN = 0.1  # of the train images, where costs are compared
+FORGOTTEN = 0.1  # fraction of the train images at which costs are compared
 
 
 def list_settings(protocol: str = "paper") -> str:
-    """Every setting of a protocol: its name and value there, what it may be, what it is, and its source."""
+    """Every setting of a protocol: name, value, range, meaning and source."""
     found = PROTOCOLS[protocol]
     lines = [
         f"Settings of the protocol {protocol}; change one with --set NAME=VALUE, or under [protocol] in a study file."
@@ -27,10 +27,10 @@ def list_settings(protocol: str = "paper") -> str:
 
 
 def list_methods() -> str:
-    """Each method: its idea and paper, its cost in passes, whether it needs D_r, and its settings with defaults."""
+    """Each method: idea and paper, cost in passes, whether it needs D_r, and settings with defaults."""
     lines = [
-        "Change a setting with --method NAME:FIELD=VALUE,…; mask.fraction and mask.mode put SalUn's mask on any method "
-        "that takes one."
+        "Change a setting with --method NAME:FIELD=VALUE,…; mask.fraction and mask.mode apply SalUn's mask to any "
+        "method that takes one."
     ]
     for name, method in METHODS.items():
         lines += ["", f"{name}: {method.idea} ({method.paper})", f"{INDENT}{cost_in_words(method)}"]
@@ -41,21 +41,21 @@ def list_methods() -> str:
 
 
 def list_architectures() -> str:
-    """Each architecture: what it is, its parameters, the cost of an image at two sizes, and its recipe."""
-    lines = ["Give one with --architecture NAME; --set training.… changes its recipe."]
+    """Each architecture: description, parameters, cost per image at two sizes, and recipe."""
+    lines = ["Select one with --architecture NAME; --set training.… changes its recipe."]
     for name, found in ARCHITECTURES.items():
         config = ModelConfig(architecture=name)
         parameters = sum(weight.numel() for weight in build_model(config, 10, 0).parameters())
         gmac = ", ".join(f"{count_macs(config, 10, side) / 1e9:.3g} at {side} px" for side in (32, 64))
         recipe = ", ".join(f"{key} {written(value)}" for key, value in found.recipe.items()) or "the protocol's"
         lines += ["", f"{name}: {found.what} ({found.source})"]
-        lines += [f"{INDENT}{parameters / 1e6:.1f} million parameters; GMAC of an image: {gmac}; training: {recipe}"]
+        lines += [f"{INDENT}{parameters / 1e6:.1f} million parameters; GMAC per image: {gmac}; training: {recipe}"]
     return "\n".join(lines)
 
 
 def list_datasets() -> str:
-    """Each dataset by name: images by split, classes, channels, and the sizes in which it is published."""
-    lines = ["Give one with --dataset NAME, or the path of an .npz file in MedMNIST's layout."]
+    """Each dataset: images per split, classes, channels, and the published sizes."""
+    lines = ["Select one with --dataset NAME, or give the path of an .npz file in MedMNIST's layout."]
     sizes = ", ".join(map(str, MEDMNIST_SIZES))
     for name in dataset_names():
         info = describe(name, 0)
@@ -67,35 +67,34 @@ def list_datasets() -> str:
 
 
 def list_forget_rules() -> str:
-    """Each rule: how it is written, and what it forgets."""
-    lines = ['Give one with --forget RULE:PARAMETER, or several in a study file: forget_sets = ["random:0.1"].']
+    """Each forget rule: its syntax, and what it forgets."""
+    lines = ['Select one with --forget RULE:PARAMETER, or several in a study file: forget_sets = ["random:0.1"].']
     for rule in FORGET_RULES.values():
         lines += ["", f"{rule.example}: {inspect.getdoc(rule)}".replace("\n", f"\n{INDENT}")]
     return "\n".join(lines)
 
 
 def methods_page() -> str:
-    """docs/methods.md: a table of all methods, and each with its settings."""
+    """The text of docs/methods.md: a table of all methods, then each method with its settings."""
     lines = [
         "# The methods",
         "",
-        "`salun-grid methods --markdown` writes this page from the methods themselves. Settings are published",
-        "defaults, untuned for any dataset here; most were tuned for CIFAR at 32 px by their authors. An epoch is a",
-        f"pass over all train images; its multiples are those of forgetting {FORGOTTEN:.0%} with default settings,",
-        "the mask included.",
+        "`salun-grid methods --markdown` generates this page. The settings are published defaults, not tuned for any",
+        "dataset here; most were tuned by their authors for CIFAR at 32 px. The column `epochs` is the cost in passes",
+        f"over all train images when {FORGOTTEN:.0%} are forgotten with default settings, including the mask.",
         "",
-        "| method | idea | needs D_r | takes a mask | forgets | epochs | paper |",
+        "| method | idea | needs D_r | takes a mask | forget rules | epochs | paper |",
         "|---|---|---|---|---|---:|---|",
     ]
     for name, method in METHODS.items():
         retains = "yes" if needs_retain(method) else "no"
-        mask = "its own" if method.masked else "yes" if method.takes_mask else "no"
+        mask = "by default" if method.masked else "yes" if method.takes_mask else "no"
         forgets = ", ".join(method.forget_rules) or "any"
         cells = [f"[`{name}`](#{name})", method.idea, retains, mask, forgets, f"{epochs_of(method):.2g}", method.paper]
         lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
     for name, method in METHODS.items():
         lines += ["", f"## {name}", "", f"{method.idea} N{cost_in_words(method)[1:]}.", ""]
-        lines += ["| setting | default | may be | meaning | source |", "|---|---|---|---|---|"]
+        lines += ["| setting | default | range | meaning | source |", "|---|---|---|---|---|"]
         for each in settings_of(method.settings):
             cells = [f"`{each.name}`", written(each.default), each.allowed, each.doc, each.source]
             lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
@@ -108,7 +107,7 @@ def needs_retain(method: Method) -> bool:
 
 
 def epochs_of(method: Method) -> float:
-    """The cost of a method in epochs, where FORGOTTEN of 10,000 images are forgotten."""
+    """The cost of a method in epochs when a fraction FORGOTTEN of 10,000 images is forgotten."""
     num_forget, num_train = round(FORGOTTEN * 10_000), 10_000
     passes, num_retain = method.passes(method.settings()), num_train - num_forget
     images = passes.images(num_forget, num_retain) + passes.forward_images(num_forget, num_retain, 0) / 3
@@ -116,8 +115,8 @@ def epochs_of(method: Method) -> float:
 
 
 def list_probes() -> str:
-    """Each probe: its idea and paper, its cost, and its settings with defaults."""
-    lines = ["Give one with --probe NAME or --probe NAME:FIELD=VALUE,…; the table `measures` has what it finds."]
+    """Each probe: idea and paper, cost, and settings with defaults."""
+    lines = ["Select one with --probe NAME or --probe NAME:FIELD=VALUE,…; its results are in the table `measures`."]
     for name, probe in PROBES.items():
         passes = probe.passes(probe.settings())
         cost = f"{passes.forget:.3g} passes over D_f and {passes.retain:.3g} over D_r"
@@ -129,28 +128,28 @@ def list_probes() -> str:
 
 
 def cost_in_words(method: Method) -> str:
-    """`needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
+    """The cost as text: `needs D_r; 10 passes over D_f and 10 over D_r, and 1 over D_f for the mask`."""
     passes = method.passes(method.settings())
     work = f"{passes.forget:.3g} passes over D_f and {passes.retain:.3g} over D_r"
-    need = "needs D_r" if needs_retain(method) else "needs D_f alone"
+    need = "needs D_r" if needs_retain(method) else "needs only D_f"
     mask = ", and 1 over D_f for the mask" if method.masked else "" if method.takes_mask else "; takes no mask"
-    paired = f", with as many images of D_f as in {passes.paired:.3g} of these" if passes.paired else ""
+    paired = f", of which {passes.paired:.3g} paired with as many images of D_f" if passes.paired else ""
     drawn = f", and over {passes.drawn} images drawn from it" if passes.drawn else ""
-    other = f", and over {passes.other} images of neither" if passes.other else ""
+    other = f", and over {passes.other} images from neither set" if passes.other else ""
     forward = forward_in_words(passes)
-    only = f"; forgets {' or '.join(method.forget_rules)} alone" if method.forget_rules else ""
+    only = f"; supports only the forget rule {' or '.join(method.forget_rules)}" if method.forget_rules else ""
     return f"{need}; {work}{paired}{drawn}{other}{forward}{mask}{only}"
 
 
 def forward_in_words(passes: PassCount) -> str:
-    """`, and forward alone 2 over D_f`, or ""."""
+    """`, and forward-only 2 over D_f`, or ""."""
     counts = {
         "D_f": passes.forward_forget,
         "D_r": passes.forward_retain,
         "the validation images": passes.forward_validation,
     }
     found = [f"{count:.3g} over {place}" for place, count in counts.items() if count]
-    return f", and forward alone {' and '.join(found)}" if found else ""
+    return f", and forward-only {' and '.join(found)}" if found else ""
 
 
 def described(setting: Setting) -> str:
@@ -159,7 +158,7 @@ def described(setting: Setting) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as the command line takes it."""
+    """A value in command-line syntax."""
     if isinstance(value, tuple):
         return ",".join(f"{part:g}" for part in value)
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

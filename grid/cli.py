@@ -1,4 +1,4 @@
-"""`salun-grid`: plan, run and follow a study. Imports only click, so that `--help` answers at once."""
+"""The command line `salun-grid`: plan, run and follow a study. Imports only click, so that `--help` is fast."""
 
 import sys
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from salun_grid.analysis.command_line import Commands
 from salun_grid.grid.stopping import stoppable
 from salun_grid.records.text import printable
 
-# What the extra `grid` installs and the base install, the analysis alone, lacks.
+# Installed by the extra `grid`; the base install has only the analysis.
 GRID_PACKAGES = {"medmnist", "psutil", "ray", "safetensors", "torch", "torchvision"}
 
 
 class GridCommands(Commands):
-    """Also names the missing package in an install without the extra `grid`."""
+    """Command group that reports a missing extra `grid` in one line."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def study_options(command: Callable) -> Callable:
-    """STUDY, the options that narrow or change it, and the folder of its results."""
+    """Decorator with STUDY, the options that narrow or change it, and the output folder."""
     several = " Repeat the option for several."
     options = [
         click.argument("study", default="demo"),
@@ -44,14 +44,14 @@ def study_options(command: Callable) -> Callable:
             "--dataset",
             "datasets",
             multiple=True,
-            help="MedMNIST's name, digits, or a path to .npz." + several,
+            help="A MedMNIST name, digits, or a path to an .npz file; see `salun-grid datasets`." + several,
         ),
         click.option(
             "--forget",
             "forget_sets",
             multiple=True,
             metavar="RULE:PARAMETER",
-            help="Images to forget, as random:0.1; `salun-grid forget-rules`." + several,
+            help="Images to forget, such as random:0.1; see `salun-grid forget-rules`." + several,
         ),
         click.option(
             "--forget-rate",
@@ -59,37 +59,38 @@ def study_options(command: Callable) -> Callable:
             type=float,
             multiple=True,
             metavar="RATE",
-            help="Short for --forget random:RATE, a fraction of the train images." + several,
+            help="Shorthand for --forget random:RATE, a fraction of the train images." + several,
         ),
         click.option("--augmentation", "augmentations", multiple=True, help="none, default or default+ra." + several),
-        click.option("--seed", "seeds", type=int, multiple=True, help="Seed of the cell." + several),
+        click.option("--seed", "seeds", type=int, multiple=True, help="Random seed." + several),
         click.option(
             "--method",
             "methods",
             multiple=True,
             metavar="NAME[:FIELD=VALUE,…]",
-            help="A control or a method with its settings, as salun:mask.fraction=0.3; `salun-grid methods`." + several,
+            help="A control, or a method with its settings, such as salun:mask.fraction=0.3; see `salun-grid methods`."
+            + several,
         ),
         click.option(
             "--probe",
             "probes",
             multiple=True,
             metavar="NAME[:FIELD=VALUE,…]",
-            help="Measure what takes the model itself, of every model; `salun-grid probes`." + several,
+            help="A metric that needs the model itself, run on every model; see `salun-grid probes`." + several,
         ),
-        click.option("--architecture", metavar="NAME", help="Network, with its recipe; `salun-grid architectures`."),
-        click.option("--epochs", type=int, help="Epochs of original and retrain (training.epochs)."),
-        click.option("--unlearning-epochs", type=int, help="Epochs of the unlearning (unlearning.epochs)."),
+        click.option("--architecture", metavar="NAME", help="Network and its recipe; see `salun-grid architectures`."),
+        click.option("--epochs", type=int, help="Epochs of the original and the retrain (training.epochs)."),
+        click.option("--unlearning-epochs", type=int, help="Epochs of unlearning (unlearning.epochs)."),
         click.option("--image-size", type=int, help="Side in pixels; 0 is the dataset's own (image_size)."),
         click.option(
             "--set",
             "settings",
             multiple=True,
             metavar="FIELD=VALUE",
-            help="Any setting of the protocol; `salun-grid settings`." + several,
+            help="Change a setting of the protocol; see `salun-grid settings`." + several,
         ),
-        click.option("--allow-empty-classes", is_flag=True, help="Take labels that skip a number."),
-        click.option("--out", help="Folder or bucket of the results  [default: runs/STUDY]"),
+        click.option("--allow-empty-classes", is_flag=True, help="Accept labels that skip a class number."),
+        click.option("--out", help="Output folder or bucket  [default: runs/STUDY]"),
     ]
     for option in reversed(options):
         command = option(command)
@@ -102,14 +103,14 @@ def study_options(command: Callable) -> Callable:
     "--measured",
     multiple=True,
     metavar="DIR",
-    help="Folder or bucket whose rows the cost is fitted to; repeat the option for several  [default: --out's rows]",
+    help="Folder or bucket with results to fit the cost to; repeat the option for several  [default: --out]",
 )
-@click.option("--price", type=float, help="What an hour of one device costs, in any currency.")
+@click.option("--price", type=float, help="Price of one device-hour, in any currency.")
 def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
-    """Print what STUDY would run and what it would cost. Starts nothing.
+    """Show the jobs of STUDY and their predicted cost, without running anything.
 
-    STUDY is demo, paper, strict, methods, or a path to a .toml file. The cost is predicted from published rows, a line
-    for each device; without any, from reference rates.
+    STUDY is demo, paper, strict, methods, or a path to a .toml file. The cost is predicted from published results, one
+    line per device, or from reference rates if there are none.
     """
     from salun_grid.grid.commands import chosen_study, describe_plan
 
@@ -123,19 +124,19 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     "--address",
     envvar="RAY_ADDRESS",
     show_envvar=True,
-    help="HOST:PORT of a running Ray cluster's head, auto for the one that runs on this machine, or local for a new "
-    "one  [default: local]",
+    help="HOST:PORT of a running Ray cluster's head node, auto for the cluster running on this machine, or local to "
+    "start one here  [default: local]",
 )
 @click.option(
     "--allow-open-cluster",
     is_flag=True,
-    help="Join a cluster without a token, where anyone on its network can run code.",
+    help="Join a cluster that has no token: anyone on its network can run code on it.",
 )
-@click.option("--cpus-per-job", type=float, help="CPUs of each job  [default: 1]")
+@click.option("--cpus-per-job", type=float, help="CPUs per job  [default: 1]")
 @click.option(
     "--gpus-per-job",
     type=float,
-    help="GPUs of each job: a whole number, or a fraction of one  [default: 1 if there are GPUs, else 0]",
+    help="GPUs per job: a whole number, or a fraction of one  [default: 1 if there are GPUs, else 0]",
 )
 @click.option(
     "--workers",
@@ -145,11 +146,13 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     help="Data-parallel workers per training; each gets the per-job resources.",
 )
 @click.option(
-    "--compile", is_flag=True, help="Compile the model (torch.compile); the first job of a machine waits for it."
+    "--compile", is_flag=True, help="Compile the model with torch.compile; the first job on each machine waits for it."
 )
 @click.option("--local", is_flag=True, help="Run the jobs one by one in this process, without Ray.")
 @click.option("--quiet", "-q", "detail", flag_value="quiet", help="Report only failures.")
-@click.option("--verbose", "-v", "detail", flag_value="verbose", help="A line for each start and each epoch as well.")
+@click.option(
+    "--verbose", "-v", "detail", flag_value="verbose", help="Also print a line for each job start and each epoch."
+)
 @click.option("detail", "--normal", flag_value="normal", default="normal", hidden=True)
 def run(
     address: str | None,
@@ -162,7 +165,7 @@ def run(
     detail: str,
     **options: object,
 ) -> None:
-    """Run the jobs of STUDY that have no result yet, then print the folder's tables and draw its figure.
+    """Run the jobs of STUDY that have no result yet, then print the tables and draw the figure of the folder.
 
     STUDY is demo, paper, strict, methods, or a path to a .toml file. Rerunning the same command resumes it.
     """
@@ -179,7 +182,7 @@ def run(
 @main.command()
 @click.option("--out", required=True, help="Folder or bucket of the results.")
 def status(out: str) -> None:
-    """Show the progress of the studies in a folder, and whether a run is active there, on this or any machine."""
+    """Show the progress of the studies in a folder, and whether a run is active there, on any machine."""
     from salun_grid.grid.status import describe_status
 
     click.echo(describe_status(out))
@@ -187,7 +190,7 @@ def status(out: str) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Print what a bug report needs, and what will not work on this machine; exit status 1 if something will not."""
+    """Check this machine and print the details for a bug report. The exit status is 1 if there is a problem."""
     from salun_grid.grid.doctor import findings
 
     problems = []
@@ -201,14 +204,14 @@ def doctor() -> None:
 
 @main.command()
 def settings() -> None:
-    """List the settings of the protocol: default, range, unit, meaning and source."""
+    """List the protocol's settings: default, range, unit, meaning and source."""
     from salun_grid.grid.catalogue import list_settings
 
     click.echo(list_settings())
 
 
 @main.command()
-@click.option("--markdown", is_flag=True, help="As docs/methods.md.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/methods.md.")
 def methods(markdown: bool) -> None:
     """List the unlearning methods: cost in passes, settings with range and default, paper."""
     from salun_grid.grid.catalogue import list_methods, methods_page
@@ -218,7 +221,7 @@ def methods(markdown: bool) -> None:
 
 @main.command()
 def probes() -> None:
-    """List the probes: what each measures, its settings with range and default, its cost, its paper."""
+    """List the probes: what each measures, settings with range and default, cost, paper."""
     from salun_grid.grid.catalogue import list_probes
 
     click.echo(list_probes())
@@ -226,7 +229,7 @@ def probes() -> None:
 
 @main.command()
 def architectures() -> None:
-    """List the networks: parameters, cost of an image, recipe of the training, source."""
+    """List the architectures: parameters, cost per image, training recipe, source."""
     from salun_grid.grid.catalogue import list_architectures
 
     click.echo(list_architectures())
@@ -234,7 +237,7 @@ def architectures() -> None:
 
 @main.command()
 def datasets() -> None:
-    """List the datasets by name: images by split, classes, channels and sizes."""
+    """List the datasets: images per split, classes, channels and sizes."""
     from salun_grid.grid.catalogue import list_datasets
 
     click.echo(list_datasets())
@@ -242,7 +245,7 @@ def datasets() -> None:
 
 @main.command("forget-rules")
 def forget_rules() -> None:
-    """List the rules of forget sets: how each is written, and which images it forgets."""
+    """List the forget rules: syntax, and which images each forgets."""
     from salun_grid.grid.catalogue import list_forget_rules
 
     click.echo(list_forget_rules())
@@ -251,11 +254,11 @@ def forget_rules() -> None:
 @main.command()
 @click.argument("model_key", required=False)
 @click.option("--out", required=True, help="Folder or bucket of the results.")
-@click.option("--to", help="New folder for the model's two files  [default: ./MODEL_KEY]")
+@click.option("--to", help="New folder for the two files of the model  [default: ./MODEL_KEY]")
 def export(model_key: str | None, out: str, to: str | None) -> None:
     """Copy a published model's safetensors and manifest; without MODEL_KEY, list the models.
 
-    The start of a key is enough where one model alone starts so.
+    An unambiguous prefix of a key is enough.
     """
     from salun_grid.grid.export import export_model, list_models
 

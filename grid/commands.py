@@ -1,4 +1,4 @@
-"""What the commands of `salun-grid` do, apart from reading the command line."""
+"""The implementation of the `salun-grid` commands, without command-line parsing."""
 
 import shlex
 import warnings
@@ -26,7 +26,7 @@ from salun_grid.records.errors import InputError, ResultsWarning
 from salun_grid.records.text import printable
 from salun_grid.trainables.forget import Random
 
-# What `plan` calls each kind of job.
+# The name of each kind of job in the output of `plan`.
 KINDS = {"trainings": Train, "unlearnings": Unlearn, "evaluations": Evaluate, "probes": Probe}
 
 
@@ -48,12 +48,12 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
 
 
 def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:
-    """The study's cells, jobs, sharing, images and estimated cost, a line each.
+    """The output of `plan`: cells, jobs, shared work, images and estimated cost of a study, one line each.
 
-    `measured` are the folders whose rows the cost is fitted to; without any, `out`, if it holds rows.
+    The cost is fitted to the rows of the folders `measured`, or of `out` by default.
     """
     if price is not None and not 0 < price < inf:
-        raise InputError(f"--price must be a number above 0, for one hour of one device, not {price:g}.")
+        raise InputError(f"--price must be a number above 0, the price of one device-hour, not {price:g}.")
     store = Store(out)
     store.check()
     plan = make_plan(study)
@@ -70,8 +70,8 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     lines += [
         f"cells          {plan.num_cells} ({axes})",
         f"jobs           {len(jobs)} ({', '.join(by_kind)}); {num_done} already done in {out}",
-        f"shared         {plan.num_jobs_unshared - len(jobs)} jobs saved: cells share originals",
-        f"train images   {sum(job.work.train_images for job in jobs):,} (all epochs together)",
+        f"shared         {plan.num_jobs_unshared - len(jobs)} jobs saved by sharing originals between cells",
+        f"train images   {sum(job.work.train_images for job in jobs):,} (over all epochs)",
     ]
     lines += [f"note           {note}" for note in plan.notes]
     rows = measured_rows(plan, store, measured)
@@ -80,7 +80,7 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
 
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:
-    """The rows of `folders`, or of the store where none is given, that compute with the plan's precisions and stem."""
+    """The rows of `folders`, or of the store by default, that have one of the plan's precisions and its stem."""
     model = plan.study.protocol.model
     kinds = list(dict.fromkeys(Kind.of(found.of(model)) for found in plan.precisions.values()))
     own = (store.out,) if store.published_rows() else ()
@@ -90,18 +90,18 @@ def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Me
     except InputError as error:
         if folders:
             raise
-        # The plan does not depend on them.
-        warnings.warn(f"the cost is not estimated from {store.out}: {error}", ResultsWarning, stacklevel=2)
+        # Only the estimate depends on them.
+        warnings.warn(f"the rows of {store.out} are not used for the estimate: {error}", ResultsWarning, stacklevel=2)
         found = []
     rows = [row for row in found if row.work.kind in kinds and row.seconds > 0]
     if folders and not rows:
         wanted = " or ".join(map(str, kinds))
-        raise InputError(f"no row of {', '.join(folders)} was measured with {wanted}, as this study has; name others.")
+        raise InputError(f"no row of {', '.join(folders)} has {wanted}, as this study has; give other folders.")
     return rows
 
 
 def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
-    """Run the jobs without a result and print the results; returns the exit status."""
+    """Run the pending jobs and print the results; returns the exit status."""
     store = Store(out)
     store.check()
     store.check_keys()
@@ -119,7 +119,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
         from salun_grid.grid.on_ray.cluster import this_machine  # imports Ray
 
         this_machine().check(execution, max(map(execution.workers_of, missing)))
-    # A complete folder may be read-only.
+    # The folder of a finished study may be read-only.
     with nullcontext() if missing else suppress(InputError):
         store.create()
         store.publish_study(plan.summary())
@@ -137,7 +137,7 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
 
 
 def print_results(out: str) -> None:
-    """The folder's tables, the paths of its figure, and what to type next."""
+    """Print the folder's tables, the path of its figure, and the next command."""
     click.echo(tables_text(out))
     try:
         click.echo(f"figure   {', '.join(str(path) for path in draw_figure(out) if path.suffix == '.png')}")

@@ -1,4 +1,4 @@
-"""`salun-grid doctor`: what a bug report needs, and what will not work on this machine."""
+"""`salun-grid doctor`: checks of this machine, and details for a bug report."""
 
 import os
 import platform
@@ -11,15 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "ray", "numpy", "pyarrow", "medmnist", "safetensors")
-# What the extra `grid` brings; the analysis works without.
+# Installed by the extra `grid`; the analysis works without them.
 NEEDED = ("torch", "torchvision", "ray", "medmnist", "safetensors", "psutil")
 GIB = 2**30
-SMALL_GIB = 2.0  # of free memory: a job of the demo takes 0.7
+SMALL_GIB = 2.0  # of free memory: a job of the demo needs 0.7
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report, and what will not work, in a sentence, or ""."""
+    """One line of the report; `problem` is a sentence on what will not work, or ""."""
 
     name: str
     text: str
@@ -27,15 +27,15 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """The lines of the report, in order; each check may find a problem and none raises."""
+    """The lines of the report, in order. A check that raises becomes a problem."""
     for name, check in CHECKS.items():
         try:
             text, problem = check()
         except ModuleNotFoundError as error:
             text, problem = "unknown", f"{error.name} is missing; pip install '.[grid]' in a checkout of salun-grid."
-        except Exception as error:  # whatever is wrong here is what the report is for
+        except Exception as error:  # the report must list any error, and go on
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            text, problem = "unknown", f"{name} cannot be found out ({reason})."
+            text, problem = "unknown", f"the check {name} failed ({reason})."
         yield Finding(name, text, problem)
 
 
@@ -77,7 +77,7 @@ def processor() -> tuple[str, str]:
 
 
 def layout() -> tuple[str, str]:
-    """The memory layout of the default model, which is the same on every processor."""
+    """The memory layout of the default model, the same on every processor."""
     from salun_grid.trainables.architectures import build_model
     from salun_grid.trainables.layout import memory_layout
     from salun_grid.trainables.protocol import ModelConfig
@@ -92,10 +92,10 @@ def gpus() -> tuple[str, str]:
     if not torch.cuda.is_available():
         built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
         driver = Path("/proc/driver/nvidia/version").exists()
-        return f"none ({built})", "an NVIDIA driver is here, but torch sees no GPU." if driver else ""
+        return f"none ({built})", "an NVIDIA driver is installed, but torch sees no GPU." if driver else ""
     names = []
-    for place in range(torch.cuda.device_count()):
-        about = torch.cuda.get_device_properties(place)
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
         names.append(f"{about.name}, {about.total_memory / GIB:.0f} GiB, capability {about.major}.{about.minor}")
     torch.ones(1, device="cuda").sum().item()
     return f"{'; '.join(names)}; CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}", ""
@@ -106,7 +106,7 @@ def precision() -> tuple[str, str]:
     from salun_grid.trainables.protocol import ModelConfig
 
     found = here(ModelConfig(precision="auto"), 9, 64)
-    return f"{found.name} for model.precision=auto at the paper's sizes ({found.reason}); fp32 unless asked for", ""
+    return f"{found.name} for model.precision=auto at the paper's sizes ({found.reason}); the default is fp32", ""
 
 
 def memory() -> tuple[str, str]:
@@ -114,22 +114,22 @@ def memory() -> tuple[str, str]:
 
     about, limit = psutil.virtual_memory(), Path("/sys/fs/cgroup/memory.max")
     own = limit.read_text().strip() if limit.exists() else "max"
-    container = "" if own == "max" else f", this container's limit {int(own) / GIB:.1f} GiB"
+    container = "" if own == "max" else f", container limit {int(own) / GIB:.1f} GiB"
     free = about.available / GIB
-    problem = f"only {free:.1f} GiB of memory are free; close other programs." if free < SMALL_GIB else ""
+    problem = f"only {free:.1f} GiB of memory is free; close other programs." if free < SMALL_GIB else ""
     return f"{about.total / GIB:.1f} GiB, {free:.1f} GiB free{container}", problem
 
 
 def temporary_folder() -> tuple[str, str]:
-    """Whether TMPDIR can be written, and whether Ray's sockets fit in."""
+    """Whether TMPDIR is writable, and short enough for the paths of Ray's sockets."""
     from salun_grid.grid.on_ray.cluster import private_folder
 
     asked, chosen = os.environ.get("TMPDIR", ""), tempfile.gettempdir()
     folder = private_folder()
     folder.rmdir()
-    problem = f"TMPDIR is {asked}, which cannot be written; set it to a folder that can." if is_unusable(asked) else ""
+    problem = f"TMPDIR is {asked}, which is not writable; set it to a writable folder." if is_unusable(asked) else ""
     free = os.statvfs(folder.parent).f_bavail * os.statvfs(folder.parent).f_frsize / GIB
-    return f"{chosen}; Ray's session goes to {folder.parent}, {free:.1f} GiB free", problem
+    return f"{chosen}; Ray's session in {folder.parent}, {free:.1f} GiB free", problem
 
 
 def is_unusable(folder: str) -> bool:
@@ -137,7 +137,7 @@ def is_unusable(folder: str) -> bool:
 
 
 def local_ray() -> tuple[str, str]:
-    """Start Ray as a run does, let a process of it compute, and stop it."""
+    """Start Ray as a run does, run one task, and stop it."""
     from salun_grid.grid.on_ray.cluster import connected
 
     log_file = Path(tempfile.mkdtemp(prefix="salun-grid-doctor-")) / "ray.log"
@@ -146,7 +146,7 @@ def local_ray() -> tuple[str, str]:
         import ray
 
         assert ray.get(ray.remote(lambda: 1 + 1).remote(), timeout=60) == 2
-        text = f"starts and computes in {time.monotonic() - started:.0f} s"
+        text = f"started and ran a task in {time.monotonic() - started:.0f} s"
     log_file.unlink(missing_ok=True)
     log_file.parent.rmdir()
     return text, ""
@@ -167,9 +167,9 @@ def medmnist_files() -> tuple[str, str]:
     if root.exists() and not root.is_dir():
         return f"{root} is a file", "MEDMNIST_ROOT must be a folder; set it to one."
     if root.exists() and not os.access(root, os.R_OK | os.X_OK):
-        return f"{root} may not be read", f"this user may not read {root}; set MEDMNIST_ROOT to another folder."
+        return f"{root} is not readable", f"this user may not read {root}; set MEDMNIST_ROOT to another folder."
     found = sorted(path.name for path in root.glob("*.npz")) if root.exists() else []
-    return f"{', '.join(found) or 'none'} in {root}; others are downloaded when a study names them", ""
+    return f"{', '.join(found) or 'none'} in {root}; others are downloaded on first use", ""
 
 
 CHECKS: dict[str, Callable[[], tuple[str, str]]] = {

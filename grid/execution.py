@@ -1,4 +1,4 @@
-"""How a run uses the cluster: choices that no result depends on."""
+"""Execution options of a run: resources and output, on which no result depends."""
 
 from dataclasses import dataclass
 from math import inf
@@ -12,14 +12,13 @@ SMALLEST_AMOUNT = 0.0001
 
 @dataclass(frozen=True)
 class Execution:
-    """`address` None is a Ray on this machine; `allow_open_cluster` joins a cluster that asks for no token.
+    """Options of a run. `address` None starts Ray on this machine; `allow_open_cluster` joins one without a token.
 
-    `local` runs the jobs one after the other in this process, without Ray.
-
-    `cpus_per_job` and `gpus_per_job` are what each worker of a job holds; None is one of each where there is one.
-    `compile` asks for torch.compile. `detail` is how much is printed meanwhile: `quiet` only failures, `normal` a live
-    view or a line for each finished job, `verbose` a line for each start and epoch as well.
-    Raises InputError for a choice out of range, and for choices that exclude each other.
+    `local` runs the jobs one by one in this process, without Ray. `cpus_per_job` and `gpus_per_job` are the resources
+    of each worker; None means one CPU, and one GPU if there are GPUs. `compile` enables torch.compile. `detail` is the
+    verbosity: `quiet` prints only failures, `normal` a live view or a line per finished job, `verbose` also a line per
+    start and per epoch.
+    Raises InputError for an option out of range and for incompatible options.
     """
 
     address: str | None = None
@@ -46,10 +45,10 @@ class Execution:
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1, not {self.workers}.")
         if self.compile and self.workers > 1:
-            raise InputError("--compile works for trainings by one worker; leave it out, or --workers.")
+            raise InputError("--compile supports only one worker per training; leave it out, or --workers.")
         if self.workers > 1 and 0 < (self.gpus_per_job or 0) < 1:
-            raise InputError("each of several workers needs a GPU of its own; give --gpus-per-job 1, or 0 for none.")
+            raise InputError("each of several workers needs its own GPU; give --gpus-per-job 1, or 0 for none.")
 
     def workers_of(self, job: Spec) -> int:
-        """How many workers do `job`: several for a training from scratch, one for what is short."""
+        """Number of workers for `job`: `workers` for a training from scratch, one for the shorter kinds."""
         return self.workers if job.distributed else 1

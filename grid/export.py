@@ -1,4 +1,4 @@
-"""Published models for other programs: a list of them, and one's weights and manifest as plain files."""
+"""Export of published models: a list, and the weights and manifest of a model as plain files."""
 
 import shlex
 import shutil
@@ -14,9 +14,9 @@ from salun_grid.records.text import printable
 
 
 def list_models(out: str) -> str:
-    """A line for each published model that a row of `runs` evaluates or starts from: its key and what it is.
+    """One line per published model that a row of `runs` evaluates or starts from: its key and description.
 
-    Raises InputError where no row has landed.
+    Raises InputError if no row is published.
     """
     store = Store(out)
     store.check()
@@ -31,23 +31,23 @@ def list_models(out: str) -> str:
 
 
 def described(run: Run, method: str) -> str:
-    place = f"{run['dataset']} {run['image_size']} px · {run['augmentation']} · seed {run['seed']}"
-    return f"{method} · {place} · {run['model']}"
+    cell = f"{run['dataset']} {run['image_size']} px · {run['augmentation']} · seed {run['seed']}"
+    return f"{method} · {cell} · {run['model']}"
 
 
 def export_model(out: str, key: str, to: str | None) -> Path:
-    """Copy the published model whose key is or starts with `key` into the new folder `to`, or ./KEY; returns it.
+    """Copy the published model whose key starts with `key` into the new folder `to`, default ./KEY; returns it.
 
-    Raises InputError where no model or several match, or where the folder exists or cannot be made.
+    Raises InputError if no model or several match, or if the folder exists or cannot be created.
     """
     store = Store(out)
     store.check()
     key = whole_key(store, key)
     if to and is_remote(to):
-        raise InputError(f"--to {to} is no local folder; give one.")
+        raise InputError(f"--to {to} is not a local folder; give one.")
     folder = Path(to or key)
     if folder.exists():
-        raise InputError(f"{folder} exists, and nothing is overwritten; give a new folder with --to.")
+        raise InputError(f"{folder} already exists and is not overwritten; give a new folder with --to.")
     weights, _ = store.read_model(key)
     manifest = store.read("models", key, MANIFEST_FILE)
     partial = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
@@ -64,7 +64,7 @@ def export_model(out: str, key: str, to: str | None) -> Path:
 
 
 def whole_key(store: Store, start: str) -> str:
-    """The one published model whose key starts so."""
+    """The key of the only published model whose key starts with `start`. Raises InputError if none or several do."""
     found = sorted(key for key in store.published_models() if key.startswith(start))
     how = f"`salun-grid export --out {shlex.quote(store.out)}` lists them"
     if not found:

@@ -1,7 +1,7 @@
-"""Seconds learnt from published rows: what a job computes in a few numbers, and what each of them costs a device.
+"""The cost model: device-seconds of a job, fitted to published rows.
 
-A device's seconds are a sum of non-negative terms, each a coefficient times something counted in the job's work. Rows
-are weighed by their own seconds, so that short and long jobs count alike: least squares on relative errors.
+The seconds are a sum of terms, each a non-negative coefficient times a count from the job's work. The fit is least
+squares on relative errors, so that short and long jobs count alike.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -11,16 +11,16 @@ import numpy as np
 
 from salun_grid.grid.work import Work
 
-# A term other than the arithmetic costs the fit as much as a relative error of this size on every row would. Where
-# rows cannot tell two terms apart (one model, one image size), the arithmetic takes all of it, and another size is
-# predicted by the ratio of multiply-accumulates.
+# Penalty on a term other than the arithmetic, as a relative error of every row. Where the rows cannot disambiguate two
+# terms (one model, one image size), the arithmetic takes all of it, and another size is predicted by the ratio of
+# multiply-accumulates.
 PREFERENCE = 0.01
 FOLDS = 10
 
 
 Term = Callable[[Work], float]
 
-# The arithmetic comes first. Values that layers write and read are, for one stem, in proportion to pixels × width.
+# The arithmetic comes first. The memory traffic of the layers is, for one stem, proportional to pixels × width.
 TRAINING: dict[str, Term] = {
     "arithmetic": lambda work: work.passed_images * work.gmac,
     "values moved": lambda work: work.passed_images * work.megapixels * work.width,
@@ -39,7 +39,7 @@ EVALUATION: dict[str, Term] = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row's work and its device seconds; a part that the row did not do, or that cannot be predicted, is 0."""
+    """The work and the device-seconds of one row; a phase that the row lacks or that cannot be predicted has 0."""
 
     device: str
     work: Work
@@ -53,18 +53,18 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds that a unit of each term costs, in the order of TRAINING and EVALUATION."""
+    """Seconds per unit of each term, in the order of TRAINING and EVALUATION."""
 
     training: np.ndarray
     evaluation: np.ndarray
 
     def seconds(self, works: Sequence[Work]) -> np.ndarray:
-        """Predicted device seconds of each, float64 (N,)."""
+        """Predicted device-seconds of each work, float64 (N,)."""
         return columns(TRAINING, works) @ self.training + columns(EVALUATION, works) @ self.evaluation
 
 
 def fit(rows: Sequence[Measurement]) -> Rates:
-    """Rates of one device and one kind of work from its rows."""
+    """Rates of one device and one kind of work, fitted to `rows`."""
     return Rates(
         _coefficients(TRAINING, rows, np.array([row.seconds_training for row in rows])),
         _coefficients(EVALUATION, rows, np.array([row.seconds_evaluation for row in rows])),
@@ -77,8 +77,8 @@ def columns(terms: dict[str, Term], works: Sequence[Work]) -> np.ndarray:
 
 
 def _coefficients(terms: dict[str, Term], rows: Sequence[Measurement], seconds: np.ndarray) -> np.ndarray:
-    """Non-negative least squares on relative errors over the rows with seconds; all 0 where there is none."""
-    from scipy.optimize import nnls  # a quarter of a second, for who has rows
+    """Non-negative least squares on relative errors over the rows with seconds; all 0 if there are none."""
+    from scipy.optimize import nnls  # the import takes a quarter of a second
 
     used = seconds > 0
     if not used.any():
@@ -93,7 +93,7 @@ def _coefficients(terms: dict[str, Term], rows: Sequence[Measurement], seconds: 
 
 
 def held_out(rows: Sequence[Measurement], groups: Sequence[Hashable]) -> np.ndarray:
-    """Predicted over measured seconds of each row, by rates fitted to the rows of the other groups alone."""
+    """Predicted over measured seconds of each row, with rates fitted only to the rows of the other groups."""
     ratios = np.empty(len(rows))
     for group in set(groups):
         others = [row for row, own in zip(rows, groups, strict=True) if own != group]
@@ -105,5 +105,5 @@ def held_out(rows: Sequence[Measurement], groups: Sequence[Hashable]) -> np.ndar
 
 
 def random_groups(num_rows: int, seed: int = 0) -> list[int]:
-    """FOLDS groups of rows, drawn at random and as equal as can be; each row its own where there are fewer."""
-    return [int(place) % FOLDS for place in np.random.default_rng(seed).permutation(num_rows)]
+    """The group of each row: FOLDS random groups of equal size, up to one; fewer rows are each a group."""
+    return [int(rank) % FOLDS for rank in np.random.default_rng(seed).permutation(num_rows)]

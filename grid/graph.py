@@ -1,4 +1,4 @@
-"""Which job may start next: the jobs' needs as a graph. Pure bookkeeping, no clock and no Ray."""
+"""The dependency graph of jobs, and which job starts next. Pure bookkeeping, without a clock or Ray."""
 
 import heapq
 from collections import defaultdict
@@ -8,14 +8,14 @@ from salun_grid.grid.specs import Spec, closure
 
 
 class JobGraph:
-    """Hands out jobs whose needs are met, the longest chain first; what needs a failed job is blocked with it.
+    """Dependency graph that hands out ready jobs, longest chain first. A failed job blocks its dependents.
 
-    `jobs` come each after what it needs, as in a plan. `seconds` estimates a job's time, in any unit; a job's chain is
-    its own time and that of the longest chain that waits for it. (List scheduling by the longest chain: Graham,
+    `jobs` are in topological order, as in a plan. `seconds` estimates the time of a job, in any unit; the chain of a
+    job is its own time plus the longest chain among its dependents. (List scheduling by the longest chain: Graham,
     "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17, 1969.)
-    `workers_of` a job are how many do it; jobs of each number queue apart, so that one may pass another.
-    `grow` sees each finished job, whose result is published, and names the specs that it asks for; they and what they
-    need join the graph unless they are there.
+    `workers_of` is the number of workers of a job; each number has its own queue, so that a job that does not fit does
+    not hold up smaller ones. `grow` is called with each finished job, whose result is published, and returns specs to
+    add with their dependencies, unless they are in the graph.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class JobGraph:
         self.add(jobs)
 
     def add(self, jobs: Iterable[Spec]) -> list[Spec]:
-        """Take in more jobs, each after what it needs, at any time; returns those that are new and not done.
+        """Add jobs, in topological order, at any time; returns those that are new and not done.
 
-        What needs a failed or blocked job is blocked. The chains of jobs that were there before keep their lengths.
+        Dependents of a failed or blocked job are blocked. The chains of earlier jobs keep their lengths.
         """
         new = {job.key: job for job in jobs if job.key not in self.jobs and job.key not in self.finished}
         self.jobs |= new
@@ -63,11 +63,11 @@ class JobGraph:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every job has been handed out or is blocked, and none of them can add another."""
+        """Whether every job has been handed out or is blocked, and no running job can add another."""
         return not self.num_missing and not any(self.ready.values()) and not (self.grow and self.running)
 
     def next_job(self, fits: Callable[[int], bool] = lambda workers: True) -> Spec | None:
-        """The ready job with the longest chain, of those whose number of workers `fits` now, or None."""
+        """The ready job with the longest chain among those whose number of workers `fits`, or None."""
         heads = [heap[0] for workers, heap in self.ready.items() if heap and fits(workers)]
         if not heads:
             return None
@@ -77,7 +77,7 @@ class JobGraph:
         return job
 
     def finish(self, key: str) -> list[Spec]:
-        """A job is published. Returns the jobs that `grow` adds because of it."""
+        """Mark a job as published. Returns the jobs that `grow` adds."""
         self.finished.add(key)
         self.running.discard(key)
         for dependent in self.dependents.pop(key, ()):

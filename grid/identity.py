@@ -1,18 +1,18 @@
-"""Which process this is, in a form that no change of the clock touches."""
+"""Process identity that is independent of the wall clock."""
 
 import os
 from functools import cache
 from pathlib import Path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-START_TICKS = 19  # place of a process's start, in ticks since boot, after its name in /proc/PID/stat
+START_TICKS = 19  # index of the start time, in ticks since boot, after the process name in /proc/PID/stat
 
 
 def process_identity(pid: int) -> str | None:
-    """The boot and the tick in which a process of this machine started; None where there is no such process.
+    """The boot id and the start tick of a process of this machine; None if there is no such process.
 
-    Process numbers are given again, and the wall clock moves, as under NTP; these two never do. Where the system has no
-    /proc, the start as psutil gives it.
+    A process id may be reused, and NTP may move the wall clock; boot id and tick stay unique. Without /proc, the start
+    time from psutil.
     """
     if not BOOT_ID.exists():
         return psutil_identity(pid)
@@ -25,13 +25,13 @@ def process_identity(pid: int) -> str | None:
 
 @cache
 def boot() -> str:
-    """The running system, which a restart ends."""
+    """The boot id, which changes at every restart, or ""."""
     return BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
 
 
 def psutil_identity(pid: int) -> str | None:
     try:
-        import psutil  # of the extra `grid`; `status` does without
+        import psutil  # from the extra `grid`, which `status` does not need
     except ModuleNotFoundError:
         return None if pid != os.getpid() else f"pid {pid}"
     try:

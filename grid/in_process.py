@@ -1,4 +1,4 @@
-"""The jobs of a session one after the other in this process, without Ray: for a debugger and for tiny studies."""
+"""The executor of `--local`: jobs one by one in this process, without Ray, for debugging and tiny studies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +20,7 @@ from salun_grid.trainables.data import Dataset, DatasetInfo, load
 
 
 def run_jobs(session: Session) -> str:
-    """Run every job of the session's graph; a failed one blocks only what needs it."""
+    """Run every job of the session's graph; a failed job blocks only its dependents."""
     torch.set_num_threads(max(1, int(session.execution.cpus_per_job or 1)))
     datasets = OneDataset()
     with session.progress, renewed(session.lock):
@@ -35,7 +35,7 @@ def run_jobs(session: Session) -> str:
 
 
 def run_one(job: Spec, session: Session, datasets: "OneDataset") -> None:
-    """Do one job on this process's device, with progress after each epoch."""
+    """Run one job on this process's device, with progress after each epoch."""
 
     def send(metrics: dict[str, Any]) -> None:
         session.progress.advance(job.key, metrics)
@@ -47,31 +47,31 @@ def run_one(job: Spec, session: Session, datasets: "OneDataset") -> None:
 
 
 def device_for(execution: Execution) -> torch.device:
-    """The GPU, where there is one and `execution` does not ask for none."""
+    """The GPU, if there is one and `execution` does not exclude it."""
     return torch.device("cuda" if execution.gpus_per_job != 0 and torch.cuda.is_available() else "cpu")
 
 
 class OneDataset:
-    """The dataset that was asked for last, in memory."""
+    """A cache of the last dataset."""
 
     def __init__(self) -> None:
         self.last: Dataset | None = None
 
     def get(self, info: DatasetInfo) -> Dataset:
         if self.last is None or self.last.info.identity != info.identity:
-            self.last = None  # two need not fit the memory
+            self.last = None  # two may not fit in memory
             self.last = load(info)
         return self.last
 
 
 @contextmanager
 def renewed(lock: DriverLock) -> Iterator[None]:
-    """Renew the driver's heartbeat from a thread: a job may hold this one for hours."""
+    """Renew the driver's heartbeat from a thread, since a job may block the main thread for hours."""
     ended = Event()
 
     def beat() -> None:
         while not ended.wait(RENEW_SECONDS):
-            with suppress(InputError):  # the folder was taken over, which the next tick says
+            with suppress(InputError):  # another driver took the folder over; the next tick raises it
                 lock.renew()
 
     thread = Thread(target=beat, daemon=True)

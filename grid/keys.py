@@ -1,7 +1,7 @@
-"""Keys: a hash of everything that decides a result, and of nothing else.
+"""Keys: hashes of exactly what determines a result.
 
-Fields that equal their default are left out, so a new field with a default moves no key. Defaults are therefore
-frozen: changing one changes the meaning of the keys that left it out, and needs another FORMAT_VERSION.
+Fields that equal their default are omitted, so a new field with a default changes no key. Defaults are therefore
+frozen: changing one changes the meaning of the keys that omit it, and needs another FORMAT_VERSION.
 """
 
 import hashlib
@@ -10,20 +10,20 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-# Raise it when the same description gives another result: every key changes, and nothing old is taken for new.
+# Raise it when the same description gives a different result: every key changes, so no old result is reused.
 FORMAT_VERSION = 3
 
-# json.dumps would build one for each key.
+# json.dumps would build an encoder for each key.
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def key_of(description: Any) -> str:
-    """20 hex digits (80 bits) of SHA-256 over the kind of a frozen dataclass and its fields without defaults."""
+    """The key of a frozen dataclass: 20 hex digits (80 bits) of SHA-256 over its type and non-default fields."""
     return hash_of({"format": FORMAT_VERSION, "kind": type(description).__name__, **without_defaults(description)})
 
 
 def hash_of(parts: dict[str, Any]) -> str:
-    """20 hex digits of SHA-256 over the canonical JSON of `parts`: sorted names, no blanks."""
+    """20 hex digits of SHA-256 over the canonical JSON of `parts`: sorted keys, no spaces."""
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:20]
 
 
@@ -40,7 +40,7 @@ def without_defaults(description: Any) -> dict[str, Any]:
 
 @cache
 def defaults_of(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """Name and default of each field of a dataclass; MISSING where it has none."""
+    """Name and default of each compared field of a dataclass; MISSING if it has none."""
     return tuple(
         (field.name, field.default if field.default_factory is MISSING else field.default_factory())
         for field in fields(kind)
@@ -49,7 +49,7 @@ def defaults_of(kind: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def as_json(value: Any) -> Any:
-    """A spec by its key, a value with an `identity` by that, another dataclass by its fields without defaults."""
+    """Canonical JSON value: the key of a spec, the `identity` of a value that has one, else non-default fields."""
     if isinstance(value, str | int | float | None):
         return value
     if isinstance(value, tuple | list):
@@ -65,5 +65,5 @@ def as_json(value: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _section(config: Any) -> dict[str, Any]:
-    """The same few sections of a protocol enter each of its keys."""
+    """Cached, since the same few sections of a protocol enter each of its keys."""
     return without_defaults(config)

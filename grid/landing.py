@@ -1,4 +1,4 @@
-"""From a job's outcome to the rows that land; their schemas are in `records.schemas`."""
+"""Columns of the tables that a job publishes; their schemas are in `records.schemas`."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.probes import Measure
 from salun_grid.trainables.protocol import to_json
 
-# What a manifest says of a model, for the one that nothing was done to.
+# The manifest fields of the no-op, which has no unlearning.
 NO_OP: dict[str, Any] = {
     "seconds": {"mask": 0.0, "train": 0.0, "compile": 0.0},
     "num_images_seen": 0,
@@ -73,9 +73,9 @@ def runs_columns(
     memory: PeakMemory,
     note: str | None,
 ) -> dict[str, list]:
-    """The one row of an evaluated model. `seconds` has `load` and `predict`; the model's own are in its manifest.
+    """The row of an evaluated model. `seconds` has `load` and `predict`; the model's times are in its manifest.
 
-    `memory` is that of the evaluation, of which the metrics are the last part.
+    `memory` is the peak of the evaluation, including the metrics.
     """
     evaluation, forgotten = job.evaluation, predictions.forgotten
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, job.seed)
@@ -116,7 +116,7 @@ def runs_columns(
 
 
 def settings_of(subject: Train | Unlearn) -> dict[str, Any]:
-    """The hyper-parameters that decide what the method of a cell does; none for the no-op."""
+    """The hyper-parameters of a cell's method, empty for the no-op."""
     if isinstance(subject, Train):
         return {} if subject.forget is None else asdict(subject.training)
     settings = asdict(subject.settings)
@@ -126,7 +126,7 @@ def settings_of(subject: Train | Unlearn) -> dict[str, Any]:
 
 
 def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> dict[str, list]:
-    """One row for each pass."""
+    """One row per pass."""
     shared = {name: [value] * len(epochs) for name, value in cell_columns(job, study).items()}
     return shared | {
         "model_key": [job.key] * len(epochs),
@@ -141,7 +141,7 @@ def epochs_columns(job: Train | Unlearn, study: Study, epochs: list[Epoch]) -> d
 
 
 def measures_columns(job: Probe, study: Study, measures: list[Measure], device: str, seconds: float) -> dict[str, list]:
-    """A row for each measure."""
+    """One row per measure."""
     shared = subject_columns(job, study) | {
         "probe": job.probe,
         "probe_params": json.dumps(asdict(job.settings), sort_keys=True),
@@ -153,7 +153,7 @@ def measures_columns(job: Probe, study: Study, measures: list[Measure], device: 
 
 
 def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, Any]:
-    """One row for each train, validation and test image."""
+    """One row per train, validation and test image."""
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])
     logits_type = SCHEMAS["predictions"].field("logits").type

@@ -1,4 +1,4 @@
-"""One driver at a time in an out folder. Two would corrupt nothing, since a key names one content, but work double."""
+"""One driver at a time per output folder. Two would corrupt nothing, but would run every job twice."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from salun_grid.records.errors import InputError
 
 LOCK_FILE = "driver.json"
 RENEW_SECONDS, STALE_SECONDS = 10.0, 120.0
-# Clocks of two machines differ: a heartbeat that looks stale, or comes from the future, is watched for so long.
+# Clocks of two machines may differ: a heartbeat that looks stale, or lies in the future, is watched for this long.
 WATCH_SECONDS = 3 * RENEW_SECONDS
 MAX_BYTES = 10_000
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A driver, and when it last said so, by the clock of its machine, in seconds since 1970."""
+    """The identity of a driver, and the time of its last heartbeat on its machine's clock, in seconds since 1970."""
 
     host: str
     pid: int
@@ -31,7 +31,7 @@ class Heartbeat:
 
     @classmethod
     def parse(cls, content: bytes) -> "Heartbeat | None":
-        """The heartbeat in a file, or None where the file is damaged: it then names no driver that could be asked."""
+        """The heartbeat in a file, or None if the file is damaged, which counts as no driver."""
         try:
             found = json.loads(content[:MAX_BYTES])
             beat = cls(found["host"], found["pid"], found["process"], float(found["alive_at"]))
@@ -49,9 +49,9 @@ class Heartbeat:
 
 
 class DriverLock:
-    """The driver's heartbeat in its out folder. `renew` it often; it writes every RENEW_SECONDS at most.
+    """The driver's heartbeat file in its output folder. Call `renew` often; it writes at most every RENEW_SECONDS.
 
-    `sleep` waits while a heartbeat is watched.
+    `sleep` is called while another heartbeat is watched.
     """
 
     def __init__(self, store: Store, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -61,39 +61,39 @@ class DriverLock:
         self.renewed_at = float("-inf")
 
     def read(self) -> Heartbeat | None:
-        """The last driver's heartbeat, or None where there is none or it is damaged."""
+        """The last driver's heartbeat, or None if there is none or it is damaged."""
         try:
             return Heartbeat.parse(self.store.read(LOCK_FILE))
         except FileNotFoundError:
             return None
 
     def check(self) -> None:
-        """Raise InputError while another driver is at work here. Writes nothing."""
+        """Raise InputError if another driver is active here. Writes nothing."""
         other = self.read()
         if other is None or other.same_driver(self.me) or not self._alive(other):
             return
         raise InputError(
-            f"another run works in {self.store.out} ({other.who}, last heartbeat {ago(other)}); let it end or stop it. "
-            f"One that died there is forgotten after {STALE_SECONDS:.0f} s."
+            f"another run is active in {self.store.out} ({other.who}, last heartbeat {ago(other)}); let it finish or "
+            f"stop it. The lock of a dead run expires after {STALE_SECONDS:.0f} s."
         )
 
     def describe(self) -> str:
-        """Whether a driver works here, in a line; from its own machine or from any other. Writes nothing."""
+        """One line on whether a driver is active here, from any machine. Writes nothing."""
         other = self.read()
         if other is None:
-            return "no run works here now"
+            return "no active run"
         alive = self._process_alive(other)
         if alive is None and not self._fresh(other):
-            return f"no run seems to work here now; last heartbeat of {other.who}: {ago(other)}"
+            return f"probably no active run; last heartbeat of {other.who}: {ago(other)}"
         if alive is False:
-            return f"no run works here now; the last one ({other.who}) died, last heartbeat {ago(other)}"
-        return f"a run works here: {other.who}, last heartbeat {ago(other)}"
+            return f"no active run; the last run ({other.who}) died, last heartbeat {ago(other)}"
+        return f"active run: {other.who}, last heartbeat {ago(other)}"
 
     def renew(self) -> None:
-        """Write that this driver lives. Raises InputError where another one has taken the folder over."""
+        """Write a heartbeat if the last one is old. Raises InputError if another driver has taken the folder over."""
         if time.monotonic() - self.renewed_at < RENEW_SECONDS:
             return
-        # A heartbeat that cannot be written, on a full disk perhaps, must not stop the jobs.
+        # A failed write, for example on a full disk, must not stop the jobs.
         with suppress(OSError):
             self.check()
             beat = asdict(self.me) | {"alive_at": time.time()}
@@ -101,26 +101,26 @@ class DriverLock:
         self.renewed_at = time.monotonic()
 
     def release(self) -> None:
-        """Make way for the next driver, which need not wait for that: a store may refuse it, as it did the results."""
+        """Delete the heartbeat. Errors are ignored, since the lock expires anyway."""
         with suppress(OSError):
             other = self.read()
             if other is not None and other.same_driver(self.me):
                 self.store.drop(LOCK_FILE)
 
     def _alive(self, other: Heartbeat) -> bool:
-        """By its process on this machine, by its heartbeat on another."""
+        """Whether a driver is alive: by its process on this machine, by its heartbeat on another."""
         alive = self._process_alive(other)
         return (self._fresh(other) or self._beats(other)) if alive is None else alive
 
     def _process_alive(self, other: Heartbeat) -> bool | None:
-        """Whether the driver's process runs on this machine; None for another machine."""
+        """Whether the driver's process runs on this machine; None if it is on another machine."""
         return process_identity(other.pid) == other.process if other.host == self.me.host else None
 
     def _fresh(self, other: Heartbeat) -> bool:
         return 0 <= time.time() - other.alive_at < STALE_SECONDS
 
     def _beats(self, other: Heartbeat) -> bool:
-        """Whether the heartbeat changes while it is watched, whatever either clock says."""
+        """Whether the heartbeat changes while it is watched, independent of both clocks."""
         for _ in range(round(WATCH_SECONDS / RENEW_SECONDS)):
             self.sleep(RENEW_SECONDS)
             now = self.read()
@@ -132,14 +132,14 @@ class DriverLock:
 
 
 def ago(beat: Heartbeat) -> str:
-    """`12 s ago`; a heartbeat from the future is that of a clock that is ahead."""
+    """The age of a heartbeat: `12 s ago`, or how far its clock is ahead."""
     seconds = round(time.time() - beat.alive_at)
     return f"{seconds:,} s ago" if seconds >= 0 else f"{-seconds:,} s ahead of this machine's clock"
 
 
 @contextmanager
 def held(lock: DriverLock) -> Iterator[DriverLock]:
-    """`lock`, taken for a block and released after it."""
+    """Hold `lock` for the block."""
     lock.renew()
     try:
         yield lock

@@ -1,4 +1,4 @@
-"""The rows of result folders as measurements for `grid.fit`."""
+"""Measurements for `grid.fit` from the rows of result folders."""
 
 import json
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ Counts = dict[str, int]
 
 
 def measurements(folders: Iterable[str], known: dict[str, Counts]) -> list[Measurement]:
-    """Every row once, in an order that does not hang on the folders'; `known` are images a split by fingerprint.
+    """Every row once, in an order independent of that of the folders. `known` maps fingerprints to images per split.
 
-    Raises InputError for a folder without rows. `runs` does not say how large the validation and test splits are:
-    where neither `known` nor the folder's predictions do, the row's evaluation is left out.
+    Raises InputError for a folder without rows. `runs` has no sizes of the validation and test splits: if neither
+    `known` nor the folder's predictions have them, the row's evaluation time is left out.
     """
     found: dict[tuple, Measurement] = {}
     for folder in folders:
@@ -35,7 +35,7 @@ def measurements(folders: Iterable[str], known: dict[str, Counts]) -> list[Measu
 
 
 def measurement(row: Run, num_images: Counts | None) -> Measurement:
-    """A row's work and seconds; each of several workers is a device that the job held."""
+    """The work and the device-seconds of a row; each worker counts as one device."""
     trained = row["num_train_images_seen"] > 0
     devices = row["num_workers"] if trained else 1
     work = row_work(
@@ -72,11 +72,11 @@ def forward_images(row: Run, num_images: Counts | None) -> int:
 
 
 def predicted_images(folder: str, job_key: str) -> Counts | None:
-    """Images of each split that a row has predictions of, from one column of one file; None where there is none."""
-    place = storage.find(folder)
-    path = place.inside("results", "predictions", f"{job_key}.parquet")
+    """Images per split in the predictions of a row, from one column of one file; None if there is no file."""
+    found = storage.find(folder)
+    path = found.inside("results", "predictions", f"{job_key}.parquet")
     try:
-        splits = pq.read_table(path, columns=["split"], filesystem=place.files)["split"].cast(pa.string())
+        splits = pq.read_table(path, columns=["split"], filesystem=found.files)["split"].cast(pa.string())
     except (pa.ArrowInvalid, OSError):
         return None
     return {count["values"]: count["counts"] for count in pc.value_counts(splits).to_pylist()}

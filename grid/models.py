@@ -1,4 +1,4 @@
-"""Published models: loading one, and publishing what a training or an unlearning made."""
+"""Loading and publishing models."""
 
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -25,7 +25,7 @@ from salun_grid.trainables.protocol import to_json
 
 
 def load_model(job: Train | Unlearn, place: Workplace) -> tuple[Classifier, dict[str, Any]]:
-    """A published model on this workplace's device, and its manifest. Raises InputError where its files are damaged."""
+    """A published model on this workplace's device, and its manifest. Raises InputError if its files are damaged."""
     weights, manifest = published(place.store.out, job.key)
     try:
         model = loaded_model(job.model, place.num_classes, load_safetensors(weights))
@@ -53,10 +53,10 @@ def publish_model(
     original_accuracy: float,
     num_masked: int = 0,
 ) -> None:
-    """Publish the epochs, then the weights, then the manifest that makes the model count as done.
+    """Publish the epochs, then the weights, then the manifest, which marks the model as published.
 
-    A model that another process has published meanwhile stays as it is. `num_masked` images went through the mask.
-    `original_accuracy` is that of the last epoch of the cell's original, in percent; a training's own where it is none.
+    `original_accuracy` is the accuracy in percent of the last epoch of the cell's original; for a training, its own.
+    A model that another process has published meanwhile is kept. `num_masked` counts the images used for the mask.
     """
     if place.store.has_model(job.key):
         return
@@ -87,7 +87,7 @@ def publish_model(
 
 
 def precision_of(job: Train | Unlearn, place: Workplace) -> Precision:
-    """The job's precision, and why it is that one on this device."""
+    """The precision of the job, with the reason on this device."""
     asked = replace(job.model, precision=place.study.protocol.model.precision)
     found = precision_on(place.device, asked, job.data.num_classes, job.data.image_size)
     if found.name != job.model.precision:
@@ -96,6 +96,6 @@ def precision_of(job: Train | Unlearn, place: Workplace) -> Precision:
 
 
 def check_finite(model: torch.nn.Module, advice: str) -> None:
-    """Raise Diverged where a weight or a statistic is no finite number: nothing could be evaluated."""
+    """Raise Diverged if a weight or a BatchNorm statistic is not finite."""
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise Diverged(f"the weights are not finite numbers; {advice}.")

@@ -1,4 +1,4 @@
-"""From a study to jobs: its cells as specs, and all that they need. Shared work is the same spec."""
+"""The plan of a study: the specs of its cells and their dependencies. Shared work is the same spec."""
 
 import shlex
 from collections.abc import Hashable, Iterator
@@ -21,16 +21,16 @@ from salun_grid.trainables.probes import PROBES, ChosenProbe
 from salun_grid.trainables.protocol import Protocol, SaliencyConfig
 from salun_grid.trainables.versions import version_in_key
 
-# What jobs make, and what the file of a study calls their keys.
+# What jobs make, and the name of their keys in a study's summary.
 MADE = {"model": "models", "row": "rows", "measures": "measures"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`cells` are the evaluations of the study, `probes` what else is measured of its models.
+    """The jobs of a study: `cells` are its evaluations, `probes` its probes.
 
-    `jobs` by key, each after what it needs; `datasets` and `precisions` by source. A precision is what the protocol's
-    own one means on this machine, and what all jobs of the dataset compute in. `notes` say what was merged.
+    `jobs` are by key, in topological order; `datasets` and `precisions` are by source. A precision is the protocol's,
+    resolved on this machine for the dataset's images; all jobs of the dataset use it. `notes` list what was merged.
     """
 
     study: Study
@@ -47,20 +47,20 @@ class Plan:
 
     @property
     def num_jobs_unshared(self) -> int:
-        """The jobs there would be if each cell trained all models of its own."""
+        """The number of jobs if no cells shared models."""
         return sum(len(closure([cell])) for cell in self.cells)
 
     def summary(self) -> dict[str, Any]:
-        """What `status` needs: the study, the command that started it, the keys of its jobs."""
+        """Input of `status`: the study, the command that started it, the keys of its jobs."""
         command = shlex.join(["salun-grid", "run", *self.study.words, *self.study.axis_words])
         made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in MADE}
         return {"study": self.study.name, "command": command, **{MADE[what]: keys for what, keys in made.items()}}
 
 
 def make_plan(study: Study) -> Plan:
-    """Every cell's jobs, without loading MedMNIST's files unless a forget rule needs the labels.
+    """Plan a study. MedMNIST's files are loaded only if a forget rule needs the labels.
 
-    Raises InputError for an unknown or broken dataset, or a rule that leaves the forget or retain set empty.
+    Raises InputError for an unknown or damaged dataset, or a rule that leaves the forget or retain set empty.
     """
     resolved.cache_clear()
     protocol = study.protocol
@@ -75,7 +75,7 @@ def make_plan(study: Study) -> Plan:
         )
     )
     notes = [
-        f"forget set {same.label} of {source} holds the same images as {rule.label}, and is left out."
+        f"forget set {same.label} of {source} has the same images as {rule.label}, and is left out."
         for source, kept in rules.items()
         for rule, merged in kept.items()
         for same in merged
@@ -85,7 +85,7 @@ def make_plan(study: Study) -> Plan:
 
 
 def described(source: str, study: Study) -> DatasetInfo:
-    """The dataset, with its class counts where a forget rule of the study needs them."""
+    """The dataset, with class counts if a forget rule of the study needs them."""
     info = describe(source, study.protocol.image_size, study.allow_empty_classes)
     needs_labels = any(parse_rule(text).needs_labels for text in study.forget_sets)
     check_architecture(study.protocol.model, info.image_size)
@@ -93,7 +93,7 @@ def described(source: str, study: Study) -> DatasetInfo:
 
 
 def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:
-    """The forget rules that differ on `data`, each with those that forget the same images."""
+    """The distinct forget rules on `data`, each with the rules that forget the same images."""
     kept: dict[Hashable, Rule] = {}
     rules: dict[Rule, list[Rule]] = {}
     for rule in map(parse_rule, study.forget_sets):
@@ -105,20 +105,20 @@ def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:
 
 
 def check_methods(study: Study, rule: Rule) -> None:
-    """Raise InputError where a method of the study cannot forget the sets of `rule`."""
+    """Raise InputError if a method of the study does not support `rule`."""
     kind = rule.label.partition(":")[0]
     for text in study.methods:
         method = METHODS.get(text.partition(":")[0])
         if method and method.forget_rules and kind not in method.forget_rules:
-            suits = " or ".join(FORGET_RULES[name].example for name in method.forget_rules)
+            supported = " or ".join(FORGET_RULES[name].example for name in method.forget_rules)
             raise InputError(
-                f"the method {text.partition(':')[0]} cannot forget {rule.label}; give --forget {suits}, or leave the "
-                "method out."
+                f"the method {text.partition(':')[0]} cannot forget {rule.label}; give --forget {supported}, or leave "
+                "the method out."
             )
 
 
 def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentation: str, seed: int) -> Train:
-    """The training on all of D_i that the cells of one dataset, augmentation and seed share."""
+    """The training on all of D_i that is shared by the cells of a dataset, augmentation and seed."""
     protocol = study.protocol
     strengths = protocol.augmentation if augmentation != "none" else None
     model = precision.of(protocol.model)
@@ -126,7 +126,7 @@ def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentat
 
 
 def cells_of(original: Train, study: Study, rules: tuple[Rule, ...]) -> Iterator[Evaluate]:
-    """The evaluations of one original's cells: each method for each of `rules`."""
+    """The evaluations of the cells of an original: each method for each of `rules`."""
     protocol = study.protocol
     for rule in rules:
         forget = ForgetSet(rule, original.seed)
@@ -135,7 +135,7 @@ def cells_of(original: Train, study: Study, rules: tuple[Rule, ...]) -> Iterator
 
 
 def probes_of(cell: Evaluate, study: Study) -> Iterator[Probe]:
-    """What the study's probes measure of the model of a cell."""
+    """The study's probes of the model of a cell."""
     for text in study.probes:
         chosen = ChosenProbe.parse(text)
         version = version_in_key(PROBES[chosen.name].version, PROBES[chosen.name].run)
@@ -143,7 +143,7 @@ def probes_of(cell: Evaluate, study: Study) -> Iterator[Probe]:
 
 
 def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) -> Train | Unlearn:
-    """What `method` makes of the cell: a training, the original itself, or an unlearned model."""
+    """The spec of the model of `method`: a training, the original itself, or an unlearned model."""
     protocol = study.protocol
     if method in (RETRAIN, RETRAIN_AGAIN):
         return Train(
@@ -164,7 +164,7 @@ def subject_of(method: str, original: Train, forget: ForgetSet, study: Study) ->
 
 @cache
 def resolved(method: str, protocol: Protocol) -> tuple[str, Settings, SaliencyConfig | None, int | str, str]:
-    """The method that a study names under its protocol: name, settings, mask, version, and its text. Once a plan."""
+    """A study's method under its protocol: name, settings, mask, version, and canonical text. Cached per plan."""
     variant = Variant.parse(method)
     settings, mask = variant.resolved(protocol)
     entry = METHODS[variant.method]
@@ -172,11 +172,11 @@ def resolved(method: str, protocol: Protocol) -> tuple[str, Settings, SaliencyCo
 
 
 def finished_jobs(plan: Plan, store: Store) -> set[str]:
-    """Keys of the plan's jobs whose model or row is published."""
+    """Keys of the plan's jobs whose result is published."""
     published = {what: store.published(what) for what in {job.makes for job in plan.jobs.values()}}
     return {key for key, job in plan.jobs.items() if key in published[job.makes]}
 
 
 def missing_jobs(plan: Plan, store: Store) -> list[Spec]:
-    """What is left to do. A model whose dependents are all done is not needed again."""
+    """The pending jobs. A missing model whose dependents are all done is not needed."""
     return list(closure([*plan.cells, *plan.probes], finished_jobs(plan, store)).values())

@@ -1,4 +1,4 @@
-"""One live view of a run on a terminal; plain lines in a pipe or a log."""
+"""Progress of a run: a live view on a terminal, plain lines in a pipe or a log."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ PLAIN_LINE_SECONDS = 15.0
 
 
 class Progress:
-    """Counts of jobs, the epoch and speed of each running one, and the time left. Use as a context manager."""
+    """Job counts, the epoch and speed of each running job, and the time left. Use as a context manager."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class Progress:
         detail: str = "normal",
         lacking: Callable[[], str] = lambda: "",
     ) -> None:
-        """`on_tick` is called at each tick; `lacking` names what the jobs wait for and the cluster lacks, or ""."""
+        """`on_tick` is called at each tick; `lacking` returns the missing resources that jobs wait for, or ""."""
         self.console, self.on_tick, self.detail = console, on_tick, detail
         self.lacking, self.waiting_for, self.last_look = lacking, "", -inf
         self.unfinished: dict[str, Spec] = {}
         self.total_jobs, self.total_images = 0, 0.0
         self.add(jobs)
-        # Images of jobs that have ended, a pass forward alone counted as a third: trained in this run, or before it.
+        # Images of ended jobs, a forward-only pass counted as a third: trained in this run, and before it.
         self.done = self.failed = 0
         self.done_images = self.resumed_images = 0.0
         self.running: dict[str, tuple[Spec, dict[str, Any]]] = {}
@@ -61,7 +61,7 @@ class Progress:
             self.live.stop()
 
     def add(self, jobs: Iterable[Spec]) -> None:
-        """Jobs that joined the run after its start."""
+        """Add jobs, also after the start."""
         for job in jobs:
             self.unfinished[job.key] = job
             self.total_jobs += 1
@@ -91,36 +91,36 @@ class Progress:
         self._line(f"done {job.label}")
 
     def restart(self, job: Spec) -> None:
-        """A job whose process died waits to go on from its last epoch; the process may have died before it started."""
+        """A job whose process died, possibly before the start, waits to resume from its last checkpoint."""
         self.running.pop(job.key, None)
-        self._line(f"its process died, starting again: {job.label}")
+        self._line(f"process died, restarting: {job.label}")
 
     def fail(self, job: Spec) -> None:
-        """A job is given up, started or not."""
+        """A job has failed, started or not."""
         self.running.pop(job.key, None)
         self.unfinished.pop(job.key, None)
         self.failed += 1
         self._line(f"FAILED {job.label}")
 
     def note(self, text: str) -> None:
-        """Print a line that a job sends, in a quiet run too."""
+        """Print a line, also in a quiet run."""
         self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        """Look after the run, and show it. Raises what `on_tick` raises."""
+        """Call `on_tick`, check for missing resources, and redraw. Raises what `on_tick` raises."""
         self.on_tick()
         self._look_for_what_is_lacking()
         self.show()
 
     def show(self) -> None:
-        """Redraw the view; in plain mode, a line now and then."""
+        """Redraw the view; in plain mode, print a line every PLAIN_LINE_SECONDS."""
         if self.live:
             self.live.update(self._view())
         elif time.monotonic() - self.last_line > PLAIN_LINE_SECONDS:
             self._line(self.waiting_for)
 
     def _look_for_what_is_lacking(self) -> None:
-        """Ask now and then, not at each tick. A quiet run prints it too, since it may wait for a person."""
+        """Checked every PLAIN_LINE_SECONDS. Printed in a quiet run too, since the user may have to act."""
         if time.monotonic() - self.last_look <= PLAIN_LINE_SECONDS:
             return
         self.last_look = time.monotonic()
@@ -140,16 +140,16 @@ class Progress:
         return " · ".join([*parts, f"{self.images_per_second():,.0f} images/s", f"{self.time_left()} left"])
 
     def images_trained(self) -> float:
-        """In this run, over all jobs."""
+        """Images trained in this run, over all jobs."""
         return self.done_images + sum(passed(job, result.get("images", 0)) for job, result in self.running.values())
 
     def images_done(self) -> float:
-        """With what jobs that go on had trained before."""
+        """Images trained in this run and, for resumed jobs, before it."""
         resumed = sum(passed(job, result.get("resumed_images", 0)) for job, result in self.running.values())
         return self.images_trained() + self.resumed_images + resumed
 
     def images_per_second(self) -> float:
-        """Trained so far, over all jobs, since the first one started."""
+        """Mean training speed over all jobs since the first job started."""
         elapsed = time.monotonic() - self.first_start if self.first_start else 0.0
         return self.images_trained() / elapsed if elapsed else 0.0
 
@@ -169,13 +169,13 @@ class Progress:
             )
 
     def _view(self) -> Group:
-        bar = Table.grid()  # a bar alone does not end its line
+        bar = Table.grid()  # a bare ProgressBar does not end its line
         bar.add_row(ProgressBar(total=max(self.total_images, 1), completed=self.images_done(), width=60))
         table = Table.grid(padding=(0, 2))
         for job, result in self.running.values():
             epoch = f"epoch {result['epoch']}/{job.num_epochs}" if result else "starting"
             speed = f"{result['images_per_second']:,.0f} images/s" if result else ""
-            table.add_row(Text(f"  {printable(job.label)}"), epoch, speed)  # a str would be read as markup
+            table.add_row(Text(f"  {printable(job.label)}"), epoch, speed)  # a str would be parsed as markup
         waiting = [Text(self.waiting_for)] if self.waiting_for else []
         return Group(Text(self.summary()), *waiting, bar, table)
 
@@ -186,7 +186,7 @@ def passed(job: Spec, images: int) -> float:
 
 
 def duration(seconds: float) -> str:
-    """`1:02:03`, `2:03` or `0:03`."""
+    """A duration as text: `1:02:03`, `2:03` or `0:03`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

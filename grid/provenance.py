@@ -1,4 +1,4 @@
-"""Where a row comes from: versions, hardware, and the command that repeats it."""
+"""Provenance of a row: the device, and the command that repeats it."""
 
 import platform
 import shlex
@@ -13,7 +13,7 @@ from salun_grid.grid.study import Study
 
 @cache
 def device_name(device: str) -> str:
-    """The GPU's name, or the processor's with the number of threads that PyTorch uses."""
+    """The name of the GPU, or of the processor with PyTorch's number of threads."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -24,7 +24,7 @@ def device_name(device: str) -> str:
 
 
 def repeat_command(study: Study, job: Evaluate) -> str:
-    """The command that computes this one row again, in a new folder."""
+    """The command that recomputes this row in a new folder."""
     narrowing = {
         "--dataset": job.data.source,
         "--forget": job.forget.label,

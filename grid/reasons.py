@@ -1,21 +1,21 @@
-"""Why a job failed, in one line: from a traceback, or from Ray's long text about a process that died."""
+"""The reason of a failed job in one line, from a traceback or from Ray's report of a dead process."""
 
 import re
 from pathlib import Path
 
 from salun_grid.records.text import printable
 
-FEWER_JOBS = "a larger --cpus-per-job runs fewer jobs at once"
+FEWER_JOBS = "raise --cpus-per-job to run fewer jobs at once"
 
 PROCESS_ENDED_PATTERN = r"[Aa]ctor (died|is dead)"
 PROCESS_ENDED = "its process was killed or lost its connection, without a Python error"
-# Ray's texts about a process that ended, and what each means; the first that matches counts.
+# Ray's messages about a dead process and what each means; the first match counts.
 DEATHS = {
-    r"running low on memory": f"its machine ran low on memory and Ray killed its process; {FEWER_JOBS}",
-    r"node has died|node was (preempted|terminated)": "its machine went away",
+    r"running low on memory": f"its node ran low on memory and Ray killed its process; {FEWER_JOBS}",
+    r"node has died|node was (preempted|terminated)": "its node died",
     PROCESS_ENDED_PATTERN: PROCESS_ENDED,
 }
-# The signals that Python's faulthandler records, by its words for them.
+# The signals that Python's faulthandler records, by its names for them.
 SIGNALS = {
     "Segmentation fault": "signal 11 (SIGSEGV)",
     "Aborted": "signal 6 (SIGABRT)",
@@ -30,7 +30,7 @@ MAX_CHARACTERS = 300
 def in_one_line(reason: str) -> str:
     """The last failure of a job, and the number of attempts.
 
-    `reason` is a traceback, or Tune's record of several failures, followed by what `with_evidence` adds.
+    `reason` is a traceback, or Tune's record of several failures, followed by the output of `with_evidence`.
     """
     *_, last = re.split(r"^Failure # \d+ .*\n", reason, flags=re.MULTILINE)
     attempts = len(re.findall(r"^Failure # ", reason, re.MULTILINE))
@@ -39,18 +39,18 @@ def in_one_line(reason: str) -> str:
     if text == PROCESS_ENDED:
         text = crash(last) or text
         if OUT_OF_MEMORY_KILLS in last:
-            text += f"; the kernel killed processes of this machine for lack of memory meanwhile: {FEWER_JOBS}"
+            text += f"; the kernel of this machine killed processes for lack of memory during the run: {FEWER_JOBS}"
     return f"{text} ({attempts} attempts)" if attempts > 1 else text
 
 
 def crash(text: str) -> str:
-    """The fatal signal that faulthandler recorded in `text`, in words, or ""."""
+    """The fatal signal that faulthandler recorded in `text`, as a sentence, or ""."""
     found = re.search(r"^Fatal Python error: (.+)$", text, flags=re.MULTILINE)
     return f"its process crashed with {SIGNALS.get(found[1], found[1])}" if found else ""
 
 
 def with_evidence(reason: str, crash_record: str, out_of_memory_kills: int) -> str:
-    """`reason` with what else is known where a process ended: faulthandler's record, kernel kills on this machine."""
+    """`reason` and, if a process died, faulthandler's record and the number of kernel kills on this machine."""
     if not re.search(PROCESS_ENDED_PATTERN, reason):
         return reason
     kills = f"{OUT_OF_MEMORY_KILLS}{out_of_memory_kills}\n" if out_of_memory_kills else ""
@@ -58,7 +58,7 @@ def with_evidence(reason: str, crash_record: str, out_of_memory_kills: int) -> s
 
 
 def kernel_out_of_memory_kills() -> int:
-    """Processes that this machine's kernel has killed for lack of memory since it booted; 0 where it does not tell."""
+    """Number of processes that the kernel has killed for lack of memory since boot; 0 if unknown."""
     try:
         counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
         return int(counters.get("oom_kill", 0))
@@ -67,7 +67,7 @@ def kernel_out_of_memory_kills() -> int:
 
 
 def exception_line(traceback: str) -> str:
-    """What stands below the last frame of a traceback: the exception and its message, cut after MAX_CHARACTERS."""
+    """The exception and its message at the end of a traceback, cut after MAX_CHARACTERS."""
     frames = re.split(r'^  File ".*\n(?:    .*\n)*', traceback, flags=re.MULTILINE)
     text = printable(" ".join(frames[-1].split()))
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} …"

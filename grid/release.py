@@ -1,4 +1,4 @@
-"""The version of this program, with its commit in a checkout. Needs nothing but the standard library."""
+"""The version of this program, with the commit in a checkout. Uses only the standard library."""
 
 import subprocess
 from functools import cache
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def code_version() -> str:
-    """The package's version and, in a checkout, its commit (`+dirty` where files differ from it)."""
+    """The package version and, in a checkout, the commit (`+dirty` if files differ from it)."""
     root = Path(__file__).resolve().parent.parent  # through the link of salun_grid
     release = version("salun-grid")
     if not (root / ".git").exists():

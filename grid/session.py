@@ -23,9 +23,7 @@ FAILED = 1
 
 @dataclass(frozen=True)
 class Session:
-    """What an executor works with. It hands out the jobs of `graph`, marks each as finished or failed there and in
-    `progress`, and returns a last line for the user, or "".
-    """
+    """The input of an executor, which runs the jobs of `graph` and calls `finish` or `fail` for each."""
 
     plan: Plan
     graph: JobGraph
@@ -35,12 +33,12 @@ class Session:
     lock: DriverLock
 
     def finish(self, job: Spec) -> None:
-        """A job is published."""
+        """Mark a job as published."""
         self.progress.add(self.graph.finish(job.key))
         self.progress.finish(job.key)
 
     def fail(self, job: Spec, reason: str) -> None:
-        """A job is given up; `reason` is a traceback or a sentence."""
+        """Mark a job as failed; `reason` is a traceback or a sentence."""
         self.graph.fail(job.key, reason)
         self.progress.fail(job)
 
@@ -54,16 +52,16 @@ def run_missing(
     stop: Stop,
     grow: Callable[[Spec], Iterable[Spec]] | None = None,
 ) -> int:
-    """Run `missing` and what `grow` adds; returns the exit status: 0, or 1 when a job failed.
+    """Run `missing` and what `grow` adds; returns the exit status: 0, or 1 if a job failed.
 
-    `grow` sees each finished job, whose result the store has, and returns the specs that it asks for.
+    `grow` is called with each finished job, whose result is published, and returns specs to add.
     """
     if execution.local:
         from salun_grid.grid.in_process import run_jobs
     else:
         from salun_grid.grid.on_ray.session import run_jobs  # imports Ray
     console = Console(file=sys.stdout, soft_wrap=True)
-    # Before Ray tells what the cluster has; where the order matters, the jobs are long enough for a GPU.
+    # The cluster's devices are not known yet; where the order matters, the jobs are long enough to run on GPUs.
     graph = JobGraph(missing, set(), cost.GPU.seconds_of, execution.workers_of, grow)
 
     def on_tick() -> None:
@@ -87,12 +85,12 @@ def run_missing(
 
 
 def tell_failures(graph: JobGraph, num_done: int, store: Store, console: Console) -> None:
-    """A line for each failed job, the whole of it in the folder's logs, and how many waited for one in vain."""
+    """Print a line per failed job, whose full traceback is in the logs, and the number of blocked and lost jobs."""
     for key, reason in graph.failed.items():
         path = store.publish_failure(key, reason)
-        console.print(f"FAILED {graph.jobs[key].label}: {in_one_line(reason)} (all of it in {path})", markup=False)
+        console.print(f"FAILED {graph.jobs[key].label}: {in_one_line(reason)} (full log: {path})", markup=False)
     if graph.blocked:
-        console.print(f"{len(graph.blocked)} jobs that need a failed one were not started.", markup=False)
+        console.print(f"{len(graph.blocked)} jobs that depend on a failed job were not started.", markup=False)
     lost = len(graph.jobs) - num_done - len(graph.failed) - len(graph.blocked)
     if lost:
         console.print(f"{lost} jobs disappeared without an error; rerun the command to retry them.", markup=False)

@@ -1,4 +1,4 @@
-"""How far the studies of a folder are. Needs no torch and no Ray, so that the base install can show it."""
+"""Progress of the studies of a folder. Imports neither torch nor Ray, so that it works in the base install."""
 
 from salun_grid.grid.lock import DriverLock
 from salun_grid.grid.store import Store
@@ -8,7 +8,7 @@ from salun_grid.records.text import printable
 
 
 def describe_status(out: str) -> str:
-    """One line on the run that is active in the folder `out`, if any, and one for each study started there."""
+    """One line on the active run in the folder `out`, if any, and one per study started there."""
     store = Store(out)
     store.check()
     studies, damaged = read_studies(store.place)
@@ -26,5 +26,7 @@ def describe_status(out: str) -> str:
             f"{study.name}: {sum(done.values())}/{total} jobs done: {counts} "
             f"(started {study.started_at}: {study.command})"
         )
-    lines += [f"{path} is damaged, so its study is left out; rerun its command to write it again" for path in damaged]
+    lines += [
+        f"{path} is damaged, so its study is left out; rerun the study's command to rewrite it" for path in damaged
+    ]
     return "\n".join(map(printable, lines))

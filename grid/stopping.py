@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end a run with exit status 130, whatever it is doing. Imports only click."""
+"""Ctrl-C and SIGTERM: both end a run with exit status 130 at any point. Imports only click."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 @dataclass
 class Stop:
-    """Whether a signal has asked the run to stop. A library may swallow the KeyboardInterrupt; the flag stays."""
+    """Whether a signal has requested a stop. A flag, since a library may swallow the KeyboardInterrupt."""
 
     requested: bool = False
 
@@ -38,7 +38,7 @@ def stoppable() -> Iterator[Stop]:
     try:
         yield stop
     except BaseException:
-        # An interrupted import or call may raise anything else instead.
+        # An interrupted import or call may raise another exception instead.
         if not stop.requested:
             raise
         click.echo("Stopped. Finished jobs are kept; rerun the same command to resume.")

@@ -1,12 +1,12 @@
-"""The out folder, local or in a bucket: what is done is what is published under its key, whole or not at all.
+"""The output folder, local or in a bucket. A job is done when its result is published, atomically, under its key.
 
-OUT/format.json                     what this folder is, and its schema's version
+OUT/format.json                     marker of an output folder, and the schema version
 OUT/models/<key>/weights.safetensors + manifest.json (last: it makes the model count as published)
 OUT/results/{runs,epochs,predictions,measures}/<key>.parquet (runs last: it makes the row count as published)
 OUT/checkpoints/<key>.safetensors   the state of an unfinished training
 OUT/studies/<hash>.json             the jobs of each study started here
-OUT/driver.json                     the heartbeat of the run that works here
-OUT/logs/                           what Ray said (kept on the driver where OUT is remote), each failed job's traceback
+OUT/driver.json                     the heartbeat of the active run
+OUT/logs/                           Ray's output (on the driver if OUT is remote), the traceback of each failed job
 """
 
 import hashlib
@@ -32,24 +32,24 @@ from salun_grid.records.schemas import SCHEMA_VERSION, SCHEMAS
 
 FORMAT_FILE = "format.json"
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
-# What must fit at the start of a run: less than any job writes, more than a full disk still takes.
+# Free space checked at the start of a run: less than any job writes, more than a full disk accepts.
 PROBE_BYTES = 2**16
 
 
 class Store(Folder):
-    """An out folder. Each process makes its own from the address."""
+    """An output folder. Each worker process creates its own Store from the address."""
 
     @cached_property
     def spare_folder(self) -> Path:
-        """A temporary folder for the logs that cannot be in here, made when first asked for."""
+        """A temporary folder for logs that cannot be written here, created on first use."""
         return Path(tempfile.mkdtemp(prefix="salun-grid-logs-"))
 
     def log_folder(self) -> Path:
-        """A local folder for what Ray says: in here, or the spare one where this is remote."""
+        """A local folder for Ray's output: inside this one, or the spare folder if this one is remote."""
         return self.spare_folder if storage.is_remote(self.out) else Path(self.address("logs"))
 
     def publish_failure(self, key: str, traceback: str) -> str:
-        """Keep why a job failed, in a temporary file where this place refuses it too; returns where."""
+        """Write the traceback of a failed job, to a temporary file if this folder refuses it; returns its path."""
         name = f"{key}.txt"
         try:
             self.publish(traceback.encode(), "logs", name)
@@ -64,9 +64,9 @@ class Store(Folder):
         self.publish(json.dumps(manifest, indent=1, sort_keys=True).encode(), "models", key, MANIFEST_FILE)
 
     def read_model(self, key: str) -> tuple[bytes, dict[str, Any]]:
-        """Weights and manifest of a published model. Raises InputError where a file is damaged.
+        """Weights and manifest of a published model. Raises InputError if a file is damaged.
 
-        A manifest without a hash, as version 0.1 wrote it, vouches for any weights.
+        Manifests of version 0.1 have no hash; their weights are not checked.
         """
         weights, manifest = self.read_weights(key), self.read_manifest(key)
         digest = hashlib.sha256(weights).hexdigest()
@@ -79,7 +79,7 @@ class Store(Folder):
         return self.read("models", key, WEIGHTS_FILE)
 
     def read_manifest(self, key: str) -> dict[str, Any]:
-        """What a published model is and how it came to be. Raises InputError where the file is damaged."""
+        """The manifest of a published model. Raises InputError if the file is damaged."""
         content = self.read("models", key, MANIFEST_FILE)
         try:
             manifest = json.loads(content)
@@ -90,16 +90,16 @@ class Store(Folder):
         raise self.damaged_model(key, MANIFEST_FILE)
 
     def damaged_model(self, key: str, name: str) -> InputError:
-        """The sentence about a damaged file of a published model."""
+        """The error for a damaged file of a published model."""
         folder = self.address("models", key)
         return InputError(f"{self.address('models', key, name)} is damaged; delete {folder}, and rerun the command.")
 
     def publish_checkpoint(self, key: str, state: bytes) -> None:
-        """Keep the state of an unfinished training, in place of an earlier one."""
+        """Write the checkpoint of an unfinished training, replacing the last one."""
         self.publish(state, "checkpoints", f"{key}.safetensors")
 
     def read_checkpoint(self, key: str) -> bytes | None:
-        """The last state of the training of model `key`, or None."""
+        """The last checkpoint of the training of model `key`, or None."""
         try:
             return self.read("checkpoints", f"{key}.safetensors")
         except FileNotFoundError:
@@ -115,13 +115,13 @@ class Store(Folder):
         self.publish(buffer.getvalue(), "results", table, f"{key}.parquet")
 
     def read_table(self, table: str, key: str) -> list[dict[str, Any]]:
-        """The published rows of one job in `table`. Raises FileNotFoundError where there are none yet."""
+        """The published rows of one job in `table`. Raises FileNotFoundError if there are none yet."""
         return pq.read_table(pa.BufferReader(self.read("results", table, f"{key}.parquet"))).to_pylist()
 
     def publish_study(self, summary: dict[str, Any]) -> None:
-        """Note which jobs a study has, for `read_studies`; the same study again changes nothing.
+        """Write which jobs a study has, for `read_studies`; a study that is already there is not changed.
 
-        Raises InputError where that cannot be written.
+        Raises InputError if it cannot be written.
         """
         text = json.dumps(summary, sort_keys=True)
         name = f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
@@ -151,7 +151,7 @@ class Store(Folder):
         return self.has_model(key) if what == "model" else self.has_row(key)
 
     def _stems(self, suffix: str, *parts: str) -> set[str]:
-        """The names of a folder's whole files of one kind, without their suffix."""
+        """The names of the complete files of one kind in a folder, without their suffix."""
         return {name.removesuffix(suffix) for name in self.place.whole(suffix, *parts)}
 
     def has_model(self, key: str) -> bool:
@@ -161,7 +161,7 @@ class Store(Folder):
         return self.exists("results", "runs", f"{key}.parquet")
 
     def check(self) -> None:
-        """Raise InputError unless the folder is new, empty, or holds this version's results. Writes nothing.
+        """Raise InputError unless the folder is new, empty, or has results of this schema version. Writes nothing.
 
         Raises InputError for a bucket that cannot be reached.
         """
@@ -173,37 +173,37 @@ class Store(Folder):
             version = json.loads(self.read(FORMAT_FILE))["schema_version"]
         except FileNotFoundError:
             if not self.place.is_empty():
-                raise InputError(f"--out {self.out} holds other files; give a new or empty folder.") from None
+                raise InputError(f"--out {self.out} contains other files; give a new or empty folder.") from None
             return
         except (ValueError, KeyError, TypeError, OSError):
             raise InputError(f"{self.address(FORMAT_FILE)} cannot be read; give another --out folder.") from None
         if version != SCHEMA_VERSION:
             raise InputError(
-                f"--out {self.out} holds results of schema version {version}, and this program writes "
+                f"--out {self.out} contains results of schema version {version}, and this program writes "
                 f"version {SCHEMA_VERSION}; give another folder."
             )
 
     def check_keys(self) -> None:
-        """Raise InputError where the results here have keys of another format: a run would add a second one of each.
+        """Raise InputError if the results here have keys of another format: a run would compute each a second time.
 
         Call it after `check`.
         """
         if self._has_our_keys() or not (self.published_rows() or self.published_models()):
             return
         raise InputError(
-            f"--out {self.out} holds results of a version with other keys, so a run would compute each of them a "
-            "second time; give another folder. They can still be read."
+            f"--out {self.out} contains results of a version with another key format, so a run would compute each of "
+            "them a second time; give another folder. The results can still be read."
         )
 
     def _has_our_keys(self) -> bool:
-        """Whether the folder says that its keys have this version's format; the first formats were not noted."""
+        """Whether the folder's marker has this version's key format; the first versions wrote none."""
         try:
             return json.loads(self.read(FORMAT_FILE)).get("key_format") == FORMAT_VERSION
         except FileNotFoundError:
             return False
 
     def create(self) -> None:
-        """Make the folder and mark it as ours. Raises InputError where it takes no PROBE_BYTES more."""
+        """Create the folder and its marker. Raises InputError if PROBE_BYTES cannot be written."""
         with self._writing():
             if not storage.is_remote(self.out):
                 make_private(Path(self.out))
@@ -216,7 +216,7 @@ class Store(Folder):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Before a run: what cannot be written is the user's to mend."""
+        """Turn an OSError before a run into an InputError, since the user can fix it."""
         try:
             yield
         except OSError as error:

@@ -17,16 +17,16 @@ from salun_grid.trainables.settings import changed, validated
 
 PAPER_DATASETS = ("pathmnist", "organamnist", "bloodmnist")
 ARCHITECTURE = "model.architecture"
-MAX_NAME = 100  # characters; the name of a folder, so that the file system takes it
+MAX_NAME = 100  # characters; the name is also a folder's, and file systems limit those
 
 
 @dataclass(frozen=True)
 class Study:
-    """Every combination of the five axes is a cell.
+    """A set of cells with one protocol: every combination of the five axes is a cell.
 
-    `words` name the study and its protocol on a command line, `axis_words` the axes that were given there. `notes` say
-    what was merged or looks unintended. `allow_empty_classes` takes data whose labels skip a number. `probes` are
-    measured of every model.
+    `words` are the command-line words for the study and its protocol, `axis_words` those for the axes given there.
+    `notes` list what was merged or looks unintended. `allow_empty_classes` accepts labels that skip a class number.
+    `probes` are run on every model.
     """
 
     name: str
@@ -144,7 +144,7 @@ def checked(study: Study) -> Study:
 
 
 def canonical_method(text: str, protocol: Protocol) -> str:
-    """The control or variant that `text` names, as it is written. Raises InputError unless its settings fit."""
+    """The canonical text of a control or variant. Raises InputError for an unknown one or invalid settings."""
     if text in CONTROLS:
         return text
     variant = Variant.parse(text, also=CONTROLS)
@@ -153,7 +153,7 @@ def canonical_method(text: str, protocol: Protocol) -> str:
 
 
 def with_notes(study: Study) -> Study:
-    """`study` with each value of an axis once, and a note for each that came more often, or for a missing retrain."""
+    """`study` without repeated values, and with a note for each of those and for a missing retrain."""
     notes = list(study.notes)
     merged: dict[str, Any] = {}
     for axis in AXES:
@@ -167,7 +167,7 @@ def with_notes(study: Study) -> Study:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise InputError unless `name` can name a folder and stands on one line."""
+    """Raise InputError unless `name` is a valid folder name on one line."""
     if not (0 < len(name) <= MAX_NAME and name.isprintable() and not set(name) & set("/\\") and name[0] not in ". "):
         raise InputError(
             f"{what} must be 1 to {MAX_NAME} printable characters without / and \\, and not begin with a dot or a "

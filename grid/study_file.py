@@ -1,4 +1,4 @@
-"""Study files: TOML in which each field is read by its type, so that nothing odd passes to the plan."""
+"""Study files: TOML, with the type of each field checked before planning."""
 
 import tomllib
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol
 
 MAX_DEPTH = 8  # of tables under [protocol]
-MAX_BYTES = 2**20  # of a study file; one is some lines long
+MAX_BYTES = 2**20  # of a study file, which usually has a few lines
 
 
 def find_study(name: str) -> Study:
@@ -29,7 +29,7 @@ def find_study(name: str) -> Study:
 def read_study(path: Path) -> Study:
     """A study from TOML: `name`, the five axes as lists, and `[protocol]` with `base` and changed fields.
 
-    What it leaves out is as in the study `paper`. Raises InputError naming the field, the value and what is allowed.
+    Missing fields are those of the study `paper`. Raises InputError with the field, the value and the allowed values.
     """
     content = read_toml(path)
     for unknown in content.keys() - FIELDS.keys():
@@ -43,7 +43,7 @@ def read_study(path: Path) -> Study:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's table. Raises InputError where it cannot be read, is no TOML, or says nothing."""
+    """The file's top-level table. Raises InputError if the file cannot be read, is not valid TOML, or is empty."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -51,18 +51,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read the study {shown(str(path))}: {reason}.") from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"the study {path} is larger than {MAX_BYTES:,} bytes; a study file is some lines of TOML.")
+        raise InputError(f"the study {path} is larger than {MAX_BYTES:,} bytes; give a TOML file of a few lines.")
     try:
         table = tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InputError(f"the study {path} is not valid TOML: {error}.") from None
     if not table:
-        raise InputError(f"the study {path} says nothing; give it a name, datasets or another field.")
+        raise InputError(f"the study {path} is empty; add a name, datasets or another field.")
     return table
 
 
 def read_protocol(table: Any, name: str) -> Protocol:
-    """The protocol of `[protocol]`: its `base` with the other fields changed, named as the study."""
+    """The protocol of `[protocol]`: its `base` with the other fields changed, named after the study."""
     if not isinstance(table, dict):
         raise InputError(f'protocol must be a table such as [protocol] with base = "paper", not {shown(table)}.')
     base = text("protocol.base", table.get("base", "paper"))
@@ -70,16 +70,16 @@ def read_protocol(table: Any, name: str) -> Protocol:
         raise unknown_choice("protocol", base, list(PROTOCOLS))
     protocol = replace(PROTOCOLS[base], name=name)
     settings = flattened({key: value for key, value in table.items() if key != "base"})
-    # The architecture first: its recipe gives way to what the file sets.
+    # The architecture first: the settings of the file override its recipe.
     for dotted, value in sorted(settings, key=lambda setting: setting[0] != ARCHITECTURE):
         protocol = with_setting(protocol, dotted, value, typed=True)
     return protocol
 
 
 def flattened(table: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Dotted names and values of nested tables. Raises InputError where they are nested deeper than any setting."""
+    """Dotted names and values of nested tables. Raises InputError if they are nested deeper than any setting."""
     if prefix.count(".") > MAX_DEPTH:
-        raise InputError(f"protocol is nested too deeply at {shown(prefix)}; a setting is written training.epochs = 5.")
+        raise InputError(f"protocol is nested too deeply at {shown(prefix)}; write a setting as training.epochs = 5.")
     for name, value in table.items():
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{name}.")
@@ -109,7 +109,7 @@ def dataset(field: str, value: Any) -> str:
 
 
 def rate(field: str, value: Any) -> str:
-    """A fraction to forget, as the forget set that draws it."""
+    """A fraction to forget, as the label of its random forget set."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{field} must be numbers between 0 and 1, not {shown(value)}.")
     return Random(float(check_forget_rate(value))).label
@@ -129,7 +129,7 @@ def method(field: str, value: Any) -> str:
 
 
 def list_of(item: Callable[[str, Any], Any], example: tuple = ()) -> Callable[[str, Any], tuple]:
-    """Reads a list of one value or more; `example` for the message, else the study `paper` has one."""
+    """A reader of non-empty lists; the error message shows `example`, or the values of the study `paper`."""
 
     def read(field: str, value: Any) -> tuple:
         if not isinstance(value, list) or not value:
@@ -141,7 +141,7 @@ def list_of(item: Callable[[str, Any], Any], example: tuple = ()) -> Callable[[s
     return read
 
 
-# Each field of a study file and how it is read; `protocol` is a table of its own.
+# The reader of each field of a study file; the table `protocol` is read separately.
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "name": text,
     "datasets": list_of(dataset),

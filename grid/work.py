@@ -1,4 +1,4 @@
-"""What a job asks of a device, in a few numbers: progress, order and cost are estimated from it."""
+"""The amount of work of a job; progress, order and cost are computed from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from salun_grid.trainables.protocol import ModelConfig
 
 @dataclass(frozen=True)
 class Kind:
-    """What a rate depends on and no term says: the arithmetic's number format, and the stem's shapes."""
+    """What the rates depend on besides the terms: the compute dtype, and the shapes of the network."""
 
     precision: str
     stem: str
@@ -26,12 +26,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Work:
-    """What one job asks of a device.
+    """The amount of work of one job.
 
-    `train_images` pass forward and backward, in training and mask; `forward_images` forward alone meanwhile, as through
-    a teacher; `eval_images` forward, 0 where nothing is evaluated; `attack_pairs` is the size of the membership attack
-    (see `attack_pairs`).
-    `gmac` is the forward pass of one image, in 1e9 multiply-accumulates.
+    `train_images` counts forward and backward passes, for training and mask; `forward_images` forward-only passes
+    during them, such as a teacher's; `eval_images` forward passes, 0 without evaluation; `attack_pairs` is the size
+    of the membership inference attack (see `attack_pairs`).
+    `gmac` is the cost of one image's forward pass, in 1e9 multiply-accumulates.
     """
 
     kind: Kind
@@ -66,10 +66,10 @@ def row_work(
     num_images: dict[str, int] | None,
     forward_images: int = 0,
 ) -> Work:
-    """The work that a row of `runs` stands for, its model's and its evaluation's.
+    """The work of a row of `runs`: making its model, and evaluating it.
 
-    `protocol` and `params`, the method's settings, are as in the row's JSON; `num_images` of each split, None where
-    they are unknown.
+    `protocol` and `params`, the method's settings, are the row's parsed JSON; `num_images` is per split, None if
+    unknown.
     """
     model = ModelConfig(**protocol["model"])
     return Work(
@@ -87,10 +87,10 @@ def row_work(
 
 
 def attack_pairs(num_forget: int, num_images: dict[str, int] | None, non_members: str) -> float:
-    """n · (n + 0.4 · |D_f|): an SVC fitted on n members and n non-members, then asked about D_f.
+    """The cost of the attack, n · (n + 0.4 · |D_f|): an SVC fitted on n members and n non-members, applied to D_f.
 
-    libsvm fits in time between n² and n³ (Chang and Lin 2011); on the one feature here n² held within 13 % from n = 400
-    to 8,000, and an image asked about cost 0.4 of one fitted on (one core of a Xeon, scikit-learn 1.9).
+    libsvm fits in time between n² and n³ (Chang and Lin 2011); on the single feature here n² held within 13 % from
+    n = 400 to 8,000, and predicting an image cost 0.4 of fitting one (one core of a Xeon, scikit-learn 1.9).
     """
     if num_images is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""Where a job runs and what it works on, in the process that does it."""
+"""The workplace of a job in its process: dataset, store, device and reporting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Fit = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where and how a job runs and what it works on. `report` is called after each epoch, `tell` with a line."""
+    """What a runner needs besides its job. `report` is called after each epoch, `tell` with a line for the user."""
 
     study: Study
     dataset: Dataset
@@ -36,7 +36,7 @@ class Workplace:
         return self.dataset.info.num_classes
 
     def compiled(self, model: torch.nn.Module, data: ResidentData, batch_size: int) -> tuple[torch.nn.Module, float]:
-        """What training batches go through, and the seconds that compiling it took."""
+        """The module that runs the training batches, compiled or not, and the seconds of the compilation."""
         return compiled(model, data, batch_size) if self.compile else (model, 0.0)
 
 
@@ -44,7 +44,7 @@ _resident: dict[tuple[str, int, torch.device], ResidentData] = {}
 
 
 def resident(dataset: Dataset, device: torch.device) -> ResidentData:
-    """The dataset on the device; a warm process keeps the last one for its next job."""
+    """The dataset on the device; a warm process caches the last one for its next job."""
     key = (dataset.info.fingerprint, dataset.info.image_size, device)
     if key not in _resident:
         _resident.clear()
@@ -53,7 +53,7 @@ def resident(dataset: Dataset, device: torch.device) -> ResidentData:
 
 
 def counted(send: Callable[[dict[str, Any]], None]) -> Report:
-    """A report that sends, after each epoch, its number, its speed, and the images so far by this run and before it."""
+    """A report that sends each epoch's number and speed, and the images so far in this run and before it."""
     images = {True: 0, False: 0}
 
     def report(epoch: Epoch) -> None:
@@ -65,7 +65,7 @@ def counted(send: Callable[[dict[str, Any]], None]) -> Report:
 
 
 def recorder(epochs: list[Epoch], report: Report) -> Report:
-    """An `on_epoch` that keeps each epoch for its Parquet and passes it on."""
+    """A report that appends each epoch to `epochs`, for the table, and forwards it to `report`."""
 
     def record(epoch: Epoch) -> None:
         epochs.append(epoch)

@@ -20,24 +20,24 @@ class Folder:
         self.place = storage.find(out)
 
     def address(self, *parts: str) -> str:
-        """The path or address of a file inside, for a person or for another program."""
+        """The path or address of a file inside, as a user or another program can open it."""
         return storage.address_in(self.out, *parts)
 
     def publish(self, content: bytes, *parts: str) -> None:
-        """Write a file so that a reader sees all of it or none. Raises OSError, and then there is none."""
+        """Write a file atomically. Raises OSError, after which there is no file."""
         if storage.is_remote(self.out):
             self._upload(content, *parts)
         else:
             write_whole(Path(self.address(*parts)), content)
 
     def _upload(self, content: bytes, *parts: str) -> None:
-        """An object appears when its stream is closed, so one whose write failed must not be: no `with` here."""
+        """Upload without `with`: closing the stream publishes the object, so a failed write must leave it open."""
         stream = self.place.files.open_output_stream(self.place.inside(*parts))
         stream.write(content)
         stream.close()
 
     def read(self, *parts: str) -> bytes:
-        """Raises FileNotFoundError where there is no such file, OSError where it cannot be read."""
+        """The content of a file. Raises FileNotFoundError if there is none, OSError if it cannot be read."""
         with self.place.files.open_input_file(self.place.inside(*parts)) as file:
             return file.read()
 
@@ -45,21 +45,21 @@ class Folder:
         return self.place.files.get_file_info(self.place.inside(*parts)).is_file
 
     def drop(self, *parts: str) -> None:
-        """Delete a file, if it is there."""
+        """Delete a file if it exists."""
         with suppress(FileNotFoundError):
             self.place.files.delete_file(self.place.inside(*parts))
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only this user can enter; one that is there keeps its mode, by which its owner shares it."""
+    """Create a folder that only this user can enter. An existing folder keeps its mode: its owner may share it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write a local file beside its place, to disk, then rename it; the folder is made if need be.
+    """Write a local file under a temporary name, sync it to disk, and rename it; creates the folder if needed.
 
-    Raises OSError, which names `target`, and leaves nothing.
+    Raises OSError, which names `target`, and leaves no file.
     """
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     with naming(target):

@@ -1,1 +1,1 @@
-"""Running jobs on Ray: the only folder that imports it."""
+"""Execution of jobs on Ray. Only this folder imports Ray."""

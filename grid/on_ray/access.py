@@ -1,6 +1,6 @@
-"""Whether a Ray cluster lets this user in, and nobody else: asked before Ray is imported, which reads the mode once.
+"""Checks that a Ray cluster requires a token and accepts this user's, before Ray is imported: Ray reads the mode once.
 
-Ray's ports run any code that reaches them, unless the cluster was started with a token (docs/cluster.md).
+Anyone who reaches Ray's ports can run code, unless the cluster was started with a token (docs/cluster.md).
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from salun_grid.records.errors import InputError
 
 SECONDS_TO_ANSWER = 30
-MAX_CHARACTERS = 300  # of Ray's own reason
+MAX_CHARACTERS = 300  # of Ray's error message
 HOW = "docs/cluster.md has the commands"
 
-# Ray's client for a cluster's control service (a private name) answers in less than a second, where `ray.init` retries
-# for minutes. A process of its own, since Ray reads the mode once.
+# Ray's GCS client (a private name) answers in less than a second, where `ray.init` retries for minutes. It runs in a
+# separate process, since Ray reads the mode once.
 PROBE = """
 import sys
 from ray._raylet import GcsClient
@@ -32,8 +32,8 @@ except AuthenticationError:
 def check_access(address: str, allow_open: bool) -> None:
     """Set Ray's token mode for the cluster at `address`, which is HOST:PORT or "auto".
 
-    Raises InputError where no cluster answers, where it asks for a token that this user does not have, and, unless
-    `allow_open`, where it asks for none.
+    Raises InputError if no cluster answers, if it requires a token that this user does not have, and, unless
+    `allow_open`, if it requires none.
     """
     if address == "auto":
         address = local_address()
@@ -41,15 +41,15 @@ def check_access(address: str, allow_open: bool) -> None:
     if lets_in(address, "disabled"):
         if not allow_open:
             raise InputError(
-                f"the Ray cluster at {address} asks for no token, so anyone who reaches its ports can run code there; "
+                f"the Ray cluster at {address} requires no token, so anyone who reaches its ports can run code there; "
                 f"start it with a token ({HOW}), or accept the risk with --allow-open-cluster."
             )
-        # Its processes show no token, so a driver that asks for one would refuse each of them.
+        # The cluster's processes send no token, so a driver that requires one would reject them.
         os.environ["RAY_AUTH_MODE"] = "disabled"
         return
     source = token_source()
     if source is None or not lets_in(address, "token"):
-        problem = f"does not accept the token in {source}" if source else "asks for a token, and this user has none"
+        problem = f"does not accept the token in {source}" if source else "requires a token, and this user has none"
         raise InputError(
             f"the Ray cluster at {address} {problem}; copy ~/.ray/auth_token from the head node with mode 600 ({HOW})."
         )
@@ -57,7 +57,7 @@ def check_access(address: str, allow_open: bool) -> None:
 
 
 def token_source() -> str | None:
-    """Where Ray finds this user's token: a variable or a file; None if there is none."""
+    """The variable or file in which Ray finds this user's token; None if there is none."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
@@ -65,21 +65,21 @@ def token_source() -> str | None:
 
 
 def check_answers(address: str) -> None:
-    """Raise InputError at once where nothing listens; Ray itself would try for minutes."""
+    """Raise InputError at once if nothing listens; Ray itself would retry for minutes."""
     host, _, port = address.rpartition(":")
     if not host or "://" in host or not port.isdecimal():
         raise InputError(
-            f"{address} is no address of a Ray cluster; give HOST:PORT of its head, such as 10.0.0.1:6379, or local "
-            "for a Ray on this machine. Without --address, RAY_ADDRESS counts."
+            f"{address} is not the address of a Ray cluster; give HOST:PORT of its head node, such as 10.0.0.1:6379, "
+            "or local to start Ray on this machine. The default is RAY_ADDRESS."
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise InputError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT of its head.") from None
+        raise InputError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT of its head node.") from None
 
 
 def lets_in(address: str, mode: str) -> bool:
-    """Whether the cluster answers a client in the token mode `mode`: `disabled` shows no token."""
+    """Whether the cluster accepts a client in the token mode `mode`; `disabled` sends no token."""
     environment = os.environ | {"RAY_AUTH_MODE": mode, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
     try:
         probe = subprocess.run(
@@ -91,7 +91,7 @@ def lets_in(address: str, mode: str) -> bool:
         )
     except subprocess.TimeoutExpired:
         raise InputError(
-            f"what listens at {address} does not answer as Ray does; give HOST:PORT of its head."
+            f"the server at {address} does not answer as Ray does; give HOST:PORT of the head node."
         ) from None
     answer = probe.stdout.strip().rpartition("\n")[2]
     if answer not in ("open", "closed"):
@@ -101,7 +101,7 @@ def lets_in(address: str, mode: str) -> bool:
 
 
 def local_address() -> str:
-    """The address of the cluster that runs on this machine. Raises InputError where there is none."""
+    """The address of the cluster running on this machine. Raises InputError if there is none."""
     code = "from ray._private.services import canonicalize_bootstrap_address as f; print(f('auto') or '')"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     address = (found.stdout.strip().splitlines() or [""])[-1]

@@ -1,4 +1,4 @@
-"""The Ray cluster: a local one started for the run, or one that is already up; and Ray's own noise, kept in a file."""
+"""Connection to Ray: a local instance started for the run, or a running cluster. Ray's output goes to a file."""
 
 import io
 import logging
@@ -20,10 +20,10 @@ from salun_grid.grid.on_ray.sockets import open_ports
 from salun_grid.records.errors import InputError
 
 NAMESPACE = "salun-grid"
-MAX_CHARACTERS = 300  # of Ray's reason, which may go on for pages
+MAX_CHARACTERS = 300  # of Ray's error message, which may be pages long
 
 
-# A socket's path has at most 107 bytes, and Ray's adds `/ray/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store`.
+# A socket path has at most 107 bytes; Ray appends `/ray/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store`.
 MAX_FOLDER_BYTES = 107 - 70
 
 
@@ -31,11 +31,11 @@ MAX_FOLDER_BYTES = 107 - 70
 def connected(
     address: str | None, log_file: Path, keep_session: Callable[[], bool] = lambda: False
 ) -> Iterator[Path | None]:
-    """Ray, started on this machine if `address` is None, left or shut down at the end. Yields its session folder.
+    """Start Ray on this machine if `address` is None, else join the cluster; yields the session folder.
 
-    What Ray logs or prints goes to `log_file`; what we print meanwhile needs a stream that was taken before. The
-    session folder of a Ray on this machine is private, and deleted at the end unless `keep_session()`; that of a
-    running cluster is not ours: None. Raises InputError, with the paths of both, if Ray does not start or cannot join.
+    Ray's logs and prints go to `log_file`; output of this program needs a stream that was opened before. The session
+    folder of a local Ray is private, and deleted at the end unless `keep_session()`; for a running cluster it is None.
+    Raises InputError, with the path of the log, if Ray does not start or cannot join.
     """
     configure()
     with noise_in(log_file):
@@ -69,8 +69,8 @@ def connected(
 def start(folder: Path) -> None:
     """Start Ray on this machine for this process, with its session in `folder`.
 
-    Whoever reaches a port of Ray can run code as this user, so it listens on loopback only, and for other users of this
-    machine there is a token that is never written to a file.
+    Anyone who reaches a port of Ray can run code as this user. So Ray listens only on loopback, and a token that is
+    never written to a file keeps out other users of this machine.
     """
     allow_cluster(False)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -80,28 +80,28 @@ def start(folder: Path) -> None:
         include_dashboard=False,
         log_to_driver=False,
         namespace=NAMESPACE,
-        _temp_dir=str(folder / "ray"),  # a folder inside: Ray makes its own readable to everyone
+        _temp_dir=str(folder / "ray"),  # a subfolder, since Ray makes its folder readable to everyone
     )
     if ports := open_ports():
         where = ", ".join(f"{address}:{port}" for address, port in ports)
-        raise RuntimeError(f"it listens beyond loopback, on {where}, where others could run code as this user")
+        raise RuntimeError(f"Ray listens beyond loopback, on {where}, where others could run code as this user")
 
 
 def private_folder() -> Path:
     """A new folder that only this user can enter, with a path short enough for Ray's sockets.
 
-    It is in TMPDIR, or in /tmp where the path would be too long. Raises InputError where none can be made.
+    It is in TMPDIR, or in /tmp if the path would be too long. Raises InputError if none can be created.
     """
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         with suppress(OSError):
             if len(os.fsencode(parent)) + len("/ray-12345678") <= MAX_FOLDER_BYTES:
                 return Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
-    raise InputError("Ray needs a folder with a short path for its sockets; set TMPDIR to one that can be written.")
+    raise InputError("Ray needs a folder with a short path for its sockets; set TMPDIR to a writable one.")
 
 
 @contextmanager
 def noise_in(log_file: Path) -> Iterator[None]:
-    """Log records, warnings and prints (Ray prints that a process died) into `log_file`."""
+    """Redirect log records, warnings and prints into `log_file`; Ray prints when a process dies."""
     loggers = [logging.getLogger(name) for name in ("ray", "py.warnings")]
     with (
         io.TextIOWrapper(LossyFile(log_file, "a"), write_through=True) as log,
@@ -123,7 +123,7 @@ def noise_in(log_file: Path) -> Iterator[None]:
 
 
 class LossyFile(io.FileIO):
-    """A file that loses what its disk refuses: a full one must not stop what Ray prints, nor the run with it."""
+    """A file that ignores failed writes, so that a full disk does not stop the run."""
 
     def write(self, content: Any) -> int:
         with suppress(OSError):
@@ -132,20 +132,20 @@ class LossyFile(io.FileIO):
 
 
 def let_jobs_queue(slots: int) -> None:
-    """Let Tune hold twice as many started jobs as fit, and 16 at least, instead of one.
+    """Let Tune queue twice as many started jobs as fit, at least 16, instead of one.
 
-    With one, a short job that ends while the next process is still starting takes over what waited for that
-    process and stops it: the second process would never come up, and half the machine would idle. What waits
-    is also what an autoscaling cluster grows for.
+    With one, a short job that ends while the next process is starting takes over the queued job and stops that
+    process: the second process would never start, and half the machine would idle. An autoscaling cluster also needs
+    queued jobs in order to grow.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, 2 * slots))
 
 
 def this_machine() -> Capacity:
-    """What a Ray started on this machine will have."""
+    """The capacity of a Ray instance started on this machine."""
     return Capacity((resources_of_this_machine(),))
 
 
 def connected_cluster() -> Capacity:
-    """What the live nodes of the connected cluster have."""
+    """The capacity of the live nodes of the connected cluster."""
     return Capacity(tuple(node["Resources"] for node in ray.nodes() if node["Alive"]))

@@ -1,6 +1,6 @@
-"""Every private name of Ray and Tune that we use or replace, checked with Ray 2.56 to 2.60.
+"""All private names of Ray and Tune that are used or replaced, checked with Ray 2.56 to 2.60.
 
-A name that a later Ray does not have fails at import, and in tests/grid/test_private.py with its name.
+If a later Ray lacks one, this module fails at import, and tests/grid/test_private.py reports its name.
 """
 
 import os
@@ -17,17 +17,17 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 
 
 def allow_cluster(allowed: bool) -> None:
-    """Whether this process joins a cluster of several nodes, or keeps to loopback. Ray reads its variable at import."""
+    """Allow this process to join a cluster of several nodes, or restrict it to loopback. Ray reads this at import."""
     ray_constants.ENABLE_RAY_CLUSTER = allowed
-    # `uv run` around each worker would install the environment anew.
+    # `uv run` around each worker would reinstall the environment.
     ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
 
 
 @contextmanager
 def own_signal_handlers() -> Iterator[None]:
-    """Keep the handler of SIGTERM while Ray starts: its own one exits silently, or is swallowed.
+    """Keep this program's SIGTERM handler while Ray starts: Ray's exits silently, or is swallowed.
 
-    A second one, of Ray's C++, prints a stack trace first, and aborts the process where that takes over 3 s.
+    A second handler, in Ray's C++ code, prints a stack trace first and aborts the process if that takes over 3 s.
     """
     known, handler = ray_utils.set_sigterm_handler, signal.getsignal(signal.SIGTERM)
     ray_utils.set_sigterm_handler = lambda handler: None
@@ -35,27 +35,26 @@ def own_signal_handlers() -> Iterator[None]:
         yield
     finally:
         ray_utils.set_sigterm_handler = known
-        if handler is not None:  # one that Python did not install cannot be named
+        if handler is not None:  # None: not installed from Python
             signal.signal(signal.SIGTERM, handler)
 
 
 def num_cpus() -> int:
-    """CPUs for a Ray on this machine: what Ray counts, or fewer where this process is confined to some of them."""
+    """CPUs for a local Ray: Ray's count, or fewer if this process has a smaller CPU affinity."""
     counted = ResourceAndLabelSpec().resolve(is_head=True).num_cpus
     return min(counted, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else counted
 
 
 def resources_of_this_machine() -> dict[str, float]:
-    """What a Ray started on this machine will have."""
+    """The resources of a Ray instance started on this machine."""
     spec = ResourceAndLabelSpec(num_cpus=num_cpus()).resolve(is_head=True)
     return {"CPU": spec.num_cpus, "GPU": spec.num_gpus}
 
 
 def restart_what_runs_out_of_memory() -> None:
-    """Ray's memory monitor kills a process with an error of its own, over which Tune 2.60 ends the whole run.
+    """Treat a kill by Ray's memory monitor as the death of an actor: the job is restarted, then fails alone.
 
-    From here on that is the death of an actor like any other: the job is started again, then fails alone. Calling it
-    twice changes nothing more.
+    Its error type makes Tune 2.60 end the whole run. Idempotent.
     """
     known = RayActorManager._actor_task_failed
     if known.__name__ == "actor_task_failed_or_died":

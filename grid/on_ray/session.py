@@ -1,4 +1,4 @@
-"""The jobs of a session on Ray: start or join it, run them through Tune, leave it."""
+"""The executor on Ray: start or join Ray, run the jobs through Tune, disconnect."""
 
 import os
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from salun_grid.records.storage import is_remote
 
 
 def run_jobs(session: Session) -> str:
-    """Run every job of the session's graph; returns where Ray's logs are, if a job failed."""
+    """Run every job of the session's graph; returns a line with the path of Ray's logs if a job failed."""
     execution, graph, progress, store = session.execution, session.graph, session.progress, session.store
     log_file = store.log_folder() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     if execution.detail != "quiet":
@@ -33,12 +33,12 @@ def where_ray_runs(address: str | None) -> str:
     if address is None:
         return "Starting Ray on this machine …"
     from_environment = os.environ.get("RAY_ADDRESS") == address
-    source = " (from RAY_ADDRESS; --address local would start one on this machine)" if from_environment else ""
+    source = " (from RAY_ADDRESS; --address local starts Ray on this machine)" if from_environment else ""
     return f"Joining Ray at {address}{source} …"
 
 
 def lacking(graph: JobGraph, progress: Progress, resources: Resources) -> str:
-    """What the unfinished jobs wait for: nodes that the cluster does not have, or room that others take; or ""."""
+    """What the unfinished jobs wait for: missing nodes, or resources in use by others; or ""."""
     workers = [graph.workers_of(job) for key, job in progress.unfinished.items() if key not in graph.blocked]
     if shortage := connected_cluster().shortage(resources, max(workers, default=0)):
         return f"nodes with room for {shortage}"

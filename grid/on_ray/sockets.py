@@ -1,4 +1,4 @@
-"""Where the processes of a Ray on this machine listen: whoever reaches one of its ports can run code as this user."""
+"""Listening ports of a local Ray: anyone who reaches one can run code as this user."""
 
 from ipaddress import ip_address
 
@@ -8,7 +8,7 @@ import psutil
 def open_ports() -> list[tuple[str, int]]:
     """Addresses and ports beyond loopback on which this process and its children listen.
 
-    A process that ends meanwhile, or that may not be looked at, is left out.
+    Processes that end meanwhile or cannot be inspected are skipped.
     """
     me, found = psutil.Process(), []
     for process in (me, *me.children(recursive=True)):
@@ -21,7 +21,7 @@ def open_ports() -> list[tuple[str, int]]:
 
 
 def is_loopback(address: str) -> bool:
-    """For IPv4, IPv6, and IPv4 written as IPv6, which Python 3.11 does not see through."""
+    """Whether an address is loopback: IPv4, IPv6, or IPv4-mapped IPv6, which Python 3.11 does not handle."""
     ip = ip_address(address.partition("%")[0])
     mapped = getattr(ip, "ipv4_mapped", None)
     return (mapped or ip).is_loopback

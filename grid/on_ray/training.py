@@ -1,7 +1,7 @@
-"""Ray Train around a training.
+"""Training under Ray Train.
 
-On one device it is Ray Train's local mode: the loop runs in the trial's own warm process, which costs
-milliseconds where a worker group of its own costs some twenty seconds.
+On one device it uses Ray Train's local mode: the loop runs in the trial's warm process, which costs milliseconds,
+where a worker group costs about twenty seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ from salun_grid.trainables.workers import Worker
 
 
 def fit(loop: Callable[[], None]) -> None:
-    """Run `loop`, a whole training that publishes its model, under Ray Train on this process's device."""
+    """Run `loop`, a complete training that publishes its model, under Ray Train on this process's device."""
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
 
 
@@ -28,11 +28,11 @@ def fit_together(
     resources: dict[str, float],
     folder: str,
 ) -> None:
-    """Run `loop(config)` in `num_workers` processes that each hold `resources`; their reports go to Tune.
+    """Run `loop(config)` in `num_workers` processes with `resources` each; their reports go to Tune.
 
-    `folder`, a whole path or an address, must be seen by every machine. Raises Ray Train's error when a worker fails.
+    `folder`, an absolute path or an address, must be visible on every node. Raises Ray Train's error if a worker fails.
     """
-    # How often the controller comes round; workers wait for it at each report, 2 s by default.
+    # The polling interval of the controller, for which workers wait at each report; the default is 2 s.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     TorchTrainer(
         loop,
@@ -45,6 +45,6 @@ def fit_together(
 
 
 def this_worker() -> Worker:
-    """Which worker of its group this process is; for use inside the loop of `fit_together`."""
+    """Rank and world size of this process, inside the loop of `fit_together`."""
     context = ray.train.get_context()
     return Worker(context.get_world_rank(), context.get_world_size())

@@ -1,7 +1,7 @@
-"""One trial of the Tune run: a job, in a warm process of Ray's or in a group of workers.
+"""One trial of the Tune run: a job, in a warm Ray process or in a worker group.
 
-A job that raises has failed, and its trial ends well and says why. A process that dies fails its trial, which Tune
-then starts again; so does a group's worker that raises, as it does where its neighbour died, unless its loss diverged.
+If a job raises, its trial completes and reports the reason. If its process dies, the trial fails and Tune restarts it.
+A worker of a group that raises, as it does when another worker died, also fails the trial, unless its loss diverged.
 """
 
 import faulthandler
@@ -31,15 +31,15 @@ from salun_grid.records.errors import Diverged
 from salun_grid.records.storage import is_remote
 from salun_grid.trainables.workers import ALONE, Worker
 
-# A training stands still at each report until the driver has taken it.
+# Each report blocks training until the driver polls.
 REPORT_SECONDS = 1.0
-# A group stands still at each report until Ray Train's controller has come round to fetch it.
+# Each report of a worker group blocks training until Ray Train's controller polls.
 GROUP_REPORTS = 20
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What every trial is given beside its own job; `datasets` are references into Ray's object store."""
+    """What every trial gets besides its job; `datasets` are references into Ray's object store."""
 
     study: Study
     datasets: dict[str, ray.ObjectRef]
@@ -49,7 +49,7 @@ class Assignment:
 
 
 def trial(config: dict[str, Any], assignment: Assignment) -> None:
-    """Do `config["job"]` by `config["workers"]`; the last report has `failed`, a traceback or "" if all went well."""
+    """Run `config["job"]` on `config["workers"]` workers; the last report has `failed`, a traceback or ""."""
     configure_worker()
     job, workers = config["job"], config["workers"]
     with crashes_recorded(crash_path(assignment.out, job.key)):
@@ -62,7 +62,7 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
 
 @contextmanager
 def crashes_recorded(path: Path | None) -> Iterator[None]:
-    """Have faulthandler write into `path` if a fatal signal ends this process; the driver looks for it there."""
+    """Let faulthandler write to `path` if a fatal signal ends this process; the driver reads it from there."""
     file = None
     with suppress(OSError):  # a full disk must not stop a job
         if path is not None:
@@ -78,12 +78,12 @@ def crashes_recorded(path: Path | None) -> Iterator[None]:
 
 
 def crash_path(out: str, key: str) -> Path | None:
-    """Where a job's process records its crash; None where the results are in a bucket."""
+    """The file for a job's crash record; None if the results are in a bucket."""
     return None if is_remote(out) else Path(Store(out).address("logs", f"{key}.crash"))
 
 
 def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
-    """`report`, left out where the last one was less than `seconds` ago."""
+    """`report`, skipped if the last one was less than `seconds` ago."""
     reported_at = -inf
 
     def seldom(metrics: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def at_most_each(seconds: float, report: Callable[[dict[str, Any]], None]) -> Ca
 
 
 def failure_of_group(job: Spec, assignment: Assignment, workers: int) -> str:
-    """Do `job` by a group; "", or the loss that diverged, as it would again. Raises where another try may help."""
+    """Run `job` in a worker group; returns "", or the reason if the loss diverged. Raises if a retry may help."""
     folder = Store(assignment.out).address("logs", "train", job.key)
     try:
         fit_together(work_together, {"job": job, "assignment": assignment}, workers, assignment.resources, folder)
@@ -109,12 +109,12 @@ def failure_of_group(job: Spec, assignment: Assignment, workers: int) -> str:
 
 
 def work_together(config: dict[str, Any]) -> None:
-    """The share of one worker of a group in its job."""
+    """The training loop of one worker of a group."""
     job, assignment = config["job"], config["assignment"]
     epochs = assignment.study.protocol.training.epochs
 
     def report(metrics: dict[str, Any]) -> None:
-        """Of all epochs, GROUP_REPORTS evenly spaced ones: all workers must choose alike."""
+        """Report GROUP_REPORTS evenly spaced epochs: all workers must choose the same ones."""
         done = metrics.get("epoch", 0)
         if done * GROUP_REPORTS // epochs > (done - 1) * GROUP_REPORTS // epochs:
             ray.train.report(metrics)
@@ -123,7 +123,7 @@ def work_together(config: dict[str, Any]) -> None:
 
 
 def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
-    """Do `job` on this process's device, with a report after each epoch."""
+    """Run `job` on this process's device, with a report after each epoch."""
     torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
     device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
 
@@ -138,4 +138,4 @@ def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, repor
         fit,
     )
     if 0 < assignment.resources.get("GPU", 0) < 1:
-        torch.cuda.empty_cache()  # what a warm process keeps, its neighbours on the GPU lack
+        torch.cuda.empty_cache()  # memory cached by a warm process is not available to others on the GPU

@@ -1,4 +1,4 @@
-"""The one Tune run of a study: each trial is a job; a job starts when what it needs is published."""
+"""The Tune run of a study: each trial is a job; a job starts when its dependencies are published."""
 
 import tempfile
 from collections import deque
@@ -23,24 +23,25 @@ from salun_grid.grid.specs import Spec
 from salun_grid.records.storage import absolute
 from salun_grid.trainables.data import load
 
-# How often a job is started again whose process died or whose machine went away.
+# Restarts of a job whose process or node died.
 MAX_RESTARTS = 3
 
 
 def run_trials(
     plan: Plan, graph: JobGraph, out: str, resources: dict[str, float], compile: bool, progress: Progress
 ) -> None:
-    """Run every job of `graph` on the connected cluster, each by its workers, which hold `resources` each.
+    """Run every job of `graph` on the connected cluster, with `resources` per worker.
 
-    What fails is in `graph.failed` afterwards.
+    Failed jobs are in `graph.failed` afterwards.
     """
     restart_what_runs_out_of_memory()
     sources = {job.data.source for job in graph.jobs.values()}
     datasets = {source: ray.put(load(plan.datasets[source])) for source in sources}
-    # Each trial works in a folder of its own, so the results' folder needs its whole path.
+    # Each trial has its own working folder, so the path of the results must be absolute.
     assignment = Assignment(plan.study, datasets, absolute(out), resources, compile)
     alone = tune.PlacementGroupFactory([resources])
-    # A trial that waits for its workers must not hold what they need; a byte is the nothing that Tune accepts.
+    # A trial that waits for its workers must not hold the resources that they need. Tune rejects an empty request; one
+    # byte is the smallest it accepts.
     waiting = tune.PlacementGroupFactory([{"memory": 1}])
     trainable = tune.with_resources(
         tune.with_parameters(trial, assignment=assignment),
@@ -55,7 +56,7 @@ def run_trials(
                 search_alg=JobSearcher(graph, slots),
                 scheduler=QueueScheduler(),
                 num_samples=-1,
-                # Tune keeps one warm process for what may come, and with it what a group of workers may need.
+                # Tune keeps one warm process for the next job, and with it resources that a worker group may need.
                 reuse_actors=largest == 1 or largest < slots,
                 trial_dirname_creator=attrgetter("trial_id"),
             ),
@@ -72,8 +73,8 @@ def run_trials(
 class JobSearcher(Searcher):
     """Gives Tune the next ready job; None while none is ready, FINISHED when none is left.
 
-    Tune itself bounds the jobs that hold resources. Those of worker groups hold none, so they are bounded here: the
-    workers of all groups at once fit the cluster's `slots`, or there is one group.
+    Tune limits the jobs that hold resources. Trials of worker groups hold none, so they are limited here: the workers
+    of all groups together fit the cluster's `slots`, or there is only one group.
     """
 
     def __init__(self, graph: JobGraph, slots: int) -> None:
@@ -96,25 +97,24 @@ class JobSearcher(Searcher):
         return workers == 1 or not self.groups or sum(self.groups.values()) + workers <= self.slots
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A group is free again. The graph is kept by GridCallback, which knows the trial's job."""
+        """Release the slots of a worker group. GridCallback, which knows the trial's job, updates the graph."""
         self.groups.pop(trial_id, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing, for the same reason as in GridCallback."""
+        """Empty, for the same reason as in GridCallback."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: a run resumes by what is published."""
+        """Nothing to save: a run resumes from what is published."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
 
 
 class QueueScheduler(FIFOScheduler):
-    """Starts trials in the order in which they were suggested, as Tune's own does.
+    """Starts trials in the order in which they were suggested, like Tune's FIFOScheduler.
 
-    Tune's own looks for the next one among all trials ever made, at each step: with 9,000 of them, a third of what the
-    driver does.
+    FIFOScheduler searches all trials at each step: with 9,000 trials, a third of the driver's time.
     """
 
     def __init__(self) -> None:
@@ -131,14 +131,14 @@ class QueueScheduler(FIFOScheduler):
 
 
 class GridCallback(tune.Callback):
-    """Keeps the graph and the progress view with what Tune reports."""
+    """Updates the graph and the progress view from Tune's events."""
 
     def __init__(self, graph: JobGraph, progress: Progress, out: str) -> None:
         self.graph, self.progress, self.out = graph, progress, out
         self.memory_kills_before = kernel_out_of_memory_kills()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune's snapshot pickles its callbacks, and a run resumes by what is published instead."""
+        """Empty: Tune's snapshot pickles its callbacks, but a run resumes from what is published instead."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
@@ -165,7 +165,7 @@ class GridCallback(tune.Callback):
         self.progress.restart(job_of(trial))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        # get_error() reads the copy in Tune's storage, which comes only later.
+        # get_error() reads the copy in Tune's storage, which is written later.
         job, path = job_of(trial), crash_path(self.out, job_of(trial).key)
         record = path.read_text() if path is not None and path.exists() else ""
         kills = kernel_out_of_memory_kills() - self.memory_kills_before
@@ -177,5 +177,5 @@ class GridCallback(tune.Callback):
 
 
 def job_of(trial: Trial) -> Spec:
-    """The job that a trial does."""
+    """The job of a trial."""
     return trial.config["job"]
