@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks import engine, reading, salun, sharing, whole
+from benchmarks import engine, importance, precision, reading, salun, sharing, whole
 from benchmarks.measure import DEVICE, Result, hardware, number, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -36,6 +36,8 @@ class Benchmark:
 BENCHMARKS: dict[str, Benchmark] = {
     "training": Benchmark("An epoch of training", engine.training, 3),
     "salun": Benchmark("SalUn, whole and in parts", salun.salun, 3),
+    "importance": Benchmark("Masks, Fisher diagonals and influence", importance.importance, 3),
+    "precision": Benchmark("bf16 on a CPU", precision.precision, 5),
     "study": Benchmark("A whole small study", whole.small_study, 3),
     "input": Benchmark("The input pipeline alone", engine.pipeline, 5),
     "job": Benchmark("A job beyond its compute", whole.tiny_jobs, 3),
