@@ -4,7 +4,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from salun_grid.grid.specs import Spec, closure
+from salun_grid.grid.specs import Spec
 
 
 class JobGraph:
@@ -103,3 +103,19 @@ class JobGraph:
                 self.blocked.add(dependent)
                 del self.num_missing[dependent]
                 self._block_dependents(dependent)
+
+
+def closure(specs: Iterable[Spec], done: set[str] | frozenset[str] = frozenset()) -> dict[str, Spec]:
+    """`specs` and their dependencies by key, in topological order, without `done` and what only `done` needs."""
+    found: dict[str, Spec] = {}
+
+    def visit(spec: Spec) -> None:
+        if spec.key in found or spec.key in done:
+            return
+        for need in spec.needs:
+            visit(need)
+        found[spec.key] = spec
+
+    for spec in specs:
+        visit(spec)
+    return found

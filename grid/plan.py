@@ -7,7 +7,8 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn, closure
+from salun_grid.grid.graph import closure
+from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
 from salun_grid.records.errors import InputError

@@ -4,18 +4,16 @@ A spec contains everything that determines its result; its key is a hash of its 
 provides its dependencies, its amount of work and its label. `grid.jobs.RUNNERS` maps its type to a runner.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
 from salun_grid.grid.keys import key_of
-from salun_grid.grid.work import Kind, Work, attack_pairs
+from salun_grid.grid.work import Work, attack_pairs, device_work, images_passed
 from salun_grid.records.forget_label import forget_name
-from salun_grid.trainables.architectures import count_macs
 from salun_grid.trainables.data import DatasetInfo
 from salun_grid.trainables.forget import ForgetSet
-from salun_grid.trainables.methods import METHODS, PassCount, Settings
+from salun_grid.trainables.methods import METHODS, Settings
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import (
     AugmentationConfig,
@@ -265,40 +263,3 @@ class Probe(OfModel):
 
 
 Spec = Train | Unlearn | Evaluate | Probe
-
-
-def images_passed(passes: PassCount, num_forget: int, data: DatasetInfo) -> dict[str, int]:
-    """The amounts of a `Work` that `passes` over the images of `data` come to."""
-    num_retain = data.num_images["train"] - num_forget
-    forward = passes.forward_images(num_forget, num_retain, data.num_images["val"])
-    return {"train_images": passes.images(num_forget, num_retain), "forward_images": forward}
-
-
-def device_work(spec: Spec, batch_size: int, **amounts: float) -> Work:
-    """The work of `spec`: `amounts` together with the shape of its model and images."""
-    model, data = spec.model, spec.data
-    return Work(
-        kind=Kind.of(model),
-        gmac=count_macs(model, data.num_classes, data.image_size) / 1e9,
-        image_size=data.image_size,
-        width=model.width,
-        augmentation=spec.augmentation,
-        batch_size=batch_size,
-        **amounts,  # type: ignore[arg-type]
-    )
-
-
-def closure(specs: Iterable[Spec], done: set[str] | frozenset[str] = frozenset()) -> dict[str, Spec]:
-    """`specs` and their dependencies by key, in topological order, without `done` and what only `done` needs."""
-    found: dict[str, Spec] = {}
-
-    def visit(spec: Spec) -> None:
-        if spec.key in found or spec.key in done:
-            return
-        for need in spec.needs:
-            visit(need)
-        found[spec.key] = spec
-
-    for spec in specs:
-        visit(spec)
-    return found

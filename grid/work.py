@@ -1,10 +1,25 @@
 """The amount of work of a job; progress, order and cost are computed from it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from salun_grid.trainables.architectures import count_macs
+from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.methods import PassCount
 from salun_grid.trainables.protocol import ModelConfig
+
+
+class Shaped(Protocol):
+    """What the work of a job depends on besides its amounts."""
+
+    @property
+    def data(self) -> DatasetInfo: ...
+
+    @property
+    def model(self) -> ModelConfig: ...
+
+    @property
+    def augmentation(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -96,3 +111,24 @@ def attack_pairs(num_forget: int, num_images: dict[str, int] | None, non_members
         return 0.0
     n = min(num_images["train"] - num_forget, num_images[non_members])
     return n * (n + 0.4 * num_forget)
+
+
+def images_passed(passes: PassCount, num_forget: int, data: DatasetInfo) -> dict[str, int]:
+    """The amounts of a `Work` for `passes` over the images of `data`."""
+    num_retain = data.num_images["train"] - num_forget
+    forward = passes.forward_images(num_forget, num_retain, data.num_images["val"])
+    return {"train_images": passes.images(num_forget, num_retain), "forward_images": forward}
+
+
+def device_work(spec: Shaped, batch_size: int, **amounts: float) -> Work:
+    """The work of `spec`: `amounts` together with the shape of its model and images."""
+    model, data = spec.model, spec.data
+    return Work(
+        kind=Kind.of(model),
+        gmac=count_macs(model, data.num_classes, data.image_size) / 1e9,
+        image_size=data.image_size,
+        width=model.width,
+        augmentation=spec.augmentation,
+        batch_size=batch_size,
+        **amounts,  # type: ignore[arg-type]
+    )
