@@ -1,5 +1,6 @@
 """What a job publishes, run without Ray."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load as load_safetensors
 
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
 from salun_grid.analysis.results import open_table, read_runs
-from salun_grid.grid import jobs
+from salun_grid.grid import jobs, workplace
 from salun_grid.grid.jobs import Workplace, run_job
 from salun_grid.grid.memory import reset_peak
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
@@ -23,6 +24,7 @@ from salun_grid.records.schemas import SCHEMAS
 from salun_grid.trainables.architectures import ResNet18
 from salun_grid.trainables.data import load
 from salun_grid.trainables.passes import Epoch, Passes
+from salun_grid.trainables.resident import ResidentData
 from tests.support.small_data import write_small_npz
 from tests.support.studies import PROTOCOL, run_without_ray, small_study
 
@@ -98,6 +100,34 @@ def test_a_training_whose_state_cannot_be_saved_goes_on(
     assert missing_jobs(plan, store) == []
     for key in undisturbed.published_models():
         assert store.read_weights(key) == undisturbed.read_weights(key)
+
+
+def test_a_second_method_on_an_original_loads_neither_data_nor_model_again(
+    small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(small_study(small_npz, methods=("original", "finetune", "random_label")))
+    store, read = Store(str(tmp_path / "out")), []
+    original = next(job for job in plan.jobs.values() if job.method == "original" and job.makes == "model")
+
+    def noted(self: Store, *parts: str) -> bytes:
+        read.append(parts)
+        return whole(self, *parts)
+
+    whole = Store.read
+    monkeypatch.setattr(Store, "read", noted)
+    made: list[str] = []
+    resident = ResidentData.of
+    monkeypatch.setattr(
+        ResidentData, "of", staticmethod(lambda dataset, device: made.append("data") or resident(dataset, device))
+    )
+    monkeypatch.setattr(workplace, "_resident", {})
+    run_without_ray(plan, store)
+    assert sum(parts == ("models", original.key, "weights.safetensors") for parts in read) == 1
+    assert len(made) == 1
+    models = [load_safetensors(store.read_weights(key)) for key in sorted(store.published_models())]
+    assert len(models) == 3 and not any(
+        torch.equal(one["fc.weight"], other["fc.weight"]) for one, other in itertools.combinations(models, 2)
+    )
 
 
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:

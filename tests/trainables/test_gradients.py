@@ -1,6 +1,8 @@
 """Gradients of single images and of a subset against a loop over images, in every form that a model may have."""
 
 import copy
+import weakref
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -8,13 +10,13 @@ from torch import Tensor, nn
 
 from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import build_model
-from salun_grid.trainables.methods import METHODS, Unlearning, gradients
+from salun_grid.trainables.methods import METHODS, Unlearning, gradients, influence
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig
 from salun_grid.trainables.resident import Augmenter
 from tests.support.host_sync import Watch
 from tests.support.oracles import augment, digits, equal_lists, equal_states, stream
-from tests.support.unlearning import FORGET, RETAIN, SEEDS
+from tests.support.unlearning import FORGET, RETAIN, SEEDS, unlearned
 
 FORMS = {
     "3x3": ModelConfig(width=4),
@@ -145,3 +147,42 @@ def test_an_original_whose_loss_is_no_number_is_said():
     nn.init.constant_(job.model.fc.weight, float("nan"))
     with pytest.raises(Diverged, match=r"the original's loss on forget is nan; lower training\.learning_rate"):
         gradients.mean_squared_gradient(job, job.forget)
+
+
+class OneAtATime:
+    """Iterates over chunks and fails where an earlier one is still in memory."""
+
+    def __init__(self, chunks: Iterator[list[Tensor]]) -> None:
+        self.chunks, self.earlier, self.count = chunks, [], 0
+
+    def __iter__(self) -> "OneAtATime":
+        return self
+
+    def __next__(self) -> list[Tensor]:
+        chunk = next(self.chunks)
+        assert not any(reference() is not None for reference in self.earlier)
+        self.earlier, self.count = [weakref.ref(part) for part in chunk], self.count + 1
+        return chunk
+
+
+@pytest.mark.parametrize("method", ["fisher", "influence", "ssd", "lfssd"])
+def test_no_second_chunk_of_gradients_is_in_memory(monkeypatch, method):
+    passes: list[OneAtATime] = []
+
+    def watched(*arguments) -> OneAtATime:
+        passes.append(OneAtATime(per_image_gradients(*arguments)))
+        return passes[-1]
+
+    per_image_gradients = gradients.per_image_gradients
+    for module in (gradients, influence):
+        monkeypatch.setattr(module, "per_image_gradients", watched)
+    unlearned(method, digits())
+    assert passes and all(each.count > 1 for each in passes)
+
+
+def test_a_chunk_that_is_kept_is_seen():
+    chunks = OneAtATime(gradients.per_image_gradients(job := job_of(), job.forget))
+    kept = next(chunks)
+    with pytest.raises(AssertionError):
+        next(chunks)
+    assert kept
