@@ -74,33 +74,6 @@ def list_forget_rules() -> str:
     return "\n".join(lines)
 
 
-def methods_page() -> str:
-    """The text of docs/methods.md: a table of all methods, then each method with its settings."""
-    lines = [
-        "# The methods",
-        "",
-        "`salun-grid methods --markdown` generates this page. The settings are published defaults, not tuned for any",
-        "dataset here; most were tuned by their authors for CIFAR at 32 px. The column `epochs` is the cost in passes",
-        f"over all train images when {FORGOTTEN:.0%} are forgotten with default settings, including the mask.",
-        "",
-        "| method | idea | needs D_r | takes a mask | forget rules | epochs | paper |",
-        "|---|---|---|---|---|---:|---|",
-    ]
-    for name, method in METHODS.items():
-        retains = "yes" if needs_retain(method) else "no"
-        mask = "by default" if method.masked else "yes" if method.takes_mask else "no"
-        forgets = ", ".join(method.forget_rules) or "any"
-        cells = [f"[`{name}`](#{name})", method.idea, retains, mask, forgets, f"{epochs_of(method):.2g}", method.paper]
-        lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
-    for name, method in METHODS.items():
-        lines += ["", f"## {name}", "", f"{method.idea} N{cost_in_words(method)[1:]}.", ""]
-        lines += ["| setting | default | range | meaning | source |", "|---|---|---|---|---|"]
-        for each in settings_of(method.settings):
-            cells = [f"`{each.name}`", written(each.default), each.allowed, each.doc, each.source]
-            lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"]
-    return "\n".join(lines)
-
-
 def needs_retain(method: Method) -> bool:
     passes = method.passes(method.settings())
     return bool(passes.retain or passes.paired or passes.drawn or passes.forward_retain)

@@ -150,11 +150,21 @@ def settings() -> None:
 
 @main.command()
 @click.option("--markdown", is_flag=True, help="Print the page docs/methods.md.")
-def methods(markdown: bool) -> None:
+@click.option(
+    "--measured",
+    metavar="DIR",
+    help="With --markdown: folder or bucket of a study of all methods, for their RTE relative to retraining.",
+)
+def methods(markdown: bool, measured: str | None) -> None:
     """List the unlearning methods: cost in passes, settings with range and default, paper."""
-    from salun_grid.grid.catalogue import list_methods, methods_page
+    if markdown:
+        from salun_grid.grid.methods_page import methods_page
 
-    click.echo(methods_page() if markdown else list_methods())
+        click.echo(methods_page(measured))
+        return
+    from salun_grid.grid.catalogue import list_methods
+
+    click.echo(list_methods())
 
 
 @main.command()

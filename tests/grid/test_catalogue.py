@@ -1,5 +1,6 @@
 """The lists of `salun-grid`: every entry of each dictionary, with what a user needs to choose it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 
 from salun_grid.grid.catalogue import epochs_of
 from salun_grid.grid.cli import main
+from salun_grid.grid.methods_page import CELL, relative_rte, rte_cell
 from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.data import dataset_names
 from salun_grid.trainables.forget import FORGET_RULES
@@ -14,6 +16,9 @@ from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import settings_of
+from tests.support.folders import make_grid, write_folder
+
+ROOT = Path(__file__).parents[2]
 
 LISTS = {
     "architectures": ARCHITECTURES,
@@ -49,10 +54,33 @@ def test_every_setting_follows_its_entry_with_default_and_range(command: str) ->
             assert setting.allowed in line
 
 
-def test_the_page_of_the_methods_is_current() -> None:
-    """`salun-grid methods --markdown > docs/methods.md` writes it anew."""
-    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
-    assert page == CliRunner().invoke(main, ["methods", "--markdown"]).stdout
+def test_the_page_of_the_methods_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that the page names writes it anew, from the project's folder."""
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    (words,) = re.findall(r"^`salun-grid (methods --markdown.*)` generates this page", page, re.MULTILINE)
+    monkeypatch.chdir(ROOT)
+    assert page == CliRunner().invoke(main, words.split()).stdout
+
+
+def test_rte_is_relative_to_the_retrain_of_the_same_cell_and_device() -> None:
+    def row(method: str, role: str, seed: int, seconds: float, device: str = "cpu") -> dict:
+        cell = dict.fromkeys(CELL, "same") | {"seed": seed, "device_name": device}
+        return cell | {"method": method, "role": role, "seconds_total": seconds}
+
+    rows = [
+        *(row("retrain", "target", seed, 100.0 * (seed + 1)) for seed in (0, 1)),
+        *(row("salun", "method", seed, 30.0) for seed in (0, 1)),
+        row("salun", "method", 0, 1.0, device="gpu"),
+        row("original", "control", 0, 0.0),
+    ]
+    assert relative_rte(rows) == {"salun": [0.3, 0.15]}
+    assert rte_cell([0.3, 0.15]) == "0.23 ± 0.1" and rte_cell([0.3]) == "0.3" and rte_cell([]) == "–"
+
+
+def test_a_folder_without_methods_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "out", make_grid(methods=("retrain",)))
+    result = CliRunner().invoke(main, ["methods", "--markdown", "--measured", str(folder)])
+    assert result.exit_code == 2 and "has no row of a method beside its retrain" in " ".join(result.stderr.split())
 
 
 def test_an_epoch_is_a_pass_over_all_train_images() -> None:
