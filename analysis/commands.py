@@ -3,38 +3,39 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from salun_grid.analysis import tables
 from salun_grid.analysis.completeness import checked, progress, remarks
-from salun_grid.analysis.gaps import in_order, summarise
-from salun_grid.analysis.results import Run, has_landed, read_runs
+from salun_grid.analysis.formats import FORMATS
+from salun_grid.analysis.results import has_landed, read_runs
+from salun_grid.analysis.tables import make_tables, verdict_table
 from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.storage import pictures_path
 from salun_grid.records.text import printable_row
 
 
-def load_runs(folder: str) -> list[Run]:
-    """Every row of `runs`, each job once, as tables list them. Raises InputError for what cannot be trusted."""
-    return in_order(checked([printable_row(run) for run in read_runs(folder)]))
+def load(folder: str) -> Results:
+    """The Results of a folder, each job once. Raises InputError for what cannot be trusted."""
+    return Results.of(checked([printable_row(run) for run in read_runs(folder)]))
 
 
 def tables_text(folder: str, form: str = "terminal") -> str:
-    """The tables of a folder in one of the formats of `tables.FORMATS`."""
-    runs = load_runs(folder)
-    return tables.FORMATS[form](tables.make_tables(summarise(runs), tables.provenance_of(runs), remarks(runs)))
+    """The tables of a folder in one of the formats of `FORMATS`."""
+    results = load(folder)
+    return FORMATS[form](make_tables(results.summaries, results.provenance, remarks(results.cells)))
 
 
 def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_POINTS) -> str:
-    """What the results support for each method, in one of the formats of `tables.FORMATS`."""
-    runs = load_runs(folder)
-    table = tables.verdict_table(judge(summarise(runs), margin), tables.provenance_of(runs), remarks(runs, margin))
+    """What the results support for each method, in one of the formats of `FORMATS`."""
+    results = load(folder)
+    table = verdict_table(judge(results.summaries, margin), results.provenance, remarks(results.cells, margin))
     if not table.rows:
         raise InputError(f"{folder} holds retrains only; run `original` and a method too.")
-    return tables.FORMATS[form]([table])
+    return FORMATS[form]([table])
 
 
 def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
-    """The named metrics from predictions (none: the headline ones), in one of the formats of `tables.FORMATS`."""
+    """The named metrics from predictions (none: the headline ones), in one of the formats of `FORMATS`."""
     from salun_grid.analysis.catalogue import HEADLINE, METRICS
     from salun_grid.analysis.evidence import measure
     from salun_grid.analysis.metric_table import metric_table
@@ -45,18 +46,18 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
         if METRICS[name].per_class:
             raise InputError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
     chosen = names or HEADLINE
-    runs = load_runs(folder)
-    measured = list(measure(folder, runs, chosen, non_members))
-    table = metric_table(measured, runs, summarise(runs), chosen, tables.provenance_of(runs), remarks(runs))
-    return tables.FORMATS[form]([table])
+    results = load(folder)
+    measured = list(measure(folder, results.cells, chosen, non_members))
+    table = metric_table(measured, results.summaries, chosen, results.provenance, remarks(results.cells))
+    return FORMATS[form]([table])
 
 
 def measures_text(folder: str, form: str = "terminal") -> str:
-    """What the probes found, in one of the formats of `tables.FORMATS`. Raises InputError where there is nothing."""
+    """What the probes found, in one of the formats of `FORMATS`. Raises InputError where there is nothing."""
     from salun_grid.analysis.measures import tables_of
 
     # CSV has one header, and tables of different probes have different columns.
-    return "\n".join(tables.FORMATS[form]([table]) for table in tables_of(folder))
+    return "\n".join(FORMATS[form]([table]) for table in tables_of(folder))
 
 
 def metrics_list() -> str:
@@ -67,10 +68,10 @@ def metrics_list() -> str:
 
 
 def compare_text(first: str, second: str, form: str = "terminal") -> str:
-    """Two folders side by side, in one of the formats of `tables.FORMATS`."""
+    """Two folders side by side, in one of the formats of `FORMATS`."""
     from salun_grid.analysis.compare import compare
 
-    return tables.FORMATS[form]([compare(load_runs(first), load_runs(second))])
+    return FORMATS[form]([compare(load(first), load(second))])
 
 
 def export_text(folder: str, non_members: str, with_predictions: bool = True) -> str:
@@ -79,16 +80,17 @@ def export_text(folder: str, non_members: str, with_predictions: bool = True) ->
     from salun_grid.analysis.evidence import measure
     from salun_grid.analysis.export import tidy_csv
 
-    runs = load_runs(folder)
-    return tidy_csv(runs, measure(folder, runs, list(METRICS), non_members) if with_predictions else ())
+    results = load(folder)
+    measured = measure(folder, results.cells, list(METRICS), non_members) if with_predictions else ()
+    return tidy_csv(results.cells, measured)
 
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
     """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG, of each page where there are several."""
     from salun_grid.analysis import figures, strips  # matplotlib costs seconds, and tables do without
 
-    runs = load_runs(folder)
-    pages = strips.average_gap_pages(summarise(runs), tables.provenance_of(runs))
+    results = load(folder)
+    pages = strips.average_gap_pages(results.summaries, results.provenance)
     return figures.save_pages(pages, out or pictures_path(folder, "figures"), "average_gap")
 
 
@@ -99,7 +101,7 @@ def write_report(
     from salun_grid.analysis.report import report_html
 
     only_begun = bool(progress(folder, [])) and not has_landed(folder, "runs")
-    text = report_html(folder, [] if only_begun else load_runs(folder), margin, images)
+    text = report_html(folder, Results.of([]) if only_begun else load(folder), margin, images)
     out = out or pictures_path(folder, "report.html")
     with naming(out):
         out.write_text(text, encoding="utf-8")

@@ -2,16 +2,18 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from salun_grid.analysis.cells import Group
 from salun_grid.analysis.completeness import remarks
-from salun_grid.analysis.gaps import METRICS, Group, Summary, differing_settings, grouping, summarise
-from salun_grid.analysis.results import Run
+from salun_grid.analysis.gaps import METRICS, Summary
+from salun_grid.analysis.rows import Run
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread, spread
-from salun_grid.analysis.tables import Table, count, plus_minus, provenance_of, with_interval
+from salun_grid.analysis.tables import Table, count, plus_minus, with_interval
 from salun_grid.analysis.variants import Differing, differing
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
 from salun_grid.records.forget_label import forget_name
 from salun_grid.records.text import printable
@@ -21,13 +23,14 @@ COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
 Place = tuple[Group, str]
 
 
-def compare(first: list[Run], second: list[Run]) -> Table:
+def compare(first: Results, second: Results) -> Table:
     """One row for each method and cell of either study; `first | second` in a cell, a dash where one has none.
 
     Raises InputError where a study holds one cell under two protocols or models.
     """
-    told_apart, by = _several_datasets(first) | _several_datasets(second), _settings(first, second)
-    left, right = _by_place(first, "the first", told_apart, by), _by_place(second, "the second", told_apart, by)
+    told_apart, by = first.ambiguous | second.ambiguous, _settings(first, second)
+    left = _by_place(first.named(told_apart, by).summaries, "the first")
+    right = _by_place(second.named(told_apart, by).summaries, "the second")
     places = list(dict.fromkeys([*left, *right]))
     signs = device_signs([*left.values(), *right.values()])
     rows = [_row(place, left.get(place), right.get(place), signs) for place in places]
@@ -35,27 +38,22 @@ def compare(first: list[Run], second: list[Run]) -> Table:
     note = (
         "Percent and minutes, mean ± sample standard deviation over n seeds, first | second. AG difference: second "
         "minus first over the seeds that both have, with its 95 % Student interval. "
-        f"{devices_note(signs)} {shared} of {len(places)} rows are in both. {_differences(first, second)}"
-        f"First: {provenance_of(first)} {remarks(first)} Second: {provenance_of(second)} {remarks(second)}"
+        f"{devices_note(signs)} {shared} of {len(places)} rows are in both. {_differences(first.runs, second.runs)}"
+        f"First: {first.provenance} {remarks(first.cells)} Second: {second.provenance} {remarks(second.cells)}"
     ).strip()
     return Table("Two studies", rows, note, COLUMNS)
 
 
-def _several_datasets(runs: list[Run]) -> set[str]:
-    """Names of datasets that stand for several sets of images here."""
-    group_of = grouping(runs)
-    return {run["dataset"] for run in runs if group_of(run).dataset != run["dataset"]}
-
-
-def _settings(first: list[Run], second: list[Run]) -> Differing:
+def _settings(first: Results, second: Results) -> Differing:
     """The settings that name the variants of both folders, so that equal variants have equal names."""
-    several = differing_settings(first).keys() | differing_settings(second).keys()
-    return differing(("", r["method"], r["method_params"]) for r in (*first, *second) if r["method"] in several)
+    several = first.differing.keys() | second.differing.keys()
+    rows = (*first.runs, *second.runs)
+    return differing(("", row["method"], row["method_params"]) for row in rows if row["method"] in several)
 
 
-def _by_place(runs: list[Run], which: str, told_apart: set[str], by: Differing) -> dict[Place, Summary]:
+def _by_place(summaries: Iterable[Summary], which: str) -> dict[Place, Summary]:
     found: dict[Place, Summary] = {}
-    for summary in summarise(runs, told_apart, by):
+    for summary in summaries:
         group = summary.group
         place = (group._replace(protocol="", model=""), summary.method)
         if place in found:
@@ -94,7 +92,7 @@ def _both(values: list[Spread | None]) -> str:
     return " | ".join(plus_minus(value) if value else "–" for value in values)
 
 
-def _differences(first: list[Run], second: list[Run]) -> str:
+def _differences(first: Sequence[Run], second: Sequence[Run]) -> str:
     """What else differs between the two: pixels of one dataset name, and fields of the protocols."""
     found, sides = [], (first, second)
     prints: list[dict[tuple, set]] = [defaultdict(set), defaultdict(set)]
@@ -112,7 +110,7 @@ def _differences(first: list[Run], second: list[Run]) -> str:
     return f"They differ in: {'; '.join(found)}. " if found else ""
 
 
-def _fields(runs: list[Run]) -> dict[str, str]:
+def _fields(runs: Sequence[Run]) -> dict[str, str]:
     """Each field of the protocols by its dotted name; several values are joined."""
     values: dict[str, dict[str, None]] = {}
     for text in sorted({run["protocol_json"] for run in runs}):

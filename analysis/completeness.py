@@ -3,11 +3,13 @@
 import math
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from salun_grid.analysis.gaps import METRICS, labelling
-from salun_grid.analysis.results import Run
+from salun_grid.analysis.cells import Cell, Group
+from salun_grid.analysis.gaps import METRICS
+from salun_grid.analysis.rows import Run
 from salun_grid.analysis.verdicts import MARGIN_POINTS
 from salun_grid.records import storage
 from salun_grid.records.errors import InputError, ResultsWarning
@@ -37,43 +39,41 @@ def checked(runs: list[Run]) -> list[Run]:
     key, count = Counter(run["job_key"] for run in runs).most_common(1)[0]
     if count > 1:
         run = next(run for run in runs if run["job_key"] == key)
+        name = name_of(run["method"], run["dataset"], run["image_size"], run["augmentation"], run["forget"])
         raise InputError(
-            f"results/runs holds job {key} ({name_of(run)}, seed {run['seed']}) {count} times; delete the copies: "
+            f"results/runs holds job {key} ({name}, seed {run['seed']}) {count} times; delete the copies: "
             f"the grid writes each job once, as {key}.parquet."
         )
     return runs
 
 
-def name_of(run: Run) -> str:
+def name_of(method: str, dataset: str, image_size: int, augmentation: str, forget: str) -> str:
     """A cell's name without its seed: method, dataset, augmentation, forget set."""
-    place = f"{run['dataset']} {run['image_size']}px"
-    return f"{run['method']}, {place}, {run['augmentation']}, forgetting {forget_name(run['forget'])}"
+    return f"{method}, {dataset} {image_size}px, {augmentation}, forgetting {forget_name(forget)}"
 
 
-def labelled(runs: list[Run]) -> list[Run]:
-    """The rows with the dataset, protocol and method that the tables name."""
-    label = labelling(runs)
-    labels = ((run, *label(run)) for run in runs)
-    return [run | {"dataset": g.dataset, "protocol": g.protocol, "method": method} for run, g, method in labels]
+def _name(cell: Cell) -> str:
+    group = cell.group
+    return name_of(cell.method, group.dataset, group.image_size, group.augmentation, group.forget)
 
 
-def missing_cells(runs: list[Run]) -> list[str]:
+def missing_cells(cells: Iterable[Cell]) -> list[str]:
     """Combinations of what the folder holds that no row has, seeds gathered: `salun, …: seeds 1, 2`.
 
     The axes are those of the rows of one dataset, size, model and protocol, a method with other parameters counted as
     another; what no row mentions is not known.
     """
-    places: dict[tuple, list[Run]] = defaultdict(list)
-    for run in labelled(runs):
-        places[run["dataset"], run["image_size"], run["model"], run["protocol"]].append(run)
-    columns = ("method", "augmentation", "forget", "seed")
+    places: dict[Group, set[tuple]] = defaultdict(set)
+    for cell in cells:
+        place = cell.group._replace(augmentation="", forget="")
+        places[place].add((cell.method, cell.group.augmentation, cell.group.forget, cell.run["seed"]))
     absent: dict[str, list[int]] = defaultdict(list)
-    for rows in places.values():
-        found = {tuple(run[column] for column in columns) for run in rows}
-        axes = [sorted({run[column] for run in rows}) for column in columns]
-        for cell in product(*axes):
-            if cell not in found:
-                absent[name_of(rows[0] | dict(zip(columns, cell, strict=True)))].append(cell[-1])
+    for place, found in places.items():
+        axes = [sorted(set(axis)) for axis in zip(*found, strict=True)]
+        for combination in product(*axes):
+            if combination not in found:
+                method, augmentation, forget, seed = combination
+                absent[name_of(method, place.dataset, place.image_size, augmentation, forget)].append(seed)
     return [f"{name}: {_seeds(seeds)}" for name, seeds in absent.items()]
 
 
@@ -81,53 +81,56 @@ def _seeds(seeds: list[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def nan_metrics(runs: list[Run]) -> list[str]:
+def nan_metrics(cells: Iterable[Cell]) -> list[str]:
     """Each metric that is NaN or infinite: `mia of salun, …, seed 1`."""
     columns = (*METRICS, "seconds_total")
     return [
-        f"{column} of {name_of(run)}, seed {run['seed']}"
-        for run in labelled(runs)
+        f"{column} of {_name(cell)}, seed {cell.run['seed']}"
+        for cell in cells
         for column in columns
-        if not math.isfinite(run[column])
+        if not math.isfinite(cell.run[column])
     ]
 
 
-def coarse_metrics(runs: list[Run], margin: float) -> list[str]:
+def coarse_metrics(cells: Iterable[Cell], margin: float) -> list[str]:
     """Each cell in which one image moves a metric by more than the margin: `UA and MIA by 16.7 (6 images), …`."""
     found: dict[str, None] = {}
-    for run in labelled(runs):
-        for metrics, images in (("UA and MIA", run["num_forget"]), ("RA", run["num_retain"])):
+    for cell in cells:
+        group = cell.group
+        for metrics, images in (("UA and MIA", cell.run["num_forget"]), ("RA", cell.run["num_retain"])):
             if images and 100 / images > margin:
-                place = f"{run['dataset']} {run['image_size']}px, forgetting {forget_name(run['forget'])}"
+                place = f"{group.dataset} {group.image_size}px, forgetting {forget_name(group.forget)}"
                 found[f"{metrics} by {100 / images:.1f} ({images} images), {place}"] = None
     return list(found)
 
 
-def at_chance(runs: list[Run]) -> list[str]:
+def at_chance(cells: Iterable[Cell]) -> list[str]:
     """Each cell with models whose TA is near that of guessing, seeds gathered: `salun, …: seeds 0, 1`."""
     found: dict[str, list[int]] = defaultdict(list)
-    for run in labelled(runs):
-        chance = 100 / run["num_classes"]
-        if run["ta"] < chance + CHANCE_PART * (100 - chance):
-            found[name_of(run)].append(run["seed"])
+    for cell in cells:
+        chance = 100 / cell.run["num_classes"]
+        if cell.run["ta"] < chance + CHANCE_PART * (100 - chance):
+            found[_name(cell)].append(cell.run["seed"])
     return [f"{name}: {_seeds(seeds)}" for name, seeds in found.items()]
 
 
-def collapsed(runs: list[Run]) -> list[str]:
+def collapsed(cells: Iterable[Cell]) -> list[str]:
     """The note of each row whose method collapsed, with its place: `salun, …, seed 1: salun collapsed: …`."""
     return [
-        f"{name_of(run)}, seed {run['seed']}: {run['note'].removesuffix('.')}" for run in labelled(runs) if run["note"]
+        f"{_name(cell)}, seed {cell.run['seed']}: {cell.run['note'].removesuffix('.')}"
+        for cell in cells
+        if cell.run["note"]
     ]
 
 
-def remarks(runs: list[Run], margin: float = MARGIN_POINTS) -> str:
+def remarks(cells: Sequence[Cell], margin: float = MARGIN_POINTS) -> str:
     """One sentence for each kind of flaw, empty where there is none. `margin` in percentage points."""
     flaws = {
-        "Missing": missing_cells(runs),
-        "Not a number": nan_metrics(runs),
-        f"A single image moves a metric by more than the margin of ±{margin:g}": coarse_metrics(runs, margin),
-        f"At chance (TA less than {CHANCE_PART:.0%} of the way from 1 / classes to 100 %)": at_chance(runs),
-        "Collapsed": collapsed(runs),
+        "Missing": missing_cells(cells),
+        "Not a number": nan_metrics(cells),
+        f"A single image moves a metric by more than the margin of ±{margin:g}": coarse_metrics(cells, margin),
+        f"At chance (TA less than {CHANCE_PART:.0%} of the way from 1 / classes to 100 %)": at_chance(cells),
+        "Collapsed": collapsed(cells),
     }
     return " ".join(f"{word}: {_first(found)}." for word, found in flaws.items() if found)
 
@@ -137,7 +140,7 @@ def _first(names: list[str]) -> str:
     return "; ".join(names[:MOST_NAMED]) + more
 
 
-def progress(folder: str, runs: list[Run]) -> list[Progress]:
+def progress(folder: str, runs: Iterable[Run]) -> list[Progress]:
     """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
     landed = {run["job_key"] for run in runs}
     studies, damaged = read_studies(storage.find(folder))

@@ -1,7 +1,7 @@
 """From `predictions` to metrics: one model at a time is read, and the reference models of its block are kept."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from salun_grid.analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
-from salun_grid.analysis.gaps import Group, grouping
+from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
 from salun_grid.analysis.results import Run, check_files, find_files, open_table, read_file, readable
@@ -101,12 +101,12 @@ def _matrix(logits: pa.ChunkedArray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one run. `element` is the class where the metric has a value for each, else None.
+    """One metric of one cell. `element` is the class where the metric has a value for each, else None.
 
     `value` is NaN where `reason` says why there is none.
     """
 
-    run: Run
+    cell: Cell
     metric: str
     element: int | None
     value: float
@@ -142,75 +142,77 @@ def references_for(
     )
 
 
-def blocks(runs: list[Run]) -> list[list[Run]]:
-    """Rows whose models learned the same data in the same way, whatever the seed and method.
+def blocks(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells whose models learned the same data in the same way, whatever the seed and method.
 
     Forget sets share a block where the retrains of one may serve as references for another.
     """
-    group_of = grouping(runs)
-    found: dict[Group, list[Run]] = defaultdict(list)
-    for run in runs:
-        found[group_of(run)._replace(forget=reference_group(run["forget"]))].append(run)
+    found: dict[Group, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        found[cell.group._replace(forget=reference_group(cell.group.forget))].append(cell)
     return list(found.values())
 
 
-def measure(folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS) -> Iterator[Measured]:
-    """The named METRICS of every run. Raises InputError where predictions are missing or cut short."""
-    for run, case in cases(folder, runs, names, non_members):
-        yield from measured(run, case, names)
+def measure(
+    folder: str, cells: Iterable[Cell], names: Sequence[str], non_members: str = NON_MEMBERS
+) -> Iterator[Measured]:
+    """The named METRICS of every cell. Raises InputError where predictions are missing or cut short."""
+    for cell, case in cases(folder, cells, names, non_members):
+        yield from measured(cell, case, names)
 
 
 def cases(
-    folder: str, runs: list[Run], names: Sequence[str], non_members: str = NON_MEMBERS
-) -> Iterator[tuple[Run, Case]]:
-    """Every run with its predictions, its retrain's and, where one of `names` asks for them, its references.
+    folder: str, cells: Iterable[Cell], names: Sequence[str], non_members: str = NON_MEMBERS
+) -> Iterator[tuple[Cell, Case]]:
+    """Every cell with its predictions, its retrain's and, where one of `names` asks for them, its references.
 
     One model is in memory at a time, beside its retrain and the references of its block.
     """
     reader = Reader(folder)
-    for block in blocks(runs):
+    for block in blocks(cells):
         references = _references(block, reader, names)
-        by_key = {run["job_key"]: run for run in block}
-        for retrain_key, cell in _cells(block).items():
-            target = by_key.get(retrain_key)
-            retrain = reader.read(target) if target and target["method"] == "retrain" else None
-            for run in cell:
-                model = retrain if retrain is not None and run is target else reader.read(run)
-                others = references_for(run["seed"], model.forgotten, references, non_members)
-                yield run, Case(model, retrain, others, non_members)
+        for target, beside in _by_target(block):
+            retrain = reader.read(target) if target else None
+            for cell in beside:
+                model = retrain if retrain is not None and cell.run is target else reader.read(cell.run)
+                others = references_for(cell.run["seed"], model.forgotten, references, non_members)
+                yield cell, Case(model, retrain, others, non_members)
 
 
-def _cells(block: list[Run]) -> dict[str, list[Run]]:
-    cells: dict[str, list[Run]] = defaultdict(list)
-    for run in block:
-        cells[run["retrain_key"]].append(run)
-    return cells
+def _by_target(block: list[Cell]) -> Iterator[tuple[Run | None, list[Cell]]]:
+    """Each target of the block, None where it is not there, with the cells that it is the target of."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in block:
+        found[cell.run["retrain_key"]].append(cell)
+    # A retrain of another block learned other data, whatever its key says.
+    here = {cell.run["job_key"] for cell in block}
+    return ((own[0].target if key in here else None, own) for key, own in found.items())
 
 
-def _references(block: list[Run], reader: Reader, names: Sequence[str]) -> list[Reference]:
-    """The block's reference models, none where no named metric asks for them or all runs have one seed.
+def _references(block: list[Cell], reader: Reader, names: Sequence[str]) -> list[Reference]:
+    """The block's reference models, none where no named metric asks for them or all cells have one seed.
 
     One with a logit that is no number is left out.
     """
-    wanted = any(METRICS[name].by_references for name in names) and len({run["seed"] for run in block}) > 1
-    chosen = [run for run in block if wanted and run["method"] in TRAINED_WITHOUT]
+    wanted = any(METRICS[name].by_references for name in names) and len({cell.run["seed"] for cell in block}) > 1
+    chosen = [cell.run for cell in block if wanted and cell.run["method"] in TRAINED_WITHOUT]
     found = ((run, reader.read(run)) for run in chosen)
     return [Reference.of(run, predictions) for run, predictions in found if predictions.finite]
 
 
-def measured(run: Run, case: Case, names: Sequence[str]) -> Iterator[Measured]:
-    """The named METRICS of one run, each with its value or the reason why it has none."""
+def measured(cell: Cell, case: Case, names: Sequence[str]) -> Iterator[Measured]:
+    """The named METRICS of one cell, each with its value or the reason why it has none."""
     if not case.model.finite:
-        yield from (Measured(run, name, None, np.nan, "NaN or infinity among the logits") for name in names)
+        yield from (Measured(cell, name, None, np.nan, "NaN or infinity among the logits") for name in names)
         return
     for name in names:
         try:
             value: Value = METRICS[name].compute(case)
         except UndefinedError as error:
-            yield Measured(run, name, None, np.nan, str(error))
+            yield Measured(cell, name, None, np.nan, str(error))
             continue
         if isinstance(value, float):
-            yield Measured(run, name, None, value)
+            yield Measured(cell, name, None, value)
         else:
             for k, v in enumerate(value):
-                yield Measured(run, name, k, float(v), "" if np.isfinite(v) else f"no test image of class {k}")
+                yield Measured(cell, name, k, float(v), "" if np.isfinite(v) else f"no test image of class {k}")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 
 from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
+from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.evidence import Measured
-from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps, paired
-from salun_grid.analysis.results import Run
+from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps
 from salun_grid.records.text import spreadsheet_cell
 
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget", "seed")
@@ -18,47 +18,48 @@ SECONDS = ("seconds_total", "seconds_mask", "seconds_train", "seconds_eval", "se
 BYTES = ("memory_train", "memory_eval", "device_memory_train", "device_memory_eval")
 
 
-def tidy_csv(runs: list[Run], measured: Iterable[Measured] = ()) -> str:
+def tidy_csv(cells: Iterable[Cell], measured: Iterable[Measured] = ()) -> str:
     """`value` is empty where there is none, and `reason` says why; `element` is the class of a per-class metric.
 
     AG and AG3 are absolute and have no retrain's value. An apostrophe precedes text that a spreadsheet would execute.
     """
-    values = [*_from_runs(runs), *measured]
-    by_key = {(one.run["job_key"], one.metric, one.element): one.value for one in values}
+    values = [*_from_runs(cells), *measured]
+    by_key = {(one.cell.run["job_key"], one.metric, one.element): one.value for one in values}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in values:
         retrain = math.nan
         if one.metric not in AVERAGES:
-            retrain = by_key.get((one.run["retrain_key"], one.metric, one.element), math.nan)
+            retrain = by_key.get((one.cell.run["retrain_key"], one.metric, one.element), math.nan)
         numbers = [_number(value) for value in (one.value, retrain, one.value - retrain)]
         element = "" if one.element is None else one.element
-        cell = [spreadsheet_cell(str(one.run[column])) for column in CELL]
-        note = spreadsheet_cell(one.run["note"] or "")
-        writer.writerow([*cell, one.metric, _unit(one.metric), element, *numbers, one.reason, note])
+        place = [spreadsheet_cell(str(one.cell.run[column])) for column in CELL]
+        note = spreadsheet_cell(one.cell.run["note"] or "")
+        writer.writerow([*place, one.metric, _unit(one.metric), element, *numbers, one.reason, note])
     return buffer.getvalue()
 
 
-def _from_runs(runs: list[Run]) -> list[Measured]:
+def _from_runs(cells: Iterable[Cell]) -> list[Measured]:
     found = []
-    for run, retrain in paired(runs):
-        found += [_known(run, name) for name in (*METRICS, *SECONDS, *BYTES)]
-        if retrain is None:
-            found += [Measured(run, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
+    for cell in cells:
+        found += [_known(cell, name) for name in (*METRICS, *SECONDS, *BYTES)]
+        if cell.target is None:
+            found += [Measured(cell, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
         else:
-            own = gaps(run, retrain)
+            own = gaps(cell.run, cell.target)
             reasons = {n: "" if math.isfinite(own[n]) else "not a number among the metrics" for n in AVERAGES}
-            found += [Measured(run, name, None, own[name], reasons[name]) for name in AVERAGES]
+            found += [Measured(cell, name, None, own[name], reasons[name]) for name in AVERAGES]
     return found
 
 
-def _known(run: Run, name: str) -> Measured:
+def _known(cell: Cell, name: str) -> Measured:
     """A column of the row; an older version's row lacks some, and memory is not always known."""
-    if run[name] is None:
+    value = cell.run[name]
+    if value is None:
         why = "not known" if name in BYTES else "not in rows of this schema version"
-        return Measured(run, name, None, math.nan, why)
-    return Measured(run, name, None, run[name], "" if math.isfinite(run[name]) else "not a number in its row")
+        return Measured(cell, name, None, math.nan, why)
+    return Measured(cell, name, None, value, "" if math.isfinite(value) else "not a number in its row")
 
 
 def _unit(metric: str) -> str:

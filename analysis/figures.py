@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from salun_grid.analysis.cells import AUGMENTATION_ORDER, Group
 from salun_grid.analysis.fonts import draw
-from salun_grid.analysis.gaps import AUGMENTATION_ORDER, FLOORS, Group, Summary
+from salun_grid.analysis.gaps import FLOORS, Summary
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.forget_label import forget_name, forget_order
 
@@ -80,7 +81,7 @@ def legend_above(figure: Figure, handles: Sequence[Artist], **options: Any) -> N
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, **options)
 
 
-def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure:
+def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Figure:
     """Bars of AG: a panel for each method and forget set, bars by augmentation, a dot for each seed.
 
     With `provenance` the figure says below where it comes from; without, its caption has to.
@@ -114,7 +115,7 @@ def average_gap_figure(summaries: list[Summary], provenance: str = "") -> Figure
     return figure
 
 
-def caption(summaries: list[Summary]) -> str:
+def caption(summaries: Sequence[Summary]) -> str:
     """What the bars of `average_gap_figure` are, and n."""
     return f"{num_seeds(summaries)}; bars: mean, whiskers: ± standard deviation, dots: seeds."
 
@@ -129,7 +130,7 @@ def _look(i: int) -> dict[str, Any]:
     return {"facecolor": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
 
 
-def _panel(axis: Axes, summaries: list[Summary], augmentations: list[str]) -> None:
+def _panel(axis: Axes, summaries: Sequence[Summary], augmentations: list[str]) -> None:
     places = sorted({place_of(s.group) for s in summaries})
     width = 0.8 / len(augmentations)
     for i, augmentation in enumerate(augmentations):

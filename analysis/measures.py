@@ -4,8 +4,9 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from salun_grid.analysis.gaps import in_order, labelling
-from salun_grid.analysis.results import Run, read_table
+from salun_grid.analysis.cells import labelled
+from salun_grid.analysis.results import read_table
+from salun_grid.analysis.rows import Run
 from salun_grid.analysis.statistics import Spread, spread
 from salun_grid.analysis.tables import Table, plus_minus
 from salun_grid.records.forget_label import forget_name
@@ -27,11 +28,8 @@ def measure_tables(rows: Sequence[Run], provenance: str) -> list[Table]:
 
     A gap is the mean of the differences to the retrain of the same seed; without one, there is no bracket.
     """
-    rows = in_order(list(rows))
-    label = labelling(rows)
     tables: dict[tuple, dict[tuple, Values]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
-    for row in rows:
-        group, method = label(row)
+    for row, group, method in labelled(rows):
         table = (group.protocol, row["probe"], row["probe_params"], row["metric"], row["unit"])
         tables[table][group, method][row["seed"]][row["element"]] = row["value"]
     return [_table(key, cells, provenance) for key, cells in tables.items()]

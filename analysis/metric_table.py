@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from salun_grid.analysis.catalogue import METRICS
 from salun_grid.analysis.evidence import Measured
-from salun_grid.analysis.gaps import Summary, labelling
-from salun_grid.analysis.results import Run
+from salun_grid.analysis.gaps import Summary
 from salun_grid.analysis.statistics import spread
 from salun_grid.analysis.tables import Table, plus_minus
 from salun_grid.records.forget_label import forget_name
@@ -16,7 +15,6 @@ PLACE = ("Dataset", "Augmentation", "Method", "Forget")
 
 def metric_table(
     measured: Iterable[Measured],
-    runs: list[Run],
     summaries: Sequence[Summary],
     names: Sequence[str],
     provenance: str,
@@ -26,12 +24,11 @@ def metric_table(
 
     Rows come in the order of `summaries`, retrain and floors first. A metric with a value for each class is left out.
     """
-    label = labelling(runs)
     values: dict[tuple, list[float]] = defaultdict(list)
     reasons: dict[str, dict[str, None]] = defaultdict(dict)
     for one in measured:
         if one.element is None:
-            values[*label(one.run), one.metric].append(one.value)
+            values[one.cell.group, one.cell.method, one.metric].append(one.value)
         if one.reason:
             reasons[one.reason][one.metric] = None
     rows = []

@@ -4,9 +4,11 @@ Falcão and Cordeiro, "Análise de Desaprendizado de Máquina em Modelos de Clas
 and 2: 64 px, random crop and flip, one value a cell, no spread.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salun_grid.analysis.gaps import METRICS, Summary, without_hash
+from salun_grid.analysis.cells import without_hash
+from salun_grid.analysis.gaps import METRICS, Summary
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.tables import Table, count, plus_minus
 from salun_grid.records.forget_label import percent, random_label
@@ -49,7 +51,7 @@ AVERAGE_OF_TABLE = {1: "ag", 2: "ag3"}
 COLUMNS = ("Table", "Dataset", "Forget", "Method", "UA", "RA", "TA", "MIA", "AG", "RTE (min)", "n")
 
 
-def paper_table(summaries: list[Summary]) -> Table:
+def paper_table(summaries: Sequence[Summary]) -> Table:
     """Each printed row as `paper | ours`, a dash where we have no such cell."""
     found = [[summary for summary in summaries if _same_cell(row, summary)] for row in PAPER]
     signs = device_signs(summary for ours in found for summary in ours)

@@ -1,44 +1,45 @@
 """The page's sections of figures: which variants they show, and on how many pages."""
 
-import html
 from collections import defaultdict
 from collections.abc import Sequence
 
-from salun_grid.analysis import curves, figures, page, plots
+from salun_grid.analysis import curves, figures, plots
 from salun_grid.analysis.gaps import CONTROLS, Summary
+from salun_grid.analysis.page import Section, drawings
 from salun_grid.analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
 from salun_grid.records.errors import InputError
 
 
-def gap_sections(summaries: list[Summary], margin: float) -> list[str]:
-    """Figure 2, the trade-off and the signed gaps; a sentence where no row has its retrain."""
+def gap_sections(summaries: Sequence[Summary], margin: float, shown: Sequence[str]) -> list[Section]:
+    """Figure 2, the trade-off and the signed gaps of the methods in `shown`; a sentence where no row has its retrain.
+
+    `margin` in percentage points.
+    """
     try:
         average = average_gap_pages(summaries)
     except InputError as error:
-        return [page.paragraph(f"No figures of gaps: {error}")]
+        return [Section(paragraphs=[f"No figures of gaps: {error}"])]
     n = f"{figures.num_seeds(summaries)}."
     marks = figures.caption(summaries) if fits_panels(summaries) else strip_caption(summaries)
-    parts = ["<h2>Figure 2: AG by augmentation</h2>"]
-    parts += page.figures_html(average, "AG by augmentation", marks)
     trade = (
         "Lower left is better: close to the retrain, and cheap. A dashed line is AG of the no-op, at no cost. Of more "
         f"than {len(MARKERS)} methods those are named that no other beats in both. {n}"
     )
     trades = [plots.trade_off(own) for own in _some_datasets(summaries)]
-    parts += ["<h2>AG against RTE</h2>", *page.figures_html(trades, "AG against RTE", trade)]
-    parts += ["<h2>Sensitivity to augmentation and forget set</h2>"]
-    shown = closest(summaries)
     band = (
         "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
         f"±{margin:g} points. Rows are cells. {limited(summaries)}{n}"
     )
-    chosen = [summary for summary in summaries if summary.method in shown]
-    for place, pages in plots.signed_gap_figures(chosen, margin).items():
-        parts += [f"<h3>{html.escape(place)}</h3>", *page.figures_html(pages, f"signed gaps, {place}", band)]
-    return parts
+    signed = plots.signed_gap_figures([summary for summary in summaries if summary.method in shown], margin)
+    places = [Section(place, drawings=drawings(own, f"signed gaps, {place}", band)) for place, own in signed.items()]
+    return [
+        Section("Figure 2: AG by augmentation", drawings=drawings(average, "AG by augmentation", marks)),
+        Section("AG against RTE", drawings=drawings(trades, "AG against RTE", trade)),
+        Section("Sensitivity to augmentation and forget set", parts=places),
+    ]
 
 
-def _some_datasets(summaries: list[Summary]) -> list[list[Summary]]:
+def _some_datasets(summaries: Sequence[Summary]) -> list[list[Summary]]:
     """The summaries with gaps, a few datasets at a time."""
     by_place: dict[tuple, list[Summary]] = defaultdict(list)
     for summary in summaries:
@@ -62,15 +63,14 @@ def limited(summaries: Sequence[Summary]) -> str:
     return f"Of {num} methods the {most} with the lowest AG are shown. " if num > most else ""
 
 
-def training_section(folder: str, summaries: Sequence[Summary] = ()) -> list[str]:
-    """Training curves of the methods that `closest` names; of all where no row exists yet."""
+def training_section(folder: str, summaries: Sequence[Summary] = (), shown: Sequence[str] = ()) -> Section:
+    """Training curves of the variants in `shown` and of the controls; of all methods where no row exists yet."""
     try:
         rows = curves.training_rows(folder)
     except InputError as error:
-        return [page.paragraph(f"No training curves: {error}")]
-    closest_here = closest(summaries)
-    shown = CONTROLS.union(s.base for s in summaries if s.method in closest_here)
-    rows = [row for row in rows if not summaries or row["method"] in shown]
+        return Section(paragraphs=[f"No training curves: {error}"])
+    methods = CONTROLS.union(s.base for s in summaries if s.method in shown)
+    rows = [row for row in rows if not summaries or row["method"] in methods]
     caption = (
         "In train mode, augmented; means over all seeds, forget sets, protocols and settings of a method, bands from "
         f"the smallest to the largest. {limited(summaries)}"
@@ -80,4 +80,4 @@ def training_section(folder: str, summaries: Sequence[Summary] = ()) -> list[str
         curves.training_curves([row for row in rows if (row["dataset"], row["image_size"]) in own])
         for own in pages_of(places, figures.MOST_PLACES)
     ]
-    return ["<h2>Training curves</h2>", *page.figures_html(drawn, "training curves", caption)]
+    return Section("Training curves", drawings=drawings(drawn, "training curves", caption))

@@ -44,7 +44,7 @@ def fits_panels(summaries: Sequence[Summary]) -> bool:
     return len(methods) <= MOST_METHODS and len(places) <= MOST_PLACES
 
 
-def average_gap_pages(summaries: list[Summary], provenance: str = "") -> list[Figure]:
+def average_gap_pages(summaries: Sequence[Summary], provenance: str = "") -> list[Figure]:
     """Figure 2: panels of bars where these can be read, else ranked strips, dataset by dataset.
 
     Raises InputError when no row has a retrain to compare with.
@@ -58,7 +58,7 @@ def average_gap_pages(summaries: list[Summary], provenance: str = "") -> list[Fi
     return [page for own in by_place.values() for page in _strips(own, provenance)]
 
 
-def _strips(summaries: list[Summary], provenance: str) -> Iterator[Figure]:
+def _strips(summaries: Sequence[Summary], provenance: str) -> Iterator[Figure]:
     """The pages of one dataset. All have the same scale and the same lines of the floors."""
     order = ranked(summaries)
     highest = max((ag for s in summaries for ag in s.ag_by_seed.values() if np.isfinite(ag)), default=1.0)
@@ -69,7 +69,7 @@ def _strips(summaries: list[Summary], provenance: str) -> Iterator[Figure]:
 
 
 def _page(
-    summaries: list[Summary], methods: Sequence[str], first: int, title: str, right: float, provenance: str
+    summaries: Sequence[Summary], methods: Sequence[str], first: int, title: str, right: float, provenance: str
 ) -> Figure:
     forgets = sorted({s.group.forget for s in summaries}, key=forget_order)
     augmentations = in_order({s.group.augmentation for s in summaries})
@@ -113,7 +113,7 @@ def _look(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
 
 
-def _floor_lines(axis: Axes, summaries: list[Summary]) -> None:
+def _floor_lines(axis: Axes, summaries: Sequence[Summary]) -> None:
     """AG of the no-op and of a second retraining, mean over the augmentations."""
     for floor, dash in FLOOR_LINES.items():
         values = [s.gaps["ag"].mean for s in summaries if s.method == floor]

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from salun_grid.analysis.catalogue import Case
-from salun_grid.analysis.results import Run
+from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.scores import log_odds
+from salun_grid.records.digits import read_digits
 from salun_grid.records.errors import InputError
+from salun_grid.records.npz import medmnist_file, read_train_images
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class Recogniser:
         self.totals: dict[tuple, np.ndarray] = {}
         self.labels: dict[str, np.ndarray] = {}
 
-    def add(self, run: Run, case: Case, protocol: str, method: str) -> None:
-        """Note one model by the labels of its protocol and method; retrains and models without a sound one are not."""
+    def add(self, cell: Cell, case: Case) -> None:
+        """Note one model by the names of its protocol and variant; retrains and models without a sound one are not."""
+        run = cell.run
         if case.retrain is None or not case.retrain.finite or run["method"] == "retrain":
             return
-        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], protocol, method)
+        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], cell.group.protocol, cell.method)
         sums = self.totals.setdefault(key, np.zeros((2, len(case.model.forgotten))))
         where = case.model.forgotten
         sums[0, where] += excess_confidence(case)
@@ -78,34 +81,17 @@ def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequenc
         if not file.is_file():
             raise InputError(f"there is no file {file}; give the .npz file that the study ran on.")
     if dataset == "digits":
-        return _digits(fingerprint)
+        own_fingerprint, digits, _ = read_digits()
+        return digits["train"] if fingerprint == own_fingerprint else None
     folder = Path(os.path.expanduser(os.environ.get("MEDMNIST_ROOT") or "~/.medmnist"))  # noqa: PTH111  never raises
-    own = folder / f"{dataset}{'' if image_size == 28 else f'_{image_size}'}.npz"
+    own = folder / medmnist_file(dataset, image_size)
     kind, _, digest = fingerprint.partition(":")
     for file in [*files, *([own] if own.is_file() else [])]:
         with file.open("rb") as opened:
-            if hashlib.file_digest(opened, kind).hexdigest() == digest:
-                return _read(file)
+            matches = hashlib.file_digest(opened, kind).hexdigest() == digest
+        if matches:
+            try:
+                return read_train_images(file)
+            except InputError as error:
+                raise InputError(str(error)) from None
     return None
-
-
-def _read(file: Path) -> np.ndarray:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            images = np.asarray(content["train_images"])
-    except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"{file} is no .npz file of images ({error}); give the one that the study ran on.") from None
-    return images[..., None] if images.ndim == 3 else images
-
-
-def _digits(fingerprint: str) -> np.ndarray | None:
-    """Scikit-learn's digits in the split of the study `demo`; None if that is not what was run."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    parts = np.split(np.random.default_rng(0).permutation(len(pixels)), [1200, 1399])
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(pixels[part].tobytes() + digits.target[part].astype(np.int64).tobytes())
-    return pixels[parts[0]] if fingerprint == f"sha256:{digest.hexdigest()}" else None

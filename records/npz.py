@@ -50,6 +50,22 @@ def read_train_labels(path: Path) -> np.ndarray:
         return checked_labels(path, "train", labels, len(labels))
 
 
+def read_train_images(path: Path) -> np.ndarray:
+    """Images of the train split (uint8, (N, H, W, C)) alone; the file need hold no other array.
+
+    Raises InputError as `read_npz`, but does not compare the size with the free memory first.
+    """
+    with opened(path) as file:
+        array_bytes(path, file, "train_images")
+    with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+        return checked_images(path, "train", member(path, arrays, "train_images"))
+
+
+def medmnist_file(name: str, size: int) -> str:
+    """The name of MedMNIST's own file of a dataset at `size` pixels."""
+    return f"{name}{'' if size == 28 else f'_{size}'}.npz"
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The file, open; whatever stops its reader becomes an InputError that says whose fault it is."""

@@ -12,7 +12,7 @@ from benchmarks.folders import COUNTS, METHODS, make_rows, write
 from benchmarks.measure import Result, interleaved
 from benchmarks.performance import section
 from benchmarks.salun import scores_of
-from salun_grid.analysis.gaps import paired
+from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.metrics import Attack, Predictions, membership_inference
 from salun_grid.analysis.results import open_table, read_runs
 from salun_grid.trainables.architectures import build_model
@@ -90,7 +90,7 @@ def test_synthetic_results_are_read_as_a_grids(tmp_path: Path) -> None:
     runs = read_runs(str(tmp_path))
     assert len(runs) == 2 * 2 * len(METHODS)
     assert {run["job_key"]: run["num_forget"] for run in runs} == {row["job_key"]: 3_500 for row in rows}
-    assert all(retrain and retrain["dataset"] == run["dataset"] for run, retrain in paired(runs))
+    assert all(cell.target and cell.target["dataset"] == cell.run["dataset"] for cell in cells_of(runs))
     table = open_table(str(tmp_path), "predictions").to_table(columns=["job_key", "forgotten"]).to_pandas()
     own = table[table["job_key"] == rows[1]["job_key"]]
     assert (len(own), own["forgotten"].sum()) == (sum(COUNTS.values()), 3_500)

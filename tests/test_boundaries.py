@@ -10,7 +10,12 @@ FORBIDDEN = {
     "analysis, analysis.commands, analysis.figures, analysis.report, analysis.cli, analysis.compare, analysis.export, "
     "analysis.metric_table, analysis.worst": {"torch", "ray", "medmnist"},
     "analysis.command_line, records.text, records.errors": {"torch", "ray", "numpy", "pyarrow", "matplotlib"},
-    "records.folder, records.npz, records.schemas, records.studies": {"torch", "ray", "medmnist", "matplotlib"},
+    "records.folder, records.npz, records.digits, records.schemas, records.studies": {
+        "torch",
+        "ray",
+        "medmnist",
+        "psutil",
+    },
     "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
     "grid.status, grid.export": {"torch", "ray", "psutil", "medmnist", "safetensors"},
     "grid.study": {"ray"},

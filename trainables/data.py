@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from salun_grid.records.digits import read_digits
 from salun_grid.records.errors import InputError, unknown_choice
-from salun_grid.records.npz import SPLITS, read_npz, read_train_labels
+from salun_grid.records.npz import SPLITS, medmnist_file, read_npz, read_train_labels
 
 __all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz", "with_class_counts"]
 
@@ -68,7 +69,7 @@ def describe(source: str, image_size: int, allow_empty_classes: bool = False) ->
     if is_npz(source):
         return _describe_npz(source, image_size, allow_empty_classes)
     if source == "digits":
-        return _info_of("digits", "digits", *_digits(), image_size)
+        return _info_of("digits", "digits", *read_digits(), image_size)
     if source in _medmnist_info():
         return _describe_medmnist(source, image_size)
     raise _other_medmnist(source) or unknown_choice("dataset", source, [*dataset_names(), "a path to an .npz file"])
@@ -91,7 +92,7 @@ def load(info: DatasetInfo) -> Dataset:
     if is_npz(info.source):
         images, labels = read_npz(Path(info.source))
     elif info.source == "digits":
-        images, labels = _digits()[1:]
+        images, labels = read_digits()[1:]
     else:
         images, labels = read_npz(_download_medmnist(info.source, info.image_size))
     images = {split: _resized(images[split], info.image_size) for split in SPLITS}
@@ -213,7 +214,7 @@ def _download_medmnist(name: str, size: int) -> Path:
     import medmnist
 
     root = medmnist_root()
-    path = root / f"{name}{'' if size == 28 else f'_{size}'}.npz"
+    path = root / medmnist_file(name, size)
     try:
         root.mkdir(parents=True, exist_ok=True)
         dataset_class = getattr(medmnist, _medmnist_info()[name]["python_class"])
@@ -224,23 +225,3 @@ def _download_medmnist(name: str, size: int) -> Path:
             f"check the network, or put the file there by hand (MEDMNIST_ROOT names another folder)."
         ) from None
     return path
-
-
-# --- digits ---------------------------------------------------------------------------------------------
-
-
-@cache
-def _digits() -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Fingerprint, images and labels of scikit-learn's 1,797 handwritten digits, 8 × 8, split 1,200 / 199 / 398."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    order = np.random.default_rng(0).permutation(len(pixels))
-    parts = dict(zip(SPLITS, np.split(order, [1200, 1399]), strict=True))
-    images = {split: pixels[part] for split, part in parts.items()}
-    labels = {split: digits.target[part].astype(np.int64) for split, part in parts.items()}
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        digest.update(images[split].tobytes() + labels[split].tobytes())
-    return f"sha256:{digest.hexdigest()}", images, labels

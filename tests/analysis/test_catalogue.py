@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, Case, attack_scores
+from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
@@ -95,21 +96,23 @@ def folder(tmp_path: Path, runs: list[Run]) -> Path:
 
 
 def by_metric(found: list[Measured]) -> dict[tuple[str, str], float]:
-    return {(m.run["job_key"], m.metric): m.value for m in found if m.element is None}
+    return {(m.cell.run["job_key"], m.metric): m.value for m in found if m.element is None}
 
 
 def test_every_run_has_every_metric_or_a_reason(folder: Path, runs: list[Run]) -> None:
-    found = list(measure(str(folder), runs, list(METRICS)))
-    assert {(m.run["job_key"], m.metric) for m in found} == {(run["job_key"], name) for run in runs for name in METRICS}
+    found = list(measure(str(folder), cells_of(runs), list(METRICS)))
+    assert {(m.cell.run["job_key"], m.metric) for m in found} == {
+        (run["job_key"], name) for run in runs for name in METRICS
+    }
     for m in found:
         assert np.isfinite(m.value) or m.reason or m.metric == "class_accuracy"
     (reason,) = {m.reason for m in found if m.metric == "tpr1_loss"}
     assert reason == "needs 100 non-members, there are 4"
-    assert all(m.value == 1.0 for m in found if m.metric == "tow" and m.run["method"] == "retrain")
+    assert all(m.value == 1.0 for m in found if m.metric == "tow" and m.cell.run["method"] == "retrain")
 
 
 def test_a_value_is_that_of_the_runs_own_predictions_and_retrain(folder: Path, runs: list[Run]) -> None:
-    found = by_metric(list(measure(str(folder), runs, ["js_forget", "auc_loss"])))
+    found = by_metric(list(measure(str(folder), cells_of(runs), ["js_forget", "auc_loss"])))
     number = {run["job_key"]: i for i, run in enumerate(runs)}
     for run in runs:
         case = Case(make_predictions(number[run["job_key"]]), make_predictions(number[run["retrain_key"]]))
@@ -118,8 +121,8 @@ def test_a_value_is_that_of_the_runs_own_predictions_and_retrain(folder: Path, r
 
 
 def test_the_covered_part_can_be_asked_for_alone(folder: Path, runs: list[Run]) -> None:
-    alone = by_metric(list(measure(str(folder), runs, ["covered"])))
-    beside = by_metric(list(measure(str(folder), runs, ["covered", "auc_lira"])))
+    alone = by_metric(list(measure(str(folder), cells_of(runs), ["covered"])))
+    beside = by_metric(list(measure(str(folder), cells_of(runs), ["covered", "auc_lira"])))
     assert alone == {key: value for key, value in beside.items() if key[1] == "covered"}
     assert all(0 <= value <= 100 for value in alone.values())
 
@@ -139,17 +142,17 @@ def test_a_logit_of_the_retrain_that_is_no_number_spoils_only_what_compares_with
     predictions.logits["val"][0, 0] = np.nan
     write_predictions(folder, broken["job_key"], predictions)
     names = ["auc_loss", "ece", "js_test", "auc_lira"]
-    for one in measure(str(folder), runs, names):
-        if one.run is broken:
+    for one in measure(str(folder), cells_of(runs), names):
+        if one.cell.run is broken:
             assert one.reason == "NaN or infinity among the logits"
-        elif one.run["retrain_key"] == broken["job_key"] and one.metric == "js_test":
+        elif one.cell.run["retrain_key"] == broken["job_key"] and one.metric == "js_test":
             assert one.reason == "NaN or infinity among the logits of the retrain"
         else:
             assert np.isfinite(one.value), (one.metric, one.reason)
 
 
 def test_references_are_retrains_of_other_seeds_and_every_rate(folder: Path, runs: list[Run]) -> None:
-    found = by_metric(list(measure(str(folder), runs, ["auc_lira"])))
+    found = by_metric(list(measure(str(folder), cells_of(runs), ["auc_lira"])))
     number = {run["job_key"]: i for i, run in enumerate(runs)}
     for run in runs:
         model = make_predictions(number[run["job_key"]])
@@ -170,14 +173,16 @@ def test_references_are_retrains_of_other_seeds_and_every_rate(folder: Path, run
 
 def test_one_seed_has_no_references_and_says_so(tmp_path: Path, runs: list[Run]) -> None:
     alone = [run for run in runs if run["seed"] == 0]
-    (reason,) = {m.reason for m in measure(str(write_folder(tmp_path, alone)), alone, ["auc_rmia", "auc_lira"])}
+    (reason,) = {
+        m.reason for m in measure(str(write_folder(tmp_path, alone)), cells_of(alone), ["auc_rmia", "auc_lira"])
+    }
     assert reason == "no retrain of another seed to serve as reference"
 
 
 @pytest.mark.parametrize("axis", [{"augmentations": ("other",)}, {"datasets": ("other",)}], ids=str)
 def test_models_of_another_block_are_no_references(tmp_path: Path, axis: dict) -> None:
     runs = make_grid(seeds=(0,)) + make_grid(seeds=(1,), **axis)
-    found = list(measure(str(write_folder(tmp_path, runs)), runs, ["auc_lira"]))
+    found = list(measure(str(write_folder(tmp_path, runs)), cells_of(runs), ["auc_lira"]))
     assert all(m.reason for m in found)
 
 
@@ -187,28 +192,30 @@ def test_nan_logits_are_named(tmp_path: Path, runs: list[Run]) -> None:
     broken = make_predictions(0)
     broken.logits["test"][0, 0] = np.nan
     write_predictions(folder, salun["job_key"], broken)
-    found = list(measure(str(folder), runs, ["ece", "auc_loss"]))
-    bad = {m.run["job_key"] for m in found if m.reason}
+    found = list(measure(str(folder), cells_of(runs), ["ece", "auc_loss"]))
+    bad = {m.cell.run["job_key"] for m in found if m.reason}
     assert bad == {salun["job_key"]}
-    assert {m.reason for m in found if m.run is salun} == {"NaN or infinity among the logits"}
+    assert {m.reason for m in found if m.cell.run is salun} == {"NaN or infinity among the logits"}
 
 
 def test_predictions_in_other_pieces_and_orders_give_the_same(folder: Path, runs: list[Run]) -> None:
-    before = by_metric(list(measure(str(folder), runs, ["auc_loss", "nll", "auc_lira"])))
+    before = by_metric(list(measure(str(folder), cells_of(runs), ["auc_loss", "nll", "auc_lira"])))
     place = folder / "results" / "predictions"
     table = ds.dataset(place).to_table()
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     shutil.rmtree(place)
     place.mkdir()
     pq.write_table(shuffled, place / "all.parquet")
-    assert by_metric(list(measure(str(folder), runs, ["auc_loss", "nll", "auc_lira"]))) == pytest.approx(before)
+    assert by_metric(list(measure(str(folder), cells_of(runs), ["auc_loss", "nll", "auc_lira"]))) == pytest.approx(
+        before
+    )
 
 
 def test_a_model_without_predictions_is_named(folder: Path, runs: list[Run]) -> None:
     key = runs[5]["job_key"]
     (folder / "results" / "predictions" / f"{key}.parquet").unlink()
     with pytest.raises(InputError, match="not a whole copy") as raised:
-        list(measure(str(folder), runs, ["nll"]))
+        list(measure(str(folder), cells_of(runs), ["nll"]))
     assert key in str(raised.value)
 
 
@@ -218,7 +225,7 @@ def test_predictions_cut_short_are_named(folder: Path, runs: list[Run]) -> None:
     table = pq.read_table(file)
     pq.write_table(table.slice(2), file)
     with pytest.raises(InputError, match="10 train images") as raised:
-        list(measure(str(folder), runs, ["nll"]))
+        list(measure(str(folder), cells_of(runs), ["nll"]))
     assert key in str(raised.value)
 
 

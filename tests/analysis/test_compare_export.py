@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
+from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.compare import COLUMNS, compare
 from salun_grid.analysis.export import COLUMNS as EXPORTED
 from salun_grid.analysis.export import tidy_csv
 from salun_grid.analysis.gaps import gaps
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
 from salun_grid.records.schemas import SCHEMAS
 from tests.support.commands import call, check_mistake
@@ -19,7 +21,7 @@ from tests.support.folders import Run, make_grid, make_run, protocol_text, write
 
 
 def rows_of(first: list[Run], second: list[Run]) -> dict[tuple[str, str], dict[str, str]]:
-    rows = [dict(zip(COLUMNS, row, strict=True)) for row in compare(first, second).rows]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in compare(Results.of(first), Results.of(second)).rows]
     return {(row["Method"], row["Forget"]): row for row in rows}
 
 
@@ -48,11 +50,11 @@ def test_what_one_study_lacks_is_a_dash() -> None:
 
 def test_other_pixels_and_other_settings_are_named() -> None:
     other = make_grid(protocol_json=protocol_text(training={"epochs": 5}), dataset_fingerprint="md5:x")
-    note = compare(make_grid(), other).note
+    note = compare(Results.of(make_grid()), Results.of(other)).note
     assert "training.epochs 200 | 5" in note
     assert "bloodmnist 64px holds other images" in note
     assert "3 of 3 rows are in both" in note
-    assert "They differ" not in compare(make_grid(), make_grid()).note
+    assert "They differ" not in compare(Results.of(make_grid()), Results.of(make_grid())).note
 
 
 def test_variants_of_a_method_meet_their_like() -> None:
@@ -68,23 +70,26 @@ def test_variants_of_a_method_meet_their_like() -> None:
 
 def test_one_of_two_data_sets_of_a_name_meets_its_like() -> None:
     both = make_grid(dataset_fingerprint="md5:a") + make_grid(dataset_fingerprint="md5:b")
-    table = compare(both, make_grid(dataset_fingerprint="md5:b"))
+    table = compare(Results.of(both), Results.of(make_grid(dataset_fingerprint="md5:b")))
     assert "3 of 6 rows are in both" in table.note
     assert "other images" not in table.note
-    assert "holds other images" in compare(both, make_grid(dataset_fingerprint="md5:c")).note
+    assert "holds other images" in compare(Results.of(both), Results.of(make_grid(dataset_fingerprint="md5:c"))).note
 
 
 def test_what_is_missing_in_either_stands_below() -> None:
     runs = make_grid(seeds=(0, 1, 2))
     fewer = [run for run in runs if (run["method"], run["seed"]) != ("retrain", 0)]
-    assert "Missing: retrain, bloodmnist 64px, none, forgetting 10%: seed 0." in compare(runs, fewer).note
+    assert (
+        "Missing: retrain, bloodmnist 64px, none, forgetting 10%: seed 0."
+        in compare(Results.of(runs), Results.of(fewer)).note
+    )
     assert rows_of(fewer, runs)["salun", "10%"]["n"] == "3 (2 paired) | 3, 2 shared"
 
 
 def test_a_folder_with_two_protocols_for_one_cell_is_refused() -> None:
     both = make_grid() + make_grid(protocol_json=protocol_text(training={"epochs": 5}))
     with pytest.raises(InputError, match="the second folder holds"):
-        compare(make_grid(), both)
+        compare(Results.of(make_grid()), Results.of(both))
 
 
 def test_compare_from_the_command_line(tmp_path: Path) -> None:
@@ -150,14 +155,14 @@ def test_what_has_no_value_says_why(tmp_path: Path) -> None:
 
 def test_what_is_no_number_says_so() -> None:
     runs = [make_run(method="retrain"), make_run(ua=float("nan"))]
-    rows = csv.DictReader(io.StringIO(tidy_csv(runs)))
+    rows = csv.DictReader(io.StringIO(tidy_csv(cells_of(runs))))
     reasons = {row["metric"]: row["reason"] for row in rows if row["method"] == "salun" and not row["value"]}
     assert reasons == {"ua": "not a number in its row"} | dict.fromkeys(("ag", "ag3"), "not a number among the metrics")
 
 
 def test_every_duration_is_there_and_one_that_an_older_version_lacks_says_so() -> None:
     durations = {name for name in SCHEMAS["runs"].names if name.startswith("seconds_")}
-    rows = list(csv.DictReader(io.StringIO(tidy_csv([make_run(seconds_compile=None)]))))
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(cells_of([make_run(seconds_compile=None)])))))
     found = {row["metric"]: row for row in rows if row["unit"] == "seconds"}
     assert found.keys() == durations
     assert (found["seconds_compile"]["value"], found["seconds_load"]["value"]) == ("", "2.0")
@@ -166,7 +171,7 @@ def test_every_duration_is_there_and_one_that_an_older_version_lacks_says_so() -
 
 def test_memory_and_the_note_are_there_and_unknown_memory_says_so() -> None:
     runs = [make_run(memory_train=None, note="=salun collapsed"), make_run(method="retrain")]
-    rows = list(csv.DictReader(io.StringIO(tidy_csv(runs))))
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(cells_of(runs)))))
     memory = {name for name in SCHEMAS["runs"].names if "memory_" in name}
     found = {row["metric"]: row for row in rows if row["unit"] == "bytes" and row["method"] == "salun"}
     assert found.keys() == memory

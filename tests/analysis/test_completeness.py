@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.analysis.commands import load_runs, tables_text, verdicts_text
+from salun_grid.analysis.cells import cells_of
+from salun_grid.analysis.commands import load, tables_text, verdicts_text
 from salun_grid.analysis.completeness import at_chance, coarse_metrics, missing_cells, nan_metrics, progress, remarks
 from salun_grid.records.errors import InputError, ResultsWarning
 from tests.support.folders import make_grid, make_run, write_folder
@@ -15,7 +16,7 @@ from tests.support.folders import make_grid, make_run, write_folder
 
 def test_a_whole_grid_misses_nothing() -> None:
     sound = {"num_forget": 500, "num_retain": 500, "ta": 90.0}
-    assert remarks(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), **sound)) == ""
+    assert remarks(cells_of(make_grid(rates=(0.1, 0.5), augmentations=("none", "default"), **sound))) == ""
 
 
 def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
@@ -26,22 +27,25 @@ def test_missing_cells_are_named_with_their_seeds_gathered() -> None:
         return cell == ("salun", "default", 0.5) and run["seed"] in (0, 2)
 
     left = [run for run in runs if not gone(run)]
-    assert missing_cells(left) == ["salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2"]
-    assert "Missing: salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2." in remarks(left)
+    assert missing_cells(cells_of(left)) == ["salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2"]
+    assert "Missing: salun, bloodmnist 64px, default, forgetting 50%: seeds 0, 2." in remarks(cells_of(left))
 
 
 def test_variants_and_data_sets_of_one_name_do_not_hide_what_the_other_lacks() -> None:
     retrains = [make_run(seed=s, method="retrain") for s in range(3)]
     variants = [make_run(seed=s, method_params=f'{{"epochs": {e}}}') for e, n in ((5, 3), (9, 1)) for s in range(n)]
     cell = "bloodmnist 64px, none, forgetting 10%"
-    assert missing_cells(retrains + variants) == [f"salun epochs=9, {cell}: seeds 1, 2"]
+    assert missing_cells(cells_of(retrains + variants)) == [f"salun epochs=9, {cell}: seeds 1, 2"]
     one, other = make_grid(dataset_fingerprint="md5:a"), make_grid(dataset_fingerprint="md5:b")
-    (missing,) = missing_cells(one + other[:-1])
+    (missing,) = missing_cells(cells_of(one + other[:-1]))
     assert missing.startswith("salun, bloodmnist #") and missing.endswith(": seed 2")
 
 
 def test_datasets_need_not_have_the_same_axes() -> None:
-    assert missing_cells(make_grid(("bloodmnist",), rates=(0.1,)) + make_grid(("pathmnist",), rates=(0.5,))) == []
+    assert (
+        missing_cells(cells_of(make_grid(("bloodmnist",), rates=(0.1,)) + make_grid(("pathmnist",), rates=(0.5,))))
+        == []
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -50,7 +54,7 @@ def test_what_is_no_number_is_named(column: str, value: float) -> None:
     runs = make_grid()
     runs[4] |= {column: value}
     method, seed = runs[4]["method"], runs[4]["seed"]
-    assert nan_metrics(runs) == [f"{column} of {method}, bloodmnist 64px, none, forgetting 10%, seed {seed}"]
+    assert nan_metrics(cells_of(runs)) == [f"{column} of {method}, bloodmnist 64px, none, forgetting 10%, seed {seed}"]
 
 
 def test_missing_and_nan_stand_under_the_tables(tmp_path: Path) -> None:
@@ -64,13 +68,17 @@ def test_missing_and_nan_stand_under_the_tables(tmp_path: Path) -> None:
 
 def test_a_metric_of_few_images_is_named_with_its_step() -> None:
     runs = make_grid(num_forget=6, num_retain=54, rates=(0.1, 0.5))
-    assert coarse_metrics(runs, margin=1.0) == [
+    assert coarse_metrics(cells_of(runs), margin=1.0) == [
         f"{metrics}, bloodmnist 64px, forgetting {rate}"
         for rate in ("10%", "50%")
         for metrics in ("UA and MIA by 16.7 (6 images)", "RA by 1.9 (54 images)")
     ]
-    assert [name[:2] for name in coarse_metrics(runs, margin=10.0)] == ["UA", "UA"]
-    assert coarse_metrics(runs, margin=17.0) == coarse_metrics(make_grid(num_forget=100, num_retain=900), 1.0) == []
+    assert [name[:2] for name in coarse_metrics(cells_of(runs), margin=10.0)] == ["UA", "UA"]
+    assert (
+        coarse_metrics(cells_of(runs), margin=17.0)
+        == coarse_metrics(cells_of(make_grid(num_forget=100, num_retain=900)), 1.0)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,8 +88,8 @@ def test_models_no_better_than_guessing_are_named(classes: int, ta: float, guess
     runs = make_grid(seeds=(0, 1), num_classes=classes, ta=90.0)
     spoilt = [run | {"ta": float(ta)} if run["method"] == "salun" else run for run in runs]
     cell = "salun, bloodmnist 64px, none, forgetting 10%: seeds 0, 1"
-    assert at_chance(spoilt) == ([cell] if guesses else [])
-    assert at_chance([run | {"ta": math.nan} for run in runs]) == []
+    assert at_chance(cells_of(spoilt)) == ([cell] if guesses else [])
+    assert at_chance(cells_of([run | {"ta": math.nan} for run in runs])) == []
 
 
 def test_few_images_and_chance_stand_under_tables_and_verdicts(tmp_path: Path) -> None:
@@ -98,7 +106,7 @@ def test_a_row_that_is_there_twice_is_named(tmp_path: Path) -> None:
     key = runs[3]["job_key"]
     shutil.copy(folder / "results" / "runs" / f"{key}.parquet", folder / "results" / "runs" / "copy.parquet")
     with pytest.raises(InputError, match="2 times") as raised:
-        load_runs(str(folder))
+        load(str(folder))
     assert key in str(raised.value)
 
 

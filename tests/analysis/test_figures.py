@@ -12,7 +12,8 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from salun_grid.analysis.figures import average_gap_figure, save
-from salun_grid.analysis.gaps import Summary, summarise
+from salun_grid.analysis.gaps import Summary
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
 from tests.support.folders import make_grid, make_run
 
@@ -22,7 +23,7 @@ PROVENANCE = "108 rows on Some GPU."
 
 @pytest.fixture(scope="module")
 def summaries() -> list[Summary]:
-    return summarise(make_grid(DATASETS, RATES, AUGMENTATIONS))
+    return Results.of(make_grid(DATASETS, RATES, AUGMENTATIONS)).summaries
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +138,13 @@ def test_legend_names_each_augmentation_with_its_colour(figure: Figure) -> None:
 
 @pytest.mark.parametrize(("seeds", "n"), [((0,), "n = 1 seed"), ((0, 1, 2, 3), "n = 4 seeds")])
 def test_n_and_the_provenance_are_in_the_figure(seeds: tuple[int, ...], n: str) -> None:
-    text = average_gap_figure(summarise(make_grid(seeds=seeds)), PROVENANCE).get_supxlabel()
+    text = average_gap_figure(Results.of(make_grid(seeds=seeds)).summaries, PROVENANCE).get_supxlabel()
     assert n in text
     assert PROVENANCE in text
 
 
 def test_one_seed_gives_a_whisker_of_no_length() -> None:
-    figure = average_gap_figure(summarise(make_grid(seeds=(0,))), PROVENANCE)
+    figure = average_gap_figure(Results.of(make_grid(seeds=(0,))).summaries, PROVENANCE)
     (bars,) = bars_of(panel(figure, "salun", 0.1)).values()
     ((low, high),) = whiskers_of(bars)
     assert low == high == pytest.approx(bars[0].get_height())
@@ -153,12 +154,12 @@ def test_one_seed_gives_a_whisker_of_no_length() -> None:
 def test_no_retrain_is_a_results_error() -> None:
     for methods in (("original", "salun"), ("retrain",)):
         with pytest.raises(InputError, match="retrain"):
-            average_gap_figure(summarise(make_grid(methods=methods)), PROVENANCE)
+            average_gap_figure(Results.of(make_grid(methods=methods)).summaries, PROVENANCE)
 
 
 def test_a_method_that_ran_at_one_of_two_rates_only_is_drawn() -> None:
     runs = make_grid(rates=(0.1, 0.5), methods=("retrain", "original"))
-    summaries = summarise(runs + make_grid(rates=(0.5,), methods=("salun",)))
+    summaries = Results.of(runs + make_grid(rates=(0.5,), methods=("salun",))).summaries
     figure = average_gap_figure(summaries, PROVENANCE)
     (summary,) = drawn(summaries, "salun", 0.5, "none")
     assert [bar.get_height() for bar in panel(figure, "salun", 0.5).patches] == [summary.gaps["ag"].mean]
@@ -168,14 +169,14 @@ def test_a_method_that_ran_at_one_of_two_rates_only_is_drawn() -> None:
 
 @pytest.mark.parametrize("rates", [(0.12, 0.125), (0.001, 0.004)], ids=str)
 def test_titles_tell_forget_rates_apart(rates: tuple[float, ...]) -> None:
-    figure = average_gap_figure(summarise(make_grid(rates=rates, methods=("retrain", "salun"))), PROVENANCE)
+    figure = average_gap_figure(Results.of(make_grid(rates=rates, methods=("retrain", "salun"))).summaries, PROVENANCE)
     assert len({axis.get_title() for axis in figure.axes}) == 2
 
 
 def test_an_augmentation_has_one_colour_in_every_panel_and_is_in_the_legend() -> None:
     runs = make_grid(rates=(0.1,), augmentations=("default",))
     runs += make_grid(rates=(0.5,), augmentations=AUGMENTATIONS)
-    figure = average_gap_figure(summarise(runs), PROVENANCE)
+    figure = average_gap_figure(Results.of(runs).summaries, PROVENANCE)
     (legend,) = figure.legends
     patches = zip(legend.get_texts(), legend.get_patches(), strict=True)
     colours = {text.get_text(): to_hex(patch.get_facecolor()) for text, patch in patches}
@@ -189,7 +190,7 @@ def test_an_augmentation_has_one_colour_in_every_panel_and_is_in_the_legend() ->
 @pytest.mark.parametrize("name", ["a_b", "50% & more", "a$b", "a$^$b", "<script>-->"])
 def test_odd_names_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
     runs = [make_run(dataset=name, method=method) for method in ("retrain", "salun")]
-    figure = average_gap_figure(summarise(runs), PROVENANCE)
+    figure = average_gap_figure(Results.of(runs).summaries, PROVENANCE)
     figure.savefig(tmp_path / "odd.svg")
     assert ET.parse(tmp_path / "odd.svg").getroot().tag.endswith("svg")
     names = [label.get_text().splitlines()[0] for label in figure.axes[0].get_xticklabels()]
@@ -212,6 +213,6 @@ def test_png_and_svg_are_written_and_valid(figure: Figure, tmp_path: Path) -> No
 def test_each_datasets_name_stands_below_its_bars_where_some_have_not_landed() -> None:
     runs = make_grid(("bloodmnist",), (0.1, 0.5), ("none", "default"))
     landed = [run for run in runs if (run["forget_rate"], run["augmentation"]) != (0.1, "default")]
-    for axis in average_gap_figure(summarise(landed)).axes:
+    for axis in average_gap_figure(Results.of(landed).summaries).axes:
         low, high = axis.get_xlim()
         assert (low + high) / 2 == axis.get_xticks()[0] == 0

@@ -9,7 +9,7 @@ from matplotlib import font_manager
 from salun_grid.analysis import fonts
 from salun_grid.analysis.commands import draw_figure
 from salun_grid.analysis.figures import average_gap_figure
-from salun_grid.analysis.gaps import summarise
+from salun_grid.analysis.view import Results
 from tests.support.folders import make_grid, write_folder
 
 FILES = {fonts.DEFAULT: "DejaVuSans.ttf", "STIXGeneral": "STIXGeneral.ttf"}
@@ -49,7 +49,7 @@ def test_a_font_with_the_glyphs_is_used(only, tmp_path: Path, capsys) -> None:
     stix = {e.name: e.fname for e in font_manager.fontManager.ttflist}["STIXGeneral"]
     own = fonts.glyphs_of(stix) - fonts.glyphs_of(font_manager.findfont(fonts.DEFAULT))
     sign = min(sign for sign in own if sign.isprintable())
-    figure = average_gap_figure(summarise(make_grid((f"a{sign}",))))
+    figure = average_gap_figure(Results.of(make_grid((f"a{sign}",))).summaries)
     fonts.draw(figure, tmp_path / "x.svg")
     assert capsys.readouterr().err == ""
     (text,) = {text.get_text(): text for text in figure.axes[0].get_xticklabels()}.values()
@@ -58,7 +58,7 @@ def test_a_font_with_the_glyphs_is_used(only, tmp_path: Path, capsys) -> None:
 
 def test_plain_names_keep_the_default_font_alone(only, tmp_path: Path) -> None:
     only(fonts.DEFAULT, "STIXGeneral")
-    figure = average_gap_figure(summarise(make_grid()))
+    figure = average_gap_figure(Results.of(make_grid()).summaries)
     before = figure.axes[0].title.get_fontfamily()
     fonts.draw(figure, tmp_path / "x.svg")
     assert figure.axes[0].title.get_fontfamily() == before

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps, paired, summarise
+from salun_grid.analysis.cells import cells_of
+from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps
 from salun_grid.analysis.statistics import spread
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
 from tests.support.folders import Run, make_grid, make_run
 
@@ -59,7 +61,7 @@ def test_each_printed_table_fits_one_of_the_two_averages_only(row: dict[str, str
 
 
 def test_summaries_of_the_papers_rows_hold_its_averages() -> None:
-    summaries = summarise([paper_run(row) for row in PAPER_ROWS])
+    summaries = Results.of([paper_run(row) for row in PAPER_ROWS]).summaries
     by_cell = {(s.group.dataset, s.group.forget, s.method): s for s in summaries}
     assert len(by_cell) == 12
     for row in PAPER_ROWS:
@@ -79,9 +81,9 @@ def test_gaps_are_absolute_and_the_same_in_both_directions() -> None:
 def test_each_run_is_paired_with_the_retrain_that_its_key_names() -> None:
     runs = make_grid(rates=(0.1, 0.5), augmentations=("none", "default"))
     random.Random(0).shuffle(runs)
-    pairs = paired(runs)
-    assert [run["job_key"] for run, _ in pairs] == [run["job_key"] for run in runs]
-    for run, retrain in pairs:
+    cells = cells_of(runs)
+    assert sorted(cell.run["job_key"] for cell in cells) == sorted(run["job_key"] for run in runs)
+    for run, retrain in ((cell.run, cell.target) for cell in cells):
         assert retrain is not None
         assert (retrain["method"], retrain["job_key"]) == ("retrain", run["retrain_key"])
         for column in ("dataset", "forget", "augmentation", "seed"):
@@ -90,12 +92,12 @@ def test_each_run_is_paired_with_the_retrain_that_its_key_names() -> None:
 
 def test_only_a_retrain_is_a_target_whatever_the_keys_say() -> None:
     other = make_run(method="retrain-again", job_key="a")
-    assert paired([make_run(retrain_key="a"), other])[0][1] is None
+    assert [cell.target for cell in cells_of([make_run(retrain_key="a"), other])] == [None, None]
 
 
 def test_a_retrain_of_another_cell_is_not_used() -> None:
     run, other_seed = make_run(seed=0), make_run(seed=1, method="retrain")
-    by_method = {s.method: s for s in summarise([run, other_seed])}
+    by_method = {s.method: s for s in Results.of([run, other_seed]).summaries}
     assert by_method["salun"].gaps == {}
     assert by_method["salun"].ag_by_seed == {}
 
@@ -104,7 +106,7 @@ def test_a_seed_without_its_retrain_has_no_gap_and_is_not_counted_as_one() -> No
     seeds = [0, 1, 2]
     runs = [make_run(seed=seed, ua=10.0 + seed) for seed in seeds]
     runs += [make_run(seed=seed, method="retrain", ua=10.0) for seed in seeds[1:]]
-    salun = {s.method: s for s in summarise(runs)}["salun"]
+    salun = {s.method: s for s in Results.of(runs).summaries}["salun"]
     assert salun.seeds == (0, 1, 2)
     assert salun.values["ua"].n == 3
     assert (salun.gaps["ua"].n, salun.gaps["ua"].mean) == (2, 1.5)
@@ -114,7 +116,7 @@ def test_a_seed_without_its_retrain_has_no_gap_and_is_not_counted_as_one() -> No
 def test_gaps_are_taken_by_seed_before_they_are_averaged() -> None:
     runs = [make_run(seed=seed, ta=ta) for seed, ta in ((0, 60.0), (1, 80.0))]
     runs += [make_run(seed=seed, ta=70.0, method="retrain") for seed in (0, 1)]
-    salun = {s.method: s for s in summarise(runs)}["salun"]
+    salun = {s.method: s for s in Results.of(runs).summaries}["salun"]
     assert salun.values["ta"].mean == 70.0
     assert (salun.gaps["ta"].mean, salun.gaps["ta"].sd) == (10.0, 0.0)
 
@@ -132,11 +134,12 @@ def two_pairs(*fingerprints: str) -> list[Run]:
 def test_two_jobs_of_one_cell_and_seed_are_refused() -> None:
     """Neither of the pairs is dropped, and they are not averaged."""
     with pytest.raises(InputError, match=r"seed 0 of retrain on images, .* is there twice; put results that are not"):
-        summarise(two_pairs("md5:a", "md5:a"))
+        assert Results.of(two_pairs("md5:a", "md5:a")).summaries
 
 
 def test_files_of_one_name_are_two_datasets_where_their_content_differs() -> None:
-    found = {s.group.dataset: s.gaps["ua"].mean for s in summarise(two_pairs("md5:a", "md5:b")) if s.method == "salun"}
+    summaries = Results.of(two_pairs("md5:a", "md5:b")).summaries
+    found = {s.group.dataset: s.gaps["ua"].mean for s in summaries if s.method == "salun"}
     assert len(found) == 2 and list(found.values()) == [2.0, 7.0]
 
 
@@ -157,7 +160,7 @@ def test_spread_of_one_value_has_no_standard_deviation() -> None:
 def test_summaries_spread_over_the_seeds() -> None:
     runs = make_grid(seeds=(0, 1, 2, 3))
     target = {run["seed"]: run for run in runs if run["method"] == "retrain"}
-    for summary in summarise(runs):
+    for summary in Results.of(runs).summaries:
         own = {run["seed"]: run for run in runs if run["method"] == summary.method}
         assert summary.seeds == (0, 1, 2, 3)
         seconds = [run["seconds_total"] for run in own.values()]
@@ -180,7 +183,7 @@ def test_summaries_come_retrain_first_and_in_the_papers_order_of_augmentations()
     methods = ("salun", "finetune", "original", "retrain")
     runs = make_grid(("pathmnist", "bloodmnist"), (0.5, 0.1), names, (1, 0), methods)
     random.Random(1).shuffle(runs)
-    found = [(s.group.dataset, s.group.augmentation, s.group.forget, s.method) for s in summarise(runs)]
+    found = [(s.group.dataset, s.group.augmentation, s.group.forget, s.method) for s in Results.of(runs).summaries]
     assert found == [
         (dataset, augmentation, f"random:{rate}", method)
         for dataset in ("bloodmnist", "pathmnist")

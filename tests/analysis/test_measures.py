@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from salun_grid.analysis.cli import main
 from salun_grid.analysis.measures import measure_tables
 from salun_grid.analysis.report import report_html
+from salun_grid.analysis.view import Results
 from salun_grid.records.schemas import SCHEMAS
 from tests.support.folders import make_run, write_folder
 
@@ -77,10 +78,10 @@ def test_the_report_has_the_tables(tmp_path: Path) -> None:
     write_folder(
         tmp_path, runs := [make_run(method=method, seed=seed) for method in ("retrain", "salun") for seed in (0, 1)]
     )
-    assert "relearn_accuracy" not in report_html(str(tmp_path), runs)
+    assert "relearn_accuracy" not in report_html(str(tmp_path), Results.of(runs))
     (tmp_path / "results" / "measures").mkdir()
     pq.write_table(
         pa.Table.from_pylist(ROWS, schema=SCHEMAS["measures"]), tmp_path / "results" / "measures" / "a.parquet"
     )
-    text = report_html(str(tmp_path), runs)
+    text = report_html(str(tmp_path), Results.of(runs))
     assert "<h2>relearn_accuracy, protocol paper</h2>" in text and "52.000" in text and "+32.000" in text

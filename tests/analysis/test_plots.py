@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from salun_grid.analysis.curves import Curve, mean_curve, roc_figure, training_curves, training_rows
-from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.plots import trade_off
+from salun_grid.analysis.view import Results
 from tests.support.folders import make_grid, write_epochs
 
 
@@ -76,7 +76,8 @@ def test_roc_legend_names_what_any_panel_shows() -> None:
 
 
 def test_trade_off_places_each_method_at_its_minutes_and_ag() -> None:
-    summaries = summarise(make_grid(rates=(0.1, 0.5), methods=("retrain", "retrain-again", "original", "salun")))
+    methods = ("retrain", "retrain-again", "original", "salun")
+    summaries = Results.of(make_grid(rates=(0.1, 0.5), methods=methods)).summaries
     figure = trade_off(summaries)
     assert len(figure.axes) == 2
     points = [tuple(line.get_xydata()[0]) for axis in figure.axes for line in axis.lines if line.get_marker() != "None"]

@@ -12,10 +12,10 @@ import pytest
 
 from salun_grid.analysis.commands import write_report
 from salun_grid.analysis.completeness import remarks
-from salun_grid.analysis.gaps import in_order, summarise
 from salun_grid.analysis.paper import PAPER, paper_table
-from salun_grid.analysis.tables import Table, make_tables, provenance_of, verdict_table
+from salun_grid.analysis.tables import Table, make_tables, verdict_table
 from salun_grid.analysis.verdicts import judge
+from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
 from tests.support.folders import Run, make_grid, make_run, write_epochs, write_folder
 from tests.support.html_page import Page, page_of
@@ -85,7 +85,8 @@ def shown(table: Table) -> list[list[str]]:
 
 def test_the_verdict_comes_first_then_its_table_then_the_others(page: tuple[str, Page], runs: list[Run]) -> None:
     text, parsed = page
-    summaries, provenance, flaws = summarise(runs), provenance_of(runs), remarks(in_order(runs))
+    results = Results.of(runs)
+    summaries, provenance, flaws = results.summaries, results.provenance, remarks(results.cells)
     assert parsed.texts["p"][0] == "salun: in 4 of 4 cells too few seeds to say (n = 2; 3 are needed)."
     assert parsed.table("Verdicts") == shown(verdict_table(judge(summaries), provenance))
     for table in make_tables(summaries, provenance, flaws):
@@ -113,7 +114,7 @@ def test_the_papers_numbers_stand_beside_ours(page: tuple[str, Page], runs: list
 def test_each_variant_of_a_method_stands_beside_the_papers_row() -> None:
     cell = {"dataset": "bloodmnist", "augmentation": "default"}
     variants = [make_run(seed=0, method_params=f'{{"epochs": {e}}}', ua=float(e), **cell) for e in (5, 9)]
-    rows = paper_table(summarise([make_run(seed=0, method="retrain", **cell), *variants])).rows
+    rows = paper_table(Results.of([make_run(seed=0, method="retrain", **cell), *variants]).summaries).rows
     found = {row[3]: row[4] for row in rows if row[1].startswith("bloodmnist 64px") and row[2] == "10%"}
     assert found["salun epochs=5"] == "0.00 | 5.00"
     assert found["salun epochs=9"] == "0.00 | 9.00"

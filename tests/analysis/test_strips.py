@@ -12,10 +12,11 @@ from salun_grid.analysis.commands import draw_figure, write_report
 from salun_grid.analysis.curves import training_curves, training_rows
 from salun_grid.analysis.figures import MOST_CHARACTERS, MOST_METHODS, label, ranked
 from salun_grid.analysis.fonts import draw
-from salun_grid.analysis.gaps import Summary, summarise
+from salun_grid.analysis.gaps import Summary
 from salun_grid.analysis.plots import front, signed_gap_figures, trade_off
 from salun_grid.analysis.strips import LINES_PER_PAGE, average_gap_pages
 from salun_grid.analysis.verdicts import judge, overall
+from salun_grid.analysis.view import Results
 from tests.support.folders import Run, make_grid, write_epochs, write_folder
 
 NUM_VARIANTS = 55
@@ -32,11 +33,11 @@ def many(num: int = NUM_VARIANTS, **axes: tuple) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def summaries() -> list[Summary]:
-    return summarise(many(rates=(0.1, 0.5), augmentations=("none", "default")))
+    return Results.of(many(rates=(0.1, 0.5), augmentations=("none", "default"))).summaries
 
 
 def test_few_methods_are_panels_of_bars_and_many_are_ranked_strips(summaries: list[Summary]) -> None:
-    (few,) = average_gap_pages(summarise(many(MOST_METHODS)))
+    (few,) = average_gap_pages(Results.of(many(MOST_METHODS)).summaries)
     assert len(few.axes) == MOST_METHODS + 2
     pages = average_gap_pages(summaries, "provenance")
     assert [len(p.axes) for p in pages] == [2, 2]
@@ -80,7 +81,7 @@ def test_no_page_is_wider_or_higher_than_a_person_can_read(summaries: list[Summa
 
 def test_many_datasets_are_a_page_each() -> None:
     names = tuple(f"set{i}" for i in range(8))
-    pages = average_gap_pages(summarise(make_grid(names)))
+    pages = average_gap_pages(Results.of(make_grid(names)).summaries)
     assert len(pages) == len(names)
     titles = [p.legends[0].get_title().get_text() for p in pages]
     assert [title.split()[0] for title in titles] == list(names)
@@ -100,7 +101,7 @@ def test_the_page_shows_the_closest_variants_and_says_of_how_many(tmp_path: Path
     runs = many(9, seeds=(0,))
     folder = write_folder(tmp_path, runs)
     write_epochs(folder, runs, 1)
-    summaries = summarise(runs)
+    summaries = Results.of(runs).summaries
     best = ranked([s for s in summaries if s.base == "salun"])[:MOST_METHODS]
     assert sections.closest(summaries) == [
         "retrain",
@@ -124,7 +125,7 @@ def test_long_names_lose_their_middle_and_leave_room_for_the_axes(tmp_path: Path
     assert label("$x^$") == r"\$x^\$"
     runs = make_grid((name,), augmentations=(name, "none"), methods=("retrain", "original", f"m{name}"))
     write_epochs(tmp_path, runs, 1)
-    summaries = summarise(runs)
+    summaries = Results.of(runs).summaries
     figures = [*average_gap_pages(summaries), trade_off(summaries), training_curves(training_rows(str(tmp_path)))]
     figures += [f for pages in signed_gap_figures(summaries, 1.0).values() for f in pages]
     for figure in figures:
@@ -133,7 +134,9 @@ def test_long_names_lose_their_middle_and_leave_room_for_the_axes(tmp_path: Path
 
 
 def test_a_figure_in_the_page_has_its_caption_once() -> None:
-    text = "".join(page.figures_html(average_gap_pages(summarise(make_grid(tuple("abcdefg")))), "AG", "the caption"))
+    pages = average_gap_pages(Results.of(make_grid(tuple("abcdefg"))).summaries)
+    section = page.Section("AG", drawings=page.drawings(pages, "AG", "the caption"))
+    text = page.render(page.Page("", [], [], [], [section]))
     assert text.count("<figure>") == 7 and text.count("the caption") == 1
 
 

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from salun_grid.analysis.gaps import summarise
-from salun_grid.analysis.tables import COLUMNS, FORMATS, Table, make_tables, provenance_of
+from salun_grid.analysis.formats import FORMATS
+from salun_grid.analysis.tables import COLUMNS, Table, make_tables
+from salun_grid.analysis.view import Results
 from salun_grid.records.text import printable
 from tests.support.folders import Run, make_grid, make_run, protocol_text
 
@@ -23,7 +24,7 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tables_of(runs: list[Run], provenance: str = PROVENANCE) -> list[Table]:
-    return make_tables(summarise(runs), provenance)
+    return make_tables(Results.of(runs).summaries, provenance)
 
 
 def squeezed(text: str) -> str:
@@ -106,7 +107,7 @@ def test_n_and_the_provenance_are_beside_the_numbers() -> None:
 def test_provenance_names_each_device_and_version_once() -> None:
     pairs = (("B", "2.9"), ("A", "2.9"), ("B", "2.8"))
     runs = [make_run(device_name=device, torch_version=torch) for device, torch in pairs]
-    text = provenance_of(runs)
+    text = Results.of(runs).provenance
     assert text.startswith("3 rows")
     for part in ("A, B", "salun-grid 0.1.0", "torch 2.8, 2.9", "ray 2.56.0"):
         assert text.count(part) == 1

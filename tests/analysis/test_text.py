@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from salun_grid.analysis.commands import write_report
-from salun_grid.analysis.tables import FORMATS
+from salun_grid.analysis.formats import FORMATS
 from salun_grid.records.text import printable, spreadsheet_cell
 from tests.support.commands import call
 from tests.support.folders import make_grid, make_run, write_epochs, write_folder

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from salun_grid.analysis.gaps import in_order, natural_order, summarise
 from salun_grid.analysis.variants import differing, settings_of, variant_name
+from salun_grid.analysis.view import Results
+from salun_grid.records.text import natural_order
 from tests.support.folders import Run, make_grid, make_run
 
 DEFAULTS = {"epochs": 10, "batch_size": 256, "learning_rate": 0.013, "mask_mode": "leaky", "momentum": 0.9}
@@ -19,7 +20,7 @@ def variants(*changes: dict, **cell: object) -> list[Run]:
 
 
 def names(runs: list[Run]) -> list[str]:
-    return [summary.method for summary in summarise(runs) if summary.base == "salun"]
+    return [summary.method for summary in Results.of(runs).summaries if summary.base == "salun"]
 
 
 def test_four_learning_rates_are_named_by_their_learning_rate_in_order_of_value() -> None:
@@ -27,7 +28,9 @@ def test_four_learning_rates_are_named_by_their_learning_rate_in_order_of_value(
     expected = [f"salun learning_rate={rate}" for rate in (1e-05, 0.002, 0.013, 0.1)]
     runs = variants(*({"learning_rate": rate} for rate in rates))
     assert names(runs) == expected
-    ordered = [json.loads(run["method_params"])["learning_rate"] for run in in_order(runs) if run["method"] == "salun"]
+    ordered = [
+        json.loads(run["method_params"])["learning_rate"] for run in Results.of(runs).runs if run["method"] == "salun"
+    ]
     assert ordered == sorted(rates)
 
 
@@ -67,4 +70,4 @@ def test_names_sort_by_the_numbers_in_them() -> None:
 
 def test_the_methods_own_name_finds_its_row_of_the_paper_and_the_controls_keep_theirs() -> None:
     runs = make_grid(methods=("retrain", "retrain-again", "original")) + variants({"epochs": 5}, {"epochs": 9})[1:]
-    assert [s.method for s in summarise(runs)][:3] == ["retrain", "retrain-again", "original"]
+    assert [s.method for s in Results.of(runs).summaries][:3] == ["retrain", "retrain-again", "original"]

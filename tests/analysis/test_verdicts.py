@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from salun_grid.analysis.gaps import summarise
 from salun_grid.analysis.verdicts import MIN_SEEDS, Verdict, judge, overall
+from salun_grid.analysis.view import Results
 from tests.support.folders import Run, make_run
 
 RETRAIN = {"ua": 5.0, "ra": 99.0, "ta": 90.0, "mia": 10.0}
@@ -26,7 +26,7 @@ def retrains(seeds: int, **cell: object) -> list[Run]:
 
 
 def verdicts(runs: list[Run], margin: float = 1.0) -> dict[str, Verdict]:
-    return {v.summary.method: v for v in judge(summarise(runs), margin)}
+    return {v.summary.method: v for v in judge(Results.of(runs).summaries, margin)}
 
 
 def salun(runs: list[Run], margin: float = 1.0) -> str:
@@ -53,7 +53,7 @@ def test_whoever_does_nothing_is_never_praised_for_it(spread: float) -> None:
         for run in same:
             run["ua"] += spread * (1 + i / 6) * 30 * SCATTER[run["seed"]]
         runs += same + [make_run(**{m: run[m] for m in ("dataset", "seed", *RETRAIN)}) for run in same]
-    texts = [v.text for v in judge(summarise(runs)) if v.summary.method == "salun"]
+    texts = [v.text for v in judge(Results.of(runs).summaries) if v.summary.method == "salun"]
     for text in texts:
         assert "but so is doing nothing" in text or text == "no better than doing nothing, n = 5"
 
@@ -170,7 +170,7 @@ def test_many_cells_make_the_same_gaps_harder_to_call_equal() -> None:
         for i in range(200)
         for run in [*retrains(4), *cell]
     ]
-    found = judge(summarise(many))
+    found = judge(Results.of(many).summaries)
     assert len(found) == 200
     assert {v.text.split(",")[0] for v in found} != {"indistinguishable from retraining at ±1 point"}
 
@@ -180,7 +180,9 @@ def test_each_verdict_has_the_floors_of_its_own_cell_beside_it() -> None:
     for augmentation, offset in (("none", 6.0), ("default", 8.0)):
         runs += retrains(3, augmentation=augmentation) + rows("salun", 3, augmentation=augmentation)
         runs += rows("original", 3, offset=offset, augmentation=augmentation)
-    by_cell = {v.summary.group.augmentation: v for v in judge(summarise(runs)) if v.summary.method == "salun"}
+    by_cell = {
+        v.summary.group.augmentation: v for v in judge(Results.of(runs).summaries) if v.summary.method == "salun"
+    }
     assert by_cell["none"].nothing and by_cell["none"].nothing.mean == pytest.approx(6.0)
     assert by_cell["default"].nothing and by_cell["default"].nothing.mean == pytest.approx(8.0)
     assert by_cell["none"].noise is None
@@ -189,7 +191,7 @@ def test_each_verdict_has_the_floors_of_its_own_cell_beside_it() -> None:
 def test_overall_counts_the_verdicts_of_each_method() -> None:
     runs = retrains(4) + rows("salun", 4) + rows("original", 4, offset=6.0)
     runs += retrains(2, dataset="other") + rows("salun", 2, dataset="other")
-    (line,) = overall(judge(summarise(runs)))
+    (line,) = overall(judge(Results.of(runs).summaries))
     assert line.startswith("salun: ")
     assert "in 1 of 2 cells indistinguishable from retraining at ±1 point, n = 4" in line
     assert f"in 1 of 2 cells too few seeds to say (n = 2; {MIN_SEEDS} are needed)" in line
@@ -198,5 +200,5 @@ def test_overall_counts_the_verdicts_of_each_method() -> None:
 @pytest.mark.parametrize(("offset", "passed"), [(0.0, 1), (3.0, 0)])
 def test_overall_says_whether_a_second_retraining_passes_the_same_test(offset: float, passed: int) -> None:
     runs = retrains(4) + rows("salun", 4) + rows("original", 4, offset=6.0) + rows("retrain-again", 4, offset)
-    _, line = overall(judge(summarise(runs)))
+    _, line = overall(judge(Results.of(runs).summaries))
     assert f"at ±1 point in {passed} of 1 cells" in line

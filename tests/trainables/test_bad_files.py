@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from salun_grid.records.errors import InputError
+from salun_grid.records.npz import read_train_images
 from salun_grid.trainables.data import SPLITS, describe, load, read_npz
 
 COUNT = 6
@@ -42,6 +43,20 @@ def assert_refused(path: Path, because: str | None = None) -> None:
 def test_the_good_file_is_read(tmp_path):
     """What each bad file below differs from."""
     assert set(read_npz(saved(tmp_path / "a.npz"))[0]) == set(SPLITS)
+
+
+def test_train_images_alone_are_those_of_the_whole_file(tmp_path):
+    path = saved(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read_train_images(path), read_npz(path)[0]["train"])
+
+
+def test_train_images_alone_are_refused_where_their_entry_is_longer_than_their_header_says(tmp_path):
+    path, content = tmp_path / "a.npz", io.BytesIO()
+    np.save(content, arrays()["train_images"])
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train_images.npy", content.getvalue() + b"0")
+    with pytest.raises(InputError, match="train_images says"):
+        read_train_images(path)
 
 
 ARRAYS = {
