@@ -76,7 +76,7 @@ def labelled(rows: Sequence[Run], told_apart: Collection[str] = (), by: Differin
 
 
 def _place(group: Group, method: str) -> tuple:
-    """By dataset, then augmentation in the paper's order, then forget set; retrain and floors before the methods."""
+    """By dataset, then augmentation in the paper's order, then forget set; retrain and controls before the methods."""
     augmentation = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
     return (
         group.protocol,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from salun_grid.analysis.completeness import checked, progress, remarks
 from salun_grid.analysis.formats import FORMATS
-from salun_grid.analysis.results import has_landed, read_runs
+from salun_grid.analysis.results import has_rows, read_runs
 from salun_grid.analysis.tables import make_tables, verdict_table
 from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
 from salun_grid.analysis.view import Results
@@ -100,7 +100,7 @@ def write_report(
     """Write the HTML page of a folder; returns its path."""
     from salun_grid.analysis.report import report_html
 
-    only_begun = bool(progress(folder, [])) and not has_landed(folder, "runs")
+    only_begun = bool(progress(folder, [])) and not has_rows(folder, "runs")
     text = report_html(folder, Results.of([]) if only_begun else load(folder), margin, images)
     out = out or pictures_path(folder, "report.html")
     with naming(out):

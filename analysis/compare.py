@@ -7,7 +7,7 @@ from typing import Any
 
 from salun_grid.analysis.cells import Group
 from salun_grid.analysis.completeness import remarks
-from salun_grid.analysis.gaps import METRICS, Summary
+from salun_grid.analysis.gaps import PAPER_METRICS, Summary
 from salun_grid.analysis.rows import Run
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread, spread
@@ -68,7 +68,7 @@ def _by_place(summaries: Iterable[Summary], which: str) -> dict[Place, Summary]:
 
 def _row(place: Place, left: Summary | None, right: Summary | None, signs: Signs) -> list[str]:
     (group, method), sides = place, (left, right)
-    values = [_both([s.values[metric] if s else None for s in sides]) for metric in METRICS]
+    values = [_both([s.values[metric] if s else None for s in sides]) for metric in PAPER_METRICS]
     averages = [with_interval(s.gaps["ag"]) if s and s.gaps and method != "retrain" else "–" for s in sides]
     rte = " | ".join(rte_cell(s, signs) if s else "–" for s in sides)
     n = " | ".join(count(s) if s else "–" for s in sides)

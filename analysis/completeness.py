@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from salun_grid.analysis.cells import Cell, Group
-from salun_grid.analysis.gaps import METRICS
+from salun_grid.analysis.gaps import PAPER_METRICS
 from salun_grid.analysis.rows import Run
 from salun_grid.analysis.verdicts import MARGIN_POINTS
 from salun_grid.records import storage
@@ -83,7 +83,7 @@ def _seeds(seeds: list[int]) -> str:
 
 def nan_metrics(cells: Iterable[Cell]) -> list[str]:
     """Each metric that is NaN or infinite: `mia of salun, …, seed 1`."""
-    columns = (*METRICS, "seconds_total")
+    columns = (*PAPER_METRICS, "seconds_total")
     return [
         f"{column} of {_name(cell)}, seed {cell.run['seed']}"
         for cell in cells

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from salun_grid.analysis.catalogue import METRICS as FROM_PREDICTIONS
 from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.evidence import Measured
-from salun_grid.analysis.gaps import AVERAGES, METRICS, gaps
+from salun_grid.analysis.gaps import AVERAGES, PAPER_METRICS, gaps
 from salun_grid.records.text import spreadsheet_cell
 
 CELL: tuple[str, ...] = ("study", "dataset", "image_size", "model", "protocol", "augmentation", "forget", "seed")
@@ -43,7 +43,7 @@ def tidy_csv(cells: Iterable[Cell], measured: Iterable[Measured] = ()) -> str:
 def _from_runs(cells: Iterable[Cell]) -> list[Measured]:
     found = []
     for cell in cells:
-        found += [_known(cell, name) for name in (*METRICS, *SECONDS, *BYTES)]
+        found += [_known(cell, name) for name in (*PAPER_METRICS, *SECONDS, *BYTES)]
         if cell.target is None:
             found += [Measured(cell, name, None, math.nan, "no retrain of this cell") for name in AVERAGES]
         else:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from salun_grid.analysis.cells import AUGMENTATION_ORDER, Group
 from salun_grid.analysis.fonts import draw
-from salun_grid.analysis.gaps import FLOORS, Summary
+from salun_grid.analysis.gaps import CONTROLS, Summary
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.forget_label import forget_name, forget_order
 
@@ -89,7 +89,7 @@ def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Fi
     Raises InputError when no row has a retrain to compare with.
     """
     summaries = with_gaps(summaries)
-    methods = sorted({s.method for s in summaries}, key=lambda method: (method in FLOORS, method))
+    methods = sorted({s.method for s in summaries}, key=lambda method: (method in CONTROLS, method))
     forgets = sorted({s.group.forget for s in summaries}, key=forget_order)
     augmentations = in_order({s.group.augmentation for s in summaries})
     cells: dict[tuple[str, str], list[Summary]] = {}
@@ -103,7 +103,7 @@ def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Fi
         for axis, forget in zip(row, forgets, strict=True):
             _panel(axis, cells.get((method, forget), []), augmentations)
             axis.set_title(
-                f"{label(FLOORS.get(method, method))}, forgetting {forget_name(forget)}", fontsize=10, wrap=True
+                f"{label(CONTROLS.get(method, method))}, forgetting {forget_name(forget)}", fontsize=10, wrap=True
             )
         row[0].set_ylabel("AG (percentage points)")
     # Only now: a limit set on one shared axis stops all of them from growing with their data.

@@ -12,19 +12,19 @@ from salun_grid.analysis.statistics import Spread, spread
 from salun_grid.records.errors import InputError
 from salun_grid.records.forget_label import forget_name
 
-METRICS = ("ua", "ra", "ta", "mia")
+PAPER_METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
-AVERAGES: dict[str, tuple[str, ...]] = {"ag": METRICS, "ag3": ("ua", "ta", "mia")}
+AVERAGES: dict[str, tuple[str, ...]] = {"ag": PAPER_METRICS, "ag3": ("ua", "ta", "mia")}
 
 # What a method is measured against: doing nothing, and what two retrainings differ by.
 NOTHING, NOISE = "original", "retrain-again"
-FLOORS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
-CONTROLS = {"retrain", *FLOORS}
+CONTROLS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
+NOT_METHODS = {"retrain", *CONTROLS}
 
 
 def signed_gaps(run: Run, retrain: Run) -> dict[str, float]:
     """Each metric minus the retrain's, in percentage points."""
-    return {metric: run[metric] - retrain[metric] for metric in METRICS}
+    return {metric: run[metric] - retrain[metric] for metric in PAPER_METRICS}
 
 
 def gaps(run: Run, retrain: Run) -> dict[str, float]:
@@ -74,14 +74,14 @@ def _summary(group: Group, method: str, cells: list[Cell]) -> Summary:
     with_target = [(cell.run, cell.target) for cell in cells if cell.target]
     per_seed = {run["seed"]: gaps(run, target) for run, target in with_target}
     signed = {run["seed"]: signed_gaps(run, target) for run, target in with_target}
-    names = (*METRICS, *AVERAGES)
+    names = (*PAPER_METRICS, *AVERAGES)
     return Summary(
         group=group,
         method=method,
         base=runs[0]["method"],
-        values={metric: spread(run[metric] for run in runs) for metric in METRICS},
+        values={metric: spread(run[metric] for run in runs) for metric in PAPER_METRICS},
         gaps={name: spread(gap[name] for gap in per_seed.values()) for name in names} if per_seed else {},
-        signed={name: spread(gap[name] for gap in signed.values()) for name in METRICS} if signed else {},
+        signed={name: spread(gap[name] for gap in signed.values()) for name in PAPER_METRICS} if signed else {},
         seconds_on={name: spread(run["seconds_total"] for run in own) for name, own in _by_device(runs).items()},
         seeds=tuple(run["seed"] for run in runs),
         ag_by_seed={seed: gap["ag"] for seed, gap in per_seed.items()},

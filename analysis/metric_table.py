@@ -22,7 +22,7 @@ def metric_table(
 ) -> Table:
     """Mean ± sample standard deviation over the seeds; a dash where a seed has no value, with the reason below.
 
-    Rows come in the order of `summaries`, retrain and floors first. A metric with a value for each class is left out.
+    Rows come in the order of `summaries`, retrain and controls first. A metric with a value for each class is left out.
     """
     values: dict[tuple, list[float]] = defaultdict(list)
     reasons: dict[str, dict[str, None]] = defaultdict(dict)

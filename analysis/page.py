@@ -44,7 +44,7 @@ class Picture:
 class Section:
     """A heading and what stands below it, in the order of the fields; each may be empty.
 
-    `folded` is the summary under which the table is folded away. Rows of the methods in `floors` are tinted. `parts`
+    `folded` is the summary under which the table is folded away. Rows of the methods in `controls` are tinted. `parts`
     are sections one level below.
     """
 
@@ -52,7 +52,7 @@ class Section:
     paragraphs: Sequence[str] = ()
     folded: str = ""
     table: Table | None = None
-    floors: Sequence[str] = ()
+    controls: Sequence[str] = ()
     drawings: Sequence[Drawing] = ()
     pictures: Sequence[Picture] = ()
     parts: "Sequence[Section]" = ()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from salun_grid.analysis.cells import without_hash
-from salun_grid.analysis.gaps import METRICS, Summary
+from salun_grid.analysis.gaps import PAPER_METRICS, Summary
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.tables import Table, count, plus_minus
 from salun_grid.records.forget_label import percent, random_label
@@ -73,12 +73,12 @@ def _same_cell(row: PaperRow, summary: Summary) -> bool:
 
 def _row(row: PaperRow, ours: Summary | None, signs: Signs) -> list[str]:
     place = [str(row.table), row.dataset, percent(row.forget_rate), row.method]
-    printed = [f"{getattr(row, metric):.2f}" for metric in METRICS] + [f"{row.ag:.2f}", f"{row.rte_minutes:g}"]
+    printed = [f"{getattr(row, metric):.2f}" for metric in PAPER_METRICS] + [f"{row.ag:.2f}", f"{row.rte_minutes:g}"]
     if ours is None:
         return [*place, *(f"{value} | –" for value in printed), "1 | –"]
     place[1], place[3] = f"{ours.group.dataset} {ours.group.image_size}px, {ours.group.protocol}", ours.method
     gap = ours.gaps.get(AVERAGE_OF_TABLE[row.table])
-    found = [plus_minus(ours.values[metric]) for metric in METRICS]
+    found = [plus_minus(ours.values[metric]) for metric in PAPER_METRICS]
     found += [plus_minus(gap) if gap else "–", rte_cell(ours, signs, digits=2)]
     cells = [f"{value} | {own}" for value, own in zip(printed, found, strict=True)]
     return [*place, *cells, f"1 | {count(ours)}"]

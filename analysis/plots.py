@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
-from salun_grid.analysis.gaps import FLOORS, METRICS, NOTHING, Summary
+from salun_grid.analysis.gaps import CONTROLS, NOTHING, PAPER_METRICS, Summary
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 from salun_grid.records.forget_label import forget_name, forget_order
@@ -81,8 +81,8 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
         row[0].set_ylabel("AG (percentage points)")
     look: dict[str, Any] = {"linestyle": "", "color": "0.5", "markeredgecolor": "black"}
     named = styles if few else {}
-    handles = [Line2D([], [], marker=m, label=label(FLOORS.get(name, name)), **look) for name, m in named.items()]
-    handles += [Line2D([], [], color="0.5", linestyle="--", label=FLOORS[NOTHING])]
+    handles = [Line2D([], [], marker=m, label=label(CONTROLS.get(name, name)), **look) for name, m in named.items()]
+    handles += [Line2D([], [], color="0.5", linestyle="--", label=CONTROLS[NOTHING])]
     handles += [Line2D([], [], linestyle="", marker="s", color=hue, label=label(a)) for a, hue in hues.items()]
     legend_above(figure, handles, fontsize=8)
     return figure
@@ -142,10 +142,10 @@ def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str,
 def _forest(rows: Sequence[Summary], styles: dict[str, tuple[str, str]], margin: float) -> Figure:
     names = [f"{label(s.group.augmentation)}, {forget_name(s.group.forget)}, {label(s.method)}" for s in rows]
     width = 6.4 + 0.08 * max(map(len, names))
-    figure, axes = new_figure(width, 1.4 + 0.24 * len(rows), 1, len(METRICS))
+    figure, axes = new_figure(width, 1.4 + 0.24 * len(rows), 1, len(PAPER_METRICS))
     heights = np.arange(len(rows))
     colours = [styles[summary.method][0] for summary in rows]
-    for axis, metric in zip(axes[0], METRICS, strict=True):
+    for axis, metric in zip(axes[0], PAPER_METRICS, strict=True):
         values = [summary.signed[metric] for summary in rows]
         axis.axvspan(-margin, margin, color="0.5", alpha=0.25, linewidth=0)
         axis.axvline(0, color="0.5", linewidth=1)
@@ -158,7 +158,7 @@ def _forest(rows: Sequence[Summary], styles: dict[str, tuple[str, str]], margin:
         axis.set_title(f"{metric.upper()} gap", fontsize=9)
         axis.set_ylim(len(rows) - 0.4, -0.6)
         _limit(axis, values, margin)
-        axis.set_yticks(heights, names if metric == METRICS[0] else [], fontsize=8)
+        axis.set_yticks(heights, names if metric == PAPER_METRICS[0] else [], fontsize=8)
     figure.supxlabel("method − retrain (percentage points)", fontsize=9)
     return figure
 

@@ -15,12 +15,12 @@ from salun_grid.analysis.completeness import Progress, progress, remarks
 from salun_grid.analysis.curves import Curve, roc_figure
 from salun_grid.analysis.evidence import Measured, cases, measured
 from salun_grid.analysis.figures import place_name
-from salun_grid.analysis.gaps import FLOORS
+from salun_grid.analysis.gaps import CONTROLS
 from salun_grid.analysis.measures import tables_of
 from salun_grid.analysis.metric_table import metric_table
 from salun_grid.analysis.page import Page, Section, drawing, picture, render
 from salun_grid.analysis.paper import paper_table
-from salun_grid.analysis.results import has_landed
+from salun_grid.analysis.results import has_rows
 from salun_grid.analysis.roc import roc_curve
 from salun_grid.analysis.rows import Run
 from salun_grid.analysis.sections import closest, gap_sections, limited, training_section
@@ -60,13 +60,13 @@ def report_html(folder: str, results: Results, margin: float = MARGIN_POINTS, im
         return render(Page(title, state, [], ["There is no verdict yet."], [training_section(folder)]))
     flaws = remarks(results.cells, margin)
     verdicts = judge(results.summaries, margin)
-    lead = overall(verdicts) or ["No method beside retraining and the floors is here: nothing to judge."]
+    lead = overall(verdicts) or ["No method beside retraining and the controls is here: nothing to judge."]
     shown = closest(results.summaries)
     sections = [
-        Section("Verdicts", table=verdict_table(verdicts, results.provenance, flaws), floors=tuple(FLOORS)),
+        Section("Verdicts", table=verdict_table(verdicts, results.provenance, flaws), controls=tuple(CONTROLS)),
         *map(_with_table, make_tables(results.summaries, results.provenance, flaws)),
-        *map(_with_table, tables_of(folder) if has_landed(folder, "measures") else []),
-        _with_table(paper_table(results.summaries), floors=()),
+        *map(_with_table, tables_of(folder) if has_rows(folder, "measures") else []),
+        _with_table(paper_table(results.summaries), controls=()),
         *gap_sections(results.summaries, margin, shown),
         training_section(folder, results.summaries, shown),
         *_privacy(folder, results, images, shown),
@@ -75,8 +75,8 @@ def report_html(folder: str, results: Results, margin: float = MARGIN_POINTS, im
     return render(Page(title, state, lead, [flaws] if flaws else [], sections))
 
 
-def _with_table(table: Table, floors: Sequence[str] = tuple(FLOORS)) -> Section:
-    return Section(table.title, table=table, floors=floors)
+def _with_table(table: Table, controls: Sequence[str] = tuple(CONTROLS)) -> Section:
+    return Section(table.title, table=table, controls=controls)
 
 
 def _partial(folder: str, states: list[Progress]) -> list[str]:
@@ -91,7 +91,7 @@ def _partial(folder: str, states: list[Progress]) -> list[str]:
 
 def _privacy(folder: str, results: Results, images: Sequence[Path], shown: Sequence[str]) -> list[Section]:
     """Metrics from predictions, ROC curves and the worst images; a sentence where no predictions are there at all."""
-    if not has_landed(folder, "predictions"):
+    if not has_rows(folder, "predictions"):
         without = "No metrics from predictions: this folder holds none; copy results/predictions too."
         return [Section(paragraphs=[without])]
     evidence = gather(folder, results.cells)

@@ -61,7 +61,7 @@ def find_files(folder: str | Path, table: str) -> Files:
     return files
 
 
-def has_landed(folder: str | Path, table: str) -> bool:
+def has_rows(folder: str | Path, table: str) -> bool:
     """Whether the folder has any file of a table."""
     return bool(_files(storage.find(folder), table).paths)
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from salun_grid.analysis import curves, figures, plots
-from salun_grid.analysis.gaps import CONTROLS, Summary
+from salun_grid.analysis.gaps import NOT_METHODS, Summary
 from salun_grid.analysis.page import Section, drawings
 from salun_grid.analysis.strips import MARKERS, average_gap_pages, fits_panels, pages_of, strip_caption
 from salun_grid.records.errors import InputError
@@ -49,16 +49,16 @@ def _some_datasets(summaries: Sequence[Summary]) -> list[list[Summary]]:
 
 
 def closest(summaries: Sequence[Summary]) -> list[str]:
-    """The retrain, the floors, and the few variants with the lowest AG: what one figure of curves can show."""
-    others = [s for s in summaries if s.method not in CONTROLS]
+    """The retrain, the controls, and the few variants with the lowest AG: what one figure of curves can show."""
+    others = [s for s in summaries if s.method not in NOT_METHODS]
     best = figures.ranked([s for s in others if s.gaps]) or list(dict.fromkeys(s.method for s in others))
-    shown = CONTROLS.union(best[: figures.MOST_METHODS])
+    shown = NOT_METHODS.union(best[: figures.MOST_METHODS])
     return [method for method in dict.fromkeys(s.method for s in summaries) if method in shown]
 
 
 def limited(summaries: Sequence[Summary]) -> str:
     """A sentence where `closest` leaves variants out."""
-    num = len({s.method for s in summaries} - CONTROLS)
+    num = len({s.method for s in summaries} - NOT_METHODS)
     most = figures.MOST_METHODS
     return f"Of {num} methods the {most} with the lowest AG are shown. " if num > most else ""
 
@@ -69,7 +69,7 @@ def training_section(folder: str, summaries: Sequence[Summary] = (), shown: Sequ
         rows = curves.training_rows(folder)
     except InputError as error:
         return Section(paragraphs=[f"No training curves: {error}"])
-    methods = CONTROLS.union(s.base for s in summaries if s.method in shown)
+    methods = NOT_METHODS.union(s.base for s in summaries if s.method in shown)
     rows = [row for row in rows if not summaries or row["method"] in methods]
     caption = (
         "In train mode, augmented; means over all seeds, forget sets, protocols and settings of a method, bands from "

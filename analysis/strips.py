@@ -24,7 +24,7 @@ from salun_grid.analysis.figures import (
     ranked,
     with_gaps,
 )
-from salun_grid.analysis.gaps import CONTROLS, FLOORS, NOISE, NOTHING, Summary
+from salun_grid.analysis.gaps import CONTROLS, NOISE, NOT_METHODS, NOTHING, Summary
 from salun_grid.records.forget_label import forget_name, forget_order
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
@@ -40,7 +40,7 @@ def pages_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 def fits_panels(summaries: Sequence[Summary]) -> bool:
     """Whether panels of bars can show these summaries."""
-    methods, places = {s.method for s in summaries} - CONTROLS, {place_of(s.group) for s in summaries}
+    methods, places = {s.method for s in summaries} - NOT_METHODS, {place_of(s.group) for s in summaries}
     return len(methods) <= MOST_METHODS and len(places) <= MOST_PLACES
 
 
@@ -59,7 +59,7 @@ def average_gap_pages(summaries: Sequence[Summary], provenance: str = "") -> lis
 
 
 def _strips(summaries: Sequence[Summary], provenance: str) -> Iterator[Figure]:
-    """The pages of one dataset. All have the same scale and the same lines of the floors."""
+    """The pages of one dataset. All have the same scale and the same lines of the controls."""
     order = ranked(summaries)
     highest = max((ag for s in summaries for ag in s.ag_by_seed.values() if np.isfinite(ag)), default=1.0)
     for first, methods in zip(range(1, len(order) + 1, LINES_PER_PAGE), pages_of(order, LINES_PER_PAGE), strict=True):
@@ -73,7 +73,7 @@ def _page(
 ) -> Figure:
     forgets = sorted({s.group.forget for s in summaries}, key=forget_order)
     augmentations = in_order({s.group.augmentation for s in summaries})
-    names = [f"{label(FLOORS.get(method, method))}  {rank}" for rank, method in enumerate(methods, start=first)]
+    names = [f"{label(CONTROLS.get(method, method))}  {rank}" for rank, method in enumerate(methods, start=first)]
     width = 0.5 + 0.07 * max(map(len, names)) + 3.0 * len(forgets)
     figure = Figure(figsize=(width, 2.0 + 0.19 * len(methods)), layout="constrained")
     FigureCanvasAgg(figure)

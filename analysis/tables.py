@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salun_grid.analysis.gaps import AVERAGES, FLOORS, METRICS, Summary
+from salun_grid.analysis.gaps import AVERAGES, CONTROLS, PAPER_METRICS, Summary
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.verdicts import Verdict, rules
@@ -59,7 +59,7 @@ def _verdict_row(verdict: Verdict) -> list[str]:
     summary = verdict.summary
     group = summary.group
     size = f"{group.dataset} {group.image_size}px, {group.protocol}"
-    measured = [with_interval(summary.signed[m], sign="+") if summary.signed else "–" for m in METRICS]
+    measured = [with_interval(summary.signed[m], sign="+") if summary.signed else "–" for m in PAPER_METRICS]
     averages = [with_interval(a) if a else "missing" for a in (summary.gaps.get("ag"), verdict.nothing, verdict.noise)]
     chances = [_p_value(p) for p in (verdict.equivalence_p, verdict.benefit_p)]
     place = [size, group.augmentation, summary.method, forget_name(group.forget), verdict.text]
@@ -82,16 +82,16 @@ def _note(summaries: Sequence[Summary], signs: Signs, provenance: str, remarks: 
 
 
 def _without_floors(summaries: Sequence[Summary]) -> str:
-    """Says which of the two floors these rows do not have, since no gap means much without them."""
+    """Says which of the two controls these rows do not have, since no gap means much without them."""
     found = {summary.method for summary in summaries}
-    return "".join(f"No row of {name} is here. " for method, name in FLOORS.items() if method not in found)
+    return "".join(f"No row of {name} is here. " for method, name in CONTROLS.items() if method not in found)
 
 
 def _row(summary: Summary, signs: Signs) -> list[str]:
     group = summary.group
     size = f"{group.dataset} {group.image_size}px"
     gaps, signed = ({}, {}) if summary.method == "retrain" else (summary.gaps, summary.signed)
-    values = [with_gap(summary.values[metric], signed.get(metric), gaps.get(metric)) for metric in METRICS]
+    values = [with_gap(summary.values[metric], signed.get(metric), gaps.get(metric)) for metric in PAPER_METRICS]
     without = "–" if summary.method == "retrain" else "no retrain"
     averages = [with_interval(gaps[name]) if gaps else without for name in AVERAGES]
     return [size, group.augmentation, summary.method, *values, *averages, rte_cell(summary, signs), count(summary)]

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salun_grid.analysis.gaps import FLOORS, METRICS, NOISE, NOTHING, Summary
+from salun_grid.analysis.gaps import CONTROLS, NOISE, NOTHING, PAPER_METRICS, Summary
 from salun_grid.analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
 
 ALPHA = 0.05
@@ -90,7 +90,7 @@ def verdict_of(
         return f"cannot say: NaN among the metrics, n = {n}"
     equal, place = equivalence < ALPHA, f"retraining at ±{margin:g} {_points(margin)}"
     closeness = f"indistinguishable from {place}" if equal else f"not shown equal to {place}"
-    if summary.method in FLOORS:
+    if summary.method in CONTROLS:
         return f"{closeness}, n = {n}"
     if equal and nothing_is_equal:
         return f"{closeness}, but so is doing nothing, n = {n}"
@@ -124,7 +124,7 @@ def equivalence_of(summary: Summary, margin: float) -> float:
     """
     if len(summary.signed_by_seed) < MIN_SEEDS:
         return math.nan
-    p_values = [equivalence_p([gap[name] for gap in summary.signed_by_seed.values()], margin) for name in METRICS]
+    p_values = [equivalence_p([gap[name] for gap in summary.signed_by_seed.values()], margin) for name in PAPER_METRICS]
     return math.nan if any(map(math.isnan, p_values)) else max(p_values)
 
 
@@ -144,7 +144,7 @@ def _corrected(rows: Sequence[Summary], p_values: list[float]) -> list[float]:
     """Holm over the methods, and over the controls, each family by itself."""
     out = list(p_values)
     for family in (True, False):
-        chosen = [i for i, row in enumerate(rows) if (row.method in FLOORS) is family]
+        chosen = [i for i, row in enumerate(rows) if (row.method in CONTROLS) is family]
         for i, p in zip(chosen, holm([p_values[i] for i in chosen]), strict=True):
             out[i] = p
     return out
@@ -157,7 +157,7 @@ def overall(verdicts: Sequence[Verdict]) -> list[str]:
     """
     texts: dict[str, Counter[str]] = defaultdict(Counter)
     for verdict in verdicts:
-        if verdict.summary.method not in FLOORS:
+        if verdict.summary.method not in CONTROLS:
             texts[verdict.summary.method][verdict.text] += 1
     lines = []
     for method, counts in texts.items():

@@ -36,7 +36,7 @@ from salun_grid.trainables.prediction import predict
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
-from salun_grid.trainables.training import train, warm_up
+from salun_grid.trainables.training import prepare_device, train
 
 # SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
 NAMES = ("original", "salun", "retrain")
@@ -96,7 +96,7 @@ class Work:
 
 def slice_of_study(work: Work) -> dict[str, Any]:
     """Go on with the cell until it is complete or no time is left; returns its rows so far."""
-    warm_up(DEVICE)
+    prepare_device(DEVICE)
     epochs_done: dict[str, int] = {}
     try:
         for name in NAMES:

@@ -17,7 +17,7 @@ from salun_grid.trainables.precision import here
 from salun_grid.trainables.protocol import AugmentationConfig, ModelConfig, TrainingConfig
 from salun_grid.trainables.resident import Augmenter
 from salun_grid.trainables.seeds import Seeds
-from salun_grid.trainables.training import train, warm_up
+from salun_grid.trainables.training import prepare_device, train
 from salun_grid.trainables.workers import ALONE, Worker
 
 GPU = DEVICE.type == "cuda"
@@ -29,7 +29,7 @@ JOBS = (1, 2, 4, 8)
 def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -> float:
     """Seconds of an epoch, after one that warms up; `barrier` lets neighbours begin and end together."""
     torch.set_num_threads(num_threads)
-    warm_up(DEVICE)
+    prepare_device(DEVICE)
     part = pixels(NUM_IMAGES, SIZE)
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     network = ModelConfig(stem=STEM, precision="auto")

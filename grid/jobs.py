@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from salun_grid.analysis.metrics import Predictions
-from salun_grid.grid import landing
+from salun_grid.grid import rows
 from salun_grid.grid.collapse import collapse_note
 from salun_grid.grid.memory import PeakMemory
 from salun_grid.grid.models import check_finite, load_model, publish_model
 from salun_grid.grid.provenance import device_name
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
-from salun_grid.grid.workplace import Fit, Report, Workplace, recorder, resident
+from salun_grid.grid.workplace import Report, RunLoop, Workplace, recorder, resident
 from salun_grid.records.errors import Diverged
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.checkpoint import Checkpoints
@@ -32,24 +32,24 @@ from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import own_layer_stream
-from salun_grid.trainables.training import train, warm_up
+from salun_grid.trainables.training import prepare_device, train
 
 # A killed training loses at most the current epoch, or this many seconds where epochs are shorter.
 CHECKPOINT_SECONDS = 5.0
 
 
-def run_job(job: Spec, place: Workplace, fit: Fit) -> None:
-    """Run `job` and publish its result, unless it is published. `fit` runs a training loop (Ray Train, or a call).
+def run_job(job: Spec, workplace: Workplace, run_loop: RunLoop) -> None:
+    """Run `job` and publish its result, unless it is published. `run_loop` runs a training loop (Ray Train, or a call).
 
     Every data-parallel worker calls this; all train, and rank 0 publishes.
 
     A job may already be published if its process or node died between publishing and reporting to Tune, or if the job
     outlived a killed driver. A published result is never rewritten.
     """
-    if is_published(job, place.store):
+    if is_published(job, workplace.store):
         return
-    warm_up(place.device)
-    RUNNERS[type(job)](job, place, fit)
+    prepare_device(workplace.device)
+    RUNNERS[type(job)](job, workplace, run_loop)
 
 
 def is_published(job: Spec, store: Store) -> bool:
@@ -68,32 +68,32 @@ def failure(do: Callable[[], None]) -> str:
     return ""
 
 
-def train_model(job: Train, place: Workplace, fit: Fit) -> None:
-    """Train an original on D_i or a retrain on D_r, under `fit`, and publish it."""
-    data = resident(place.dataset, place.device)
-    fit(lambda: train_and_publish(job, place, data))
+def train_model(job: Train, workplace: Workplace, run_loop: RunLoop) -> None:
+    """Train an original on D_i or a retrain on D_r, under `run_loop`, and publish it."""
+    data = resident(workplace.dataset, workplace.device)
+    run_loop(lambda: train_and_publish(job, workplace, data))
 
 
-def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
-    memory, seeds = PeakMemory(place.device), job.seeds
-    _, retain = forget_and_retain(job.forget, place.dataset)
+def train_and_publish(job: Train, workplace: Workplace, data: ResidentData) -> None:
+    memory, seeds = PeakMemory(workplace.device), job.seeds
+    _, retain = forget_and_retain(job.forget, workplace.dataset)
     model = build_model(job.model, data.num_classes, seeds.initialisation).to(data.device)
     epochs: list[Epoch] = []
 
     def save(state: bytes) -> None:
         """Publish a checkpoint; a full disk is no error, since it may have room for the model, half as large, later."""
         with suppress(OSError):
-            place.store.publish_checkpoint(job.key, state)
+            workplace.store.publish_checkpoint(job.key, state)
 
-    forward, seconds_compile = place.compiled(model, data, job.training.batch_size)
+    forward, seconds_compile = workplace.compiled(model, data, job.training.batch_size)
 
     def load() -> bytes | None:
-        return place.store.read_checkpoint(job.key)
+        return workplace.store.read_checkpoint(job.key)
 
     def refuse(reason: str) -> None:
-        if place.worker.rank == 0:
-            path = place.store.address("checkpoints", f"{job.key}.safetensors")
-            place.tell(f"{path} is damaged ({reason}), so {job.label} starts over")
+        if workplace.worker.rank == 0:
+            path = workplace.store.address("checkpoints", f"{job.key}.safetensors")
+            workplace.tell(f"{path} is damaged ({reason}), so {job.label} starts over")
 
     checkpoints = Checkpoints(load, save, CHECKPOINT_SECONDS, refuse)
     train(
@@ -103,69 +103,71 @@ def train_and_publish(job: Train, place: Workplace, data: ResidentData) -> None:
         job.training,
         augmenter_of(job, seeds.augmentation),
         seeds,
-        recorder(epochs, place.report),
-        place.worker,
+        recorder(epochs, workplace.report),
+        workplace.worker,
         checkpoints,
         forward,
     )
-    if place.worker.rank == 0:
+    if workplace.worker.rank == 0:
         check_finite(model, job.advice)
         seconds = {"mask": 0.0, "train": sum(epoch.seconds for epoch in epochs), "compile": seconds_compile}
-        publish_model(job, place, model, epochs, seconds, memory.read(), original_accuracy=epochs[-1].accuracy_percent)
-        place.store.drop_checkpoint(job.key)
+        publish_model(
+            job, workplace, model, epochs, seconds, memory.read(), original_accuracy=epochs[-1].accuracy_percent
+        )
+        workplace.store.drop_checkpoint(job.key)
 
 
-def unlearn_model(job: Unlearn, place: Workplace, fit: Fit) -> None:
+def unlearn_model(job: Unlearn, workplace: Workplace, run_loop: RunLoop) -> None:
     """Apply the job's method to the published original, and publish the unlearned model."""
-    memory = PeakMemory(place.device)
-    data = resident(place.dataset, place.device)
-    model, of_original = load_model(job.original, place)
+    memory = PeakMemory(workplace.device)
+    data = resident(workplace.dataset, workplace.device)
+    model, of_original = load_model(job.original, workplace)
     epochs: list[Epoch] = []
-    forward, seconds_compile = place.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
-    work = work_on(model, forward, job, place, recorder(epochs, place.report))
+    forward, seconds_compile = workplace.compiled(model, data, getattr(job.settings, "batch_size", EVAL_BATCH_SIZE))
+    work = work_on(model, forward, job, workplace, recorder(epochs, workplace.report))
     seconds = asdict(unlearn(METHODS[job.method], work, job.mask)) | {"compile": seconds_compile}
     check_finite(model, job.advice)
     num_masked = len(work.forget) if job.mask else 0
     accuracy = of_original["original_accuracy_percent"]
-    publish_model(job, place, model, epochs, seconds, memory.read(), accuracy, num_masked)
+    publish_model(job, workplace, model, epochs, seconds, memory.read(), accuracy, num_masked)
 
 
-def evaluate_model(job: Evaluate, place: Workplace, fit: Fit) -> None:
+def evaluate_model(job: Evaluate, workplace: Workplace, run_loop: RunLoop) -> None:
     """Predict every image with a published model and publish the predictions and the row."""
-    started, memory = time.perf_counter(), PeakMemory(place.device)
-    data = resident(place.dataset, place.device)
-    model, manifest = load_model(job.subject, place)
+    started, memory = time.perf_counter(), PeakMemory(workplace.device)
+    data = resident(workplace.dataset, workplace.device)
+    model, manifest = load_model(job.subject, workplace)
     loaded = time.perf_counter()
     logits = predict(model, data)
     if not all(np.isfinite(part).all() for part in logits.values()):
         raise Diverged(f"the logits of {job.subject.label} are not finite numbers; {job.subject.advice}.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
-    forgotten = np.zeros(len(place.dataset.labels["train"]), dtype=bool)
-    forgotten[job.forget.indices(place.dataset.labels["train"])] = True
-    predictions = Predictions(logits, place.dataset.labels, forgotten)
+    forgotten = np.zeros(len(workplace.dataset.labels["train"]), dtype=bool)
+    forgotten[job.forget.indices(workplace.dataset.labels["train"])] = True
+    predictions = Predictions(logits, workplace.dataset.labels, forgotten)
     note = collapse_note(job, predictions, manifest["original_accuracy_percent"])
-    runs = landing.runs_columns(job, place.study, predictions, manifest, seconds, memory, note)
-    if place.store.has_row(job.key):
+    runs = rows.runs_columns(job, workplace.study, predictions, manifest, seconds, memory, note)
+    if workplace.store.has_row(job.key):
         return
-    place.store.publish_table("predictions", job.key, landing.predictions_columns(job, predictions))
-    place.store.publish_table("runs", job.key, runs)
+    workplace.store.publish_table("predictions", job.key, rows.predictions_columns(job, predictions))
+    workplace.store.publish_table("runs", job.key, runs)
     if note:
-        place.tell(f"{job.subject.label}: {note}")
+        workplace.tell(f"{job.subject.label}: {note}")
 
 
-def probe_model(job: Probe, place: Workplace, fit: Fit) -> None:
+def probe_model(job: Probe, workplace: Workplace, run_loop: RunLoop) -> None:
     """Run the job's probe on a published model, and publish its measures."""
     started = time.perf_counter()
-    model, _ = load_model(job.subject, place)
-    work = work_on(model, model, job, place, place.report)
-    with own_layer_stream(place.device):
+    model, _ = load_model(job.subject, workplace)
+    work = work_on(model, model, job, workplace, workplace.report)
+    with own_layer_stream(workplace.device):
         measures = list(PROBES[job.probe].run(work))
     seconds = time.perf_counter() - started
-    columns = landing.measures_columns(job, place.study, measures, device_name(str(place.device)), seconds)
-    place.store.publish_table("measures", job.key, columns)
+    columns = rows.measures_columns(job, workplace.study, measures, device_name(str(workplace.device)), seconds)
+    workplace.store.publish_table("measures", job.key, columns)
 
 
-RUNNERS: dict[type, Callable[[Any, Workplace, Fit], None]] = {
+RUNNERS: dict[type, Callable[[Any, Workplace, RunLoop], None]] = {
     Train: train_model,
     Unlearn: unlearn_model,
     Evaluate: evaluate_model,
@@ -174,11 +176,11 @@ RUNNERS: dict[type, Callable[[Any, Workplace, Fit], None]] = {
 
 
 def work_on(
-    model: torch.nn.Module, forward: torch.nn.Module, job: Unlearn | Probe, place: Workplace, on_epoch: Report
+    model: torch.nn.Module, forward: torch.nn.Module, job: Unlearn | Probe, workplace: Workplace, on_epoch: Report
 ) -> Unlearning[Any]:
     """The input of the method or probe of `job`: the model, D_f and D_r, settings and random streams."""
-    data = resident(place.dataset, place.device)
-    subsets = data.forget_and_retain(*forget_and_retain(job.forget, place.dataset))
+    data = resident(workplace.dataset, workplace.device)
+    subsets = data.forget_and_retain(*forget_and_retain(job.forget, workplace.dataset))
     augmenter = augmenter_of(job.original, job.seeds.augmentation)
     return Unlearning(model, forward, data, *subsets, job.settings, augmenter, job.seeds, on_epoch)
 

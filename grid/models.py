@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from salun_grid.grid import landing
+from salun_grid.grid import rows
 from salun_grid.grid.memory import Peak
 from salun_grid.grid.provenance import device_name
 from salun_grid.grid.release import code_version
@@ -24,14 +24,14 @@ from salun_grid.trainables.precision import Precision, precision_on
 from salun_grid.trainables.protocol import to_json
 
 
-def load_model(job: Train | Unlearn, place: Workplace) -> tuple[Classifier, dict[str, Any]]:
+def load_model(job: Train | Unlearn, workplace: Workplace) -> tuple[Classifier, dict[str, Any]]:
     """A published model on this workplace's device, and its manifest. Raises InputError if its files are damaged."""
-    weights, manifest = published(place.store.out, job.key)
+    weights, manifest = published(workplace.store.out, job.key)
     try:
-        model = loaded_model(job.model, place.num_classes, load_safetensors(weights))
+        model = loaded_model(job.model, workplace.num_classes, load_safetensors(weights))
     except (SafetensorError, RuntimeError):
-        raise place.store.damaged_model(job.key, WEIGHTS_FILE) from None
-    return model.to(place.device), manifest
+        raise workplace.store.damaged_model(job.key, WEIGHTS_FILE) from None
+    return model.to(workplace.device), manifest
 
 
 @lru_cache(maxsize=2)
@@ -45,7 +45,7 @@ def published(out: str, key: str) -> tuple[bytes, dict[str, Any]]:
 
 def publish_model(
     job: Train | Unlearn,
-    place: Workplace,
+    workplace: Workplace,
     model: torch.nn.Module,
     epochs: list[Epoch],
     seconds: dict[str, float],
@@ -58,38 +58,38 @@ def publish_model(
     `original_accuracy` is the accuracy in percent of the last epoch of the cell's original; for a training, its own.
     A model that another process has published meanwhile is kept. `num_masked` counts the images used for the mask.
     """
-    if place.store.has_model(job.key):
+    if workplace.store.has_model(job.key):
         return
-    precision = precision_of(job, place)
+    precision = precision_of(job, workplace)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     content = save_safetensors(weights)
     manifest = {
         "weights_sha256": sha256(content).hexdigest(),
         "model_key": job.key,
-        "job": landing.cell_columns(job, place.study) | {"kind": type(job).__name__.lower()},
+        "job": rows.cell_columns(job, workplace.study) | {"kind": type(job).__name__.lower()},
         "dataset_fingerprint": job.data.fingerprint,
         "num_classes": job.data.num_classes,
         "image_size": job.data.image_size,
-        "protocol": to_json(place.study.protocol),
+        "protocol": to_json(workplace.study.protocol),
         "precision": precision.name,
         "precision_reason": precision.reason,
         "seconds": seconds,
         "num_images_seen": sum(epoch.num_images for epoch in epochs) + num_masked,
         "original_accuracy_percent": original_accuracy,
         "memory": asdict(memory),
-        "num_workers": place.worker.world,
-        "device_name": device_name(str(place.device)),
+        "num_workers": workplace.worker.world,
+        "device_name": device_name(str(workplace.device)),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }
-    place.store.publish_table("epochs", job.key, landing.epochs_columns(job, place.study, epochs))
-    place.store.publish_model(job.key, content, manifest)
+    workplace.store.publish_table("epochs", job.key, rows.epochs_columns(job, workplace.study, epochs))
+    workplace.store.publish_model(job.key, content, manifest)
 
 
-def precision_of(job: Train | Unlearn, place: Workplace) -> Precision:
+def precision_of(job: Train | Unlearn, workplace: Workplace) -> Precision:
     """The precision of the job, with the reason on this device."""
-    asked = replace(job.model, precision=place.study.protocol.model.precision)
-    found = precision_on(place.device, asked, job.data.num_classes, job.data.image_size)
+    asked = replace(job.model, precision=workplace.study.protocol.model.precision)
+    found = precision_on(workplace.device, asked, job.data.num_classes, job.data.image_size)
     if found.name != job.model.precision:
         return Precision(job.model.precision, "auto, as resolved on the machine that planned the study")
     return found

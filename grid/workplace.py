@@ -15,7 +15,7 @@ from salun_grid.trainables.resident import ResidentData
 from salun_grid.trainables.workers import ALONE, Worker
 
 Report = Callable[[Epoch], None]
-Fit = Callable[[Callable[[], None]], None]
+RunLoop = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True)

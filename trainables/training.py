@@ -92,7 +92,7 @@ def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
 
 
 @cache
-def warm_up(device: torch.device) -> None:
+def prepare_device(device: torch.device) -> None:
     """Enable deterministic cuDNN and run one tiny step, once a process, so that lazy initialisation is not timed."""
     torch.backends.cudnn.deterministic = True
     layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 1))

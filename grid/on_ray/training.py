@@ -16,12 +16,12 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from salun_grid.trainables.workers import Worker
 
 
-def fit(loop: Callable[[], None]) -> None:
+def run_alone(loop: Callable[[], None]) -> None:
     """Run `loop`, a complete training that publishes its model, under Ray Train on this process's device."""
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
 
 
-def fit_together(
+def run_together(
     loop: Callable[[dict[str, Any]], None],
     config: dict[str, Any],
     num_workers: int,
@@ -45,6 +45,6 @@ def fit_together(
 
 
 def this_worker() -> Worker:
-    """Rank and world size of this process, inside the loop of `fit_together`."""
+    """Rank and world size of this process, inside the loop of `run_together`."""
     context = ray.train.get_context()
     return Worker(context.get_world_rank(), context.get_world_size())

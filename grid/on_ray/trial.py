@@ -22,7 +22,7 @@ from ray.train import WorkerGroupError
 
 from salun_grid.grid.jobs import failure, run_job
 from salun_grid.grid.on_ray.environment import configure_worker
-from salun_grid.grid.on_ray.training import fit, fit_together, this_worker
+from salun_grid.grid.on_ray.training import run_alone, run_together, this_worker
 from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
@@ -56,7 +56,7 @@ def trial(config: dict[str, Any], assignment: Assignment) -> None:
         if workers > 1:
             reason = failure_of_group(job, assignment, workers)
         else:
-            reason = failure(lambda: work(job, assignment, ALONE, fit, at_most_each(REPORT_SECONDS, tune.report)))
+            reason = failure(lambda: work(job, assignment, ALONE, run_alone, at_most_each(REPORT_SECONDS, tune.report)))
     tune.report({"failed": reason})
 
 
@@ -99,7 +99,7 @@ def failure_of_group(job: Spec, assignment: Assignment, workers: int) -> str:
     """Run `job` in a worker group; returns "", or the reason if the loss diverged. Raises if a retry may help."""
     folder = Store(assignment.out).address("logs", "train", job.key)
     try:
-        fit_together(work_together, {"job": job, "assignment": assignment}, workers, assignment.resources, folder)
+        run_together(work_together, {"job": job, "assignment": assignment}, workers, assignment.resources, folder)
     except WorkerGroupError as error:
         for reason in error.worker_failures.values():
             if isinstance(reason, Diverged):
@@ -122,7 +122,7 @@ def work_together(config: dict[str, Any]) -> None:
     work(job, assignment, this_worker(), lambda loop: loop(), report)
 
 
-def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, report_metrics: Callable) -> None:
+def work(job: Spec, assignment: Assignment, worker: Worker, run_loop: Callable, report_metrics: Callable) -> None:
     """Run `job` on this process's device, with a report after each epoch."""
     torch.set_num_threads(max(1, int(assignment.resources["CPU"])))
     device = torch.device("cuda" if assignment.resources.get("GPU") and torch.cuda.is_available() else "cpu")
@@ -135,7 +135,7 @@ def work(job: Spec, assignment: Assignment, worker: Worker, fit: Callable, repor
     run_job(
         job,
         Workplace(assignment.study, dataset, store, device, counted(report_metrics), worker, assignment.compile, tell),
-        fit,
+        run_loop,
     )
     if 0 < assignment.resources.get("GPU", 0) < 1:
         torch.cuda.empty_cache()  # memory cached by a warm process is not available to others on the GPU

@@ -84,5 +84,5 @@ def test_trade_off_places_each_method_at_its_minutes_and_ag() -> None:
     drawn = [s for s in summaries if s.method in ("retrain-again", "salun")]
     expected = [(s.seconds_on["Some GPU"].mean / 60, s.gaps["ag"].mean) for s in drawn]
     np.testing.assert_allclose(sorted(points), sorted(expected))
-    floors = [line.get_ydata()[0] for axis in figure.axes for line in axis.lines if line.get_marker() == "None"]
-    assert sorted(floors) == pytest.approx(sorted(s.gaps["ag"].mean for s in summaries if s.method == "original"))
+    controls = [line.get_ydata()[0] for axis in figure.axes for line in axis.lines if line.get_marker() == "None"]
+    assert sorted(controls) == pytest.approx(sorted(s.gaps["ag"].mean for s in summaries if s.method == "original"))

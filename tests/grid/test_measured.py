@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from salun_grid.analysis.results import read_runs
-from salun_grid.grid.landing import settings_of
 from salun_grid.grid.measured import measurement, measurements, predicted_images
 from salun_grid.grid.plan import Plan, make_plan
+from salun_grid.grid.rows import settings_of
 from salun_grid.grid.store import Store
 from salun_grid.records.errors import InputError
 from salun_grid.trainables.protocol import UnlearningConfig

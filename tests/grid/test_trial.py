@@ -60,11 +60,11 @@ def test_a_group_is_tried_again_unless_its_loss_diverged(
 ) -> None:
     """Tune starts a trial again that raises, and none that ends and says why."""
 
-    def fit_together(*_: object) -> None:
+    def run_together(*_: object) -> None:
         if failures:
             raise WorkerGroupError("as Ray Train says it", failures)
 
-    monkeypatch.setattr("salun_grid.grid.on_ray.trial.fit_together", fit_together)
+    monkeypatch.setattr("salun_grid.grid.on_ray.trial.run_together", run_together)
     study = small_study(small_npz)
     job = next(iter(make_plan(study).jobs.values()))
     assignment = Assignment(study, {}, str(tmp_path), {"CPU": 1.0})
