@@ -80,7 +80,7 @@ def test_a_wrong_array_is_refused(tmp_path, case):
 def test_one_class_only_is_refused(tmp_path):
     zeros = np.zeros(COUNT, np.int64)
     path = saved(tmp_path / "one.npz", train_labels=zeros, val_labels=zeros, test_labels=zeros)
-    with pytest.raises(InputError, match="one class only") as error:
+    with pytest.raises(InputError, match="only one class") as error:
         describe(str(path), 0)
     assert str(path) in str(error.value)
 
