@@ -1,8 +1,8 @@
 """Influence unlearning with WoodFisher (Jia et al. 2023, arXiv 2304.04934; Singh & Alistarh 2020, arXiv 2004.14340).
 
 To first order, the step is H⁻¹ times the change of the gradient when D_f is left out. As in the official code, one pass
-over a sample of D_r approximates H⁻¹ by a recursion in which o starts as the first image's gradient and stays a multiple
-of it, whereas Woodbury's identity needs H⁻¹ times each image's gradient in turn. The curvature thus corrects only the
+over a sample of D_r approximates H⁻¹ by a recursion: o starts as the first image's gradient and stays a multiple of it,
+whereas Woodbury's identity needs H⁻¹ times each image's gradient in turn. The curvature thus corrects only the
 component of the step along one gradient. The official code uses the first 1,002 images of D_r and divides by 1,000;
 here the sample is drawn, its size is a setting, and the divisor is that size.
 """

@@ -7,7 +7,7 @@ the loss or that training.
 Proof sketch: clipped to the norm C₀, two models are at most 2 C₀ apart. A step on the same batch of D_r, clipped to
 C₁, adds at most 2 γ C₁ to that distance, and its noise N(0, σ²) hides a part aₜ of it at a Rényi divergence of
 α aₜ² / (2 σ²): the shift reduction of Feldman et al. 2018, arXiv 1808.06651. T equal parts of the total distance sum to
- ρ α, with ρ = (2 C₀ + 2 γ C₁ T)² / (2 σ² T), and so to ε = ρ + 2 √(ρ ln 1/δ) (Bun & Steinke 2016, arXiv
+ρ α, with ρ = (2 C₀ + 2 γ C₁ T)² / (2 σ² T), and so to ε = ρ + 2 √(ρ ln 1/δ) (Bun & Steinke 2016, arXiv
 1605.02065, Proposition 1.3). σ follows from ε and δ by this bound, not by the paper's theorem. The noisy steps use
 neither momentum nor weight decay, which the bound does not cover; a mask would leave weights without noise.
 
