@@ -223,7 +223,7 @@ def test_a_file_that_inflates_beyond_the_memory_is_refused_before_it_is_inflated
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("inflated"))
-    assert_refused(path, r"inflate to 0\.0 GiB and 2 copies are needed")
+    assert_refused(path, r"decompress to 0\.0 GiB and 2 copies are needed")
 
 
 def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
@@ -234,4 +234,4 @@ def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
-    assert_refused(path, "may not be read by this user; ask its owner")
+    assert_refused(path, "is not readable by this user; ask its owner")
