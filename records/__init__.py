@@ -1,1 +1,1 @@
-"""What is written and where: schemas, folders and buckets, files of images, and the errors that a user reads."""
+"""Formats and storage shared by grid and analysis: schemas, folders and buckets, dataset files, user-facing errors."""

@@ -1,34 +1,34 @@
-"""Errors and warnings that a user reads, and how a message shows what the user gave."""
+"""User-facing errors and warnings, and the formatting of user input in messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-# Characters of a value that a message repeats, and choices that it lists.
+# Characters of a value shown in a message, and choices listed in one.
 MAX_SHOWN, MAX_CHOICES = 60, 24
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: a value, a file, a folder. The message says what, and what to do instead."""
+    """Invalid user input: a value, a file or a folder. The message says what is wrong and how to fix it."""
 
 
 class ResultsWarning(UserWarning):
-    """Something in the results is damaged and left out; the message names it."""
+    """Damaged results that are left out; the message names them."""
 
 
 class UndefinedError(ValueError):
-    """A metric has no value for these predictions; the message says why and replaces the number."""
+    """A metric is undefined for these predictions; the message gives the reason and is shown instead of a number."""
 
 
 class Diverged(ArithmeticError):
-    """A loss stopped being a number; the message says where, and what to do."""
+    """A loss is no longer finite; the message says where, and what to change."""
 
 
 def unknown_choice(what: str, given: str, choices: list[str], listed_by: str = "") -> InputError:
-    """An `InputError` for a name that is not among `choices`; it names the nearest one.
+    """An `InputError` for a name that is not one of `choices`; it suggests the nearest one.
 
-    `listed_by` is the command that lists them, for where they are many.
+    `listed_by` is a command that lists them, if they are too many for the message.
     """
     near = nearest(given, choices)
     hint = f" Did you mean {near!r}?" if near else ""
@@ -38,7 +38,7 @@ def unknown_choice(what: str, given: str, choices: list[str], listed_by: str = "
 
 
 def nearest(given: str, choices: list[str]) -> str:
-    """The choice that `given` may have meant, or "": by its initials, as `lr` for `learning_rate`, or its spelling."""
+    """The choice nearest to `given` by initials, such as `lr` for `learning_rate`, or spelling; "" if there is none."""
     owner, _, last = given.lower().rpartition(".")
     for choice in choices:
         prefix, _, name = choice.lower().rpartition(".")
@@ -53,7 +53,7 @@ def nearest(given: str, choices: list[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value in a message: its repr, in which control characters are escaped, cut where it is long."""
+    """A value for a message: its repr, with control characters escaped, truncated to MAX_SHOWN."""
     try:
         text = repr(value)
     except RecursionError:
@@ -63,7 +63,7 @@ def shown(value: object) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an OSError name `path`; the one of a write to a full disk names none."""
+    """Add `path` to an OSError; a write to a full disk raises one without a path."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A folder, local or in a bucket, whose files appear whole or not at all."""
+"""A local or remote folder with atomic writes."""
 
 import os
 import uuid
@@ -12,7 +12,7 @@ from salun_grid.records.errors import naming
 class Folder:
     """Files under one address (see `records.storage`); creating a Folder writes nothing.
 
-    Raises InputError for an address that cannot be used.
+    Raises InputError for an invalid address.
     """
 
     def __init__(self, out: str) -> None:
@@ -20,11 +20,11 @@ class Folder:
         self.place = storage.find(out)
 
     def address(self, *parts: str) -> str:
-        """The path or address of a file inside, as a user or another program can open it."""
+        """The path or address of a file in the folder, for a user or another program."""
         return storage.address_in(self.out, *parts)
 
     def publish(self, content: bytes, *parts: str) -> None:
-        """Write a file atomically. Raises OSError, after which there is no file."""
+        """Write a file atomically. Leaves no file if it raises OSError."""
         if storage.is_remote(self.out):
             self._upload(content, *parts)
         else:
@@ -51,7 +51,7 @@ class Folder:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that only this user can enter. An existing folder keeps its mode: its owner may share it."""
+    """Create a folder with mode 0700. An existing folder keeps its mode, since its owner may share it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -59,7 +59,7 @@ def make_private(folder: Path) -> None:
 def write_whole(target: Path, content: bytes) -> None:
     """Write a local file under a temporary name, sync it to disk, and rename it; creates the folder if needed.
 
-    Raises OSError, which names `target`, and leaves no file.
+    Raises OSError, which names `target`; no file is left then.
     """
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     with naming(target):

@@ -1,14 +1,14 @@
-"""Forget sets by their labels, `RULE:PARAMETER`, as the column `forget` has them."""
+"""Labels of forget sets, `RULE:PARAMETER`, as in the column `forget`."""
 
 from salun_grid.records.text import natural_order, printable
 
 RANDOM = "random"
-# Rules whose sets are uniform draws of the train split: a model without one of them is a reference for the others.
+# Rules with uniform draws from the train split: the retrain of one set is a reference model for the others.
 EXCHANGEABLE = frozenset({RANDOM})
 
 
 def forget_name(label: str) -> str:
-    """A forget set for a person: `10%` for `random:0.1`, else rule and parameter, as `class 3`."""
+    """The display name of a forget set: `10%` for `random:0.1`, else rule and parameter, such as `class 3`."""
     rule, _, parameter = label.partition(":")
     if rule == RANDOM:
         return percent(float(parameter))
@@ -16,18 +16,18 @@ def forget_name(label: str) -> str:
 
 
 def forget_order(label: str) -> tuple:
-    """A sort key: uniform draws first, then rule by rule, parameters by value."""
+    """A sort key: uniform draws first, then by rule, then by parameter value."""
     rule, _, parameter = label.partition(":")
     return rule != RANDOM, rule, float(parameter) if rule == RANDOM else 0.0, natural_order(parameter)
 
 
 def random_label(rate: float) -> str:
-    """The label of a uniform draw, for rows whose version has the rate alone."""
+    """The label of a uniform draw, for rows of a schema version that has only the rate."""
     return f"{RANDOM}:{rate!r}"
 
 
 def is_forget_label(label: str) -> bool:
-    """Whether `label` is a rule and its parameter, of a uniform draw a fraction."""
+    """Whether `label` is a rule with a parameter, which for a uniform draw must be a fraction."""
     rule, colon, parameter = label.partition(":")
     try:
         return bool(rule and colon) and (rule != RANDOM or 0 < float(parameter) < 1)
@@ -36,15 +36,14 @@ def is_forget_label(label: str) -> bool:
 
 
 def reference_group(label: str) -> str:
-    """Equal for forget sets whose retrains may serve each other as reference models.
+    """A value that is equal for forget sets whose retrains are reference models for each other.
 
-    A model that never saw a whole class says of its images what no model of a uniform draw says, so that such a set is
-    a group of its own.
+    A model trained without a whole class is no reference for uniform draws, so such a forget set is its own group.
     """
     rule = label.partition(":")[0]
     return rule if rule in EXCHANGEABLE else label
 
 
 def percent(rate: float) -> str:
-    """A fraction for a person: `10%`, `12.5%`."""
+    """A fraction in percent: `10%`, `12.5%`."""
     return f"{100 * rate:g}%"

@@ -1,6 +1,6 @@
 """Dataset files in MedMNIST's layout, `.npz`: {train,val,test}_images uint8 (N, H, W[, 3]), {…}_labels (N[, 1]).
 
-Headers are checked before anything is inflated, and no pickle is ever read.
+Headers are checked before anything is decompressed, and pickles are never read.
 """
 
 import zipfile
@@ -17,8 +17,8 @@ from salun_grid.records.errors import InputError
 
 SPLITS = ("train", "val", "test")
 MAX_CLASS = 9999
-MAX_REASON = 200  # characters of what numpy says, which may repeat a header
-# Inflated images are held twice for a moment, as read and as resized or copied to a tensor.
+MAX_REASON = 200  # characters of a numpy message, which may quote a header
+# Decompressed images are briefly in memory twice: as read, and as resized or copied to a tensor.
 COPIES = 2
 
 Arrays = dict[str, np.ndarray]
@@ -27,8 +27,8 @@ Arrays = dict[str, np.ndarray]
 def read_npz(path: Path) -> tuple[Arrays, Arrays]:
     """Images (uint8, (N, H, W, C)) and labels (int64, (N,)) of each split.
 
-    Raises InputError, naming the file and the array, for anything but the layout, for a file that may not be read,
-    and for one that does not fit the memory.
+    Raises InputError, naming the file and the array, for another layout, an unreadable file, or one that does not fit
+    in memory.
     """
     with opened(path) as file:
         check_memory(path, sum(array_bytes(path, file, f"{split}_images") for split in SPLITS))
@@ -44,7 +44,7 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays]:
 
 
 def read_train_labels(path: Path) -> np.ndarray:
-    """Labels of the train split (int64, (N,)) without the images. Raises InputError as `read_npz`."""
+    """Train labels (int64, (N,)) without the images. Raises InputError as `read_npz` does."""
     with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
         labels = member(path, arrays, "train_labels")
         return checked_labels(path, "train", labels, len(labels))
@@ -68,7 +68,7 @@ def medmnist_file(name: str, size: int) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open; whatever stops its reader becomes an InputError that says whose fault it is."""
+    """Open the file; any error while reading becomes an InputError with its cause."""
     try:
         with path.open("rb") as file:
             yield file
@@ -77,20 +77,20 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise InputError(f"no dataset file at {path}; give the path of an .npz file in MedMNIST's layout.") from None
     except PermissionError:
-        raise InputError(f"{path} may not be read by this user; ask its owner for permission.") from None
+        raise InputError(f"{path} is not readable by this user; ask its owner for permission.") from None
     except MemoryError:
-        raise InputError(f"{path} does not fit the memory; use a smaller file or a machine with more.") from None
+        raise InputError(f"{path} does not fit in memory; use a smaller file or a machine with more memory.") from None
     except Exception as error:  # the file may be anything
         if "pickle" in str(error).lower() or "object array" in str(error).lower():
             raise InputError(
-                f"{path} holds pickled Python objects, which can run code when read; save plain numeric arrays."
+                f"{path} contains pickled Python objects, which can run code when read; save plain numeric arrays."
             ) from None
         reason = " ".join(str(error).split())[:MAX_REASON]
-        raise InputError(f"{path} is broken or not an .npz file ({reason}); copy or download it again.") from None
+        raise InputError(f"{path} is damaged or not an .npz file ({reason}); copy or download it again.") from None
 
 
 def array_bytes(path: Path, file: IO[bytes], name: str) -> int:
-    """The bytes that an array will take, by its header; its entry in the archive must be as large."""
+    """The size of an array in bytes, from its header, which must match its entry in the archive."""
     with zipfile.ZipFile(file) as archive:
         try:
             entry = archive.getinfo(f"{name}.npy")
@@ -104,20 +104,20 @@ def array_bytes(path: Path, file: IO[bytes], name: str) -> int:
                 raise ValueError("object array")
             num_bytes = prod(shape) * dtype.itemsize
             if content.tell() + num_bytes != entry.file_size:
-                raise ValueError(f"{name} says {shape} of {dtype}, and its entry has {entry.file_size:,} bytes")
+                raise ValueError(f"{name} declares {shape} of {dtype}, but its entry has {entry.file_size:,} bytes")
     return num_bytes
 
 
 def check_memory(path: Path, num_bytes: int) -> None:
-    """Raise InputError where COPIES of so many bytes do not fit what the machine has free."""
+    """Raise InputError if COPIES times `num_bytes` exceeds the free memory."""
     import psutil
 
     free = psutil.virtual_memory().available
     if COPIES * num_bytes > free:
         gib = 2**30
         raise InputError(
-            f"the images of {path} inflate to {num_bytes / gib:.1f} GiB and {COPIES} copies are needed, but "
-            f"{free / gib:.1f} GiB of memory are free; use a smaller file or a machine with more."
+            f"the images of {path} decompress to {num_bytes / gib:.1f} GiB and {COPIES} copies are needed, but "
+            f"{free / gib:.1f} GiB of memory are free; use a smaller file or a machine with more memory."
         )
 
 
@@ -129,7 +129,7 @@ def member(path: Path, file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     if name not in file.files:
         raise absent(path, name)
     array = file[name]
-    if not isinstance(array, np.ndarray):  # numpy hands over an entry that is no array as bytes
+    if not isinstance(array, np.ndarray):  # numpy returns an entry that is not an array as bytes
         raise InputError(f"{path}: {name} is not a numpy array; save the file with numpy.savez.")
     return array
 
@@ -146,9 +146,7 @@ def checked_images(path: Path, split: str, array: np.ndarray) -> np.ndarray:
 
 def checked_labels(path: Path, split: str, array: np.ndarray, num_images: int) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] > 1 and len(array) == num_images:
-        raise InputError(
-            f"{path}: {split}_labels has {array.shape[1]} labels per image, and this program classifies one."
-        )
+        raise InputError(f"{path}: {split}_labels has {array.shape[1]} labels per image, but only one is supported.")
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
             f"{path}: {split}_labels must be whole numbers, not {array.dtype}; number the classes from 0, as "

@@ -1,12 +1,12 @@
-"""What is written: one fixed, versioned Parquet schema for each table, with the unit of each field in its metadata.
+"""Parquet schemas of the result tables: fixed and versioned, with the unit of each field in its metadata.
 
-This is the contract between the grid, which writes, and everyone who reads.
+They are the contract between the grid, which writes the tables, and every reader.
 """
 
 import pyarrow as pa
 
 SCHEMA_VERSION = 4
-# The role of each method that is not one of unlearning; every other is a `method`.
+# The role of each method that is not an unlearning method; all others have the role `method`.
 ROLES = {"retrain": "target", "retrain-again": "control", "original": "control"}
 
 

@@ -1,8 +1,8 @@
-"""Where results lie: a local or mounted folder, or a prefix in a bucket of S3 or Google Cloud Storage.
+"""Storage of results: a local or mounted folder, or a prefix in an S3 or Google Cloud Storage bucket.
 
-An address is what the user types: a path, `s3://bucket/prefix` or `gs://bucket/prefix`. pyarrow reads the fields of
-its query, such as `?region=eu-west-1` or `?endpoint_override=127.0.0.1:9000&scheme=http`, and finds the credentials
-where the cloud's own tools do: the environment, the user's files, the machine's role.
+An address is a path, `s3://bucket/prefix` or `gs://bucket/prefix`. pyarrow interprets its query, such as
+`?region=eu-west-1` or `?endpoint_override=127.0.0.1:9000&scheme=http`, and takes credentials from the same places as
+the cloud's own tools: the environment, the user's files, the machine's role.
 """
 
 import re
@@ -15,13 +15,13 @@ from pyarrow import fs
 
 from salun_grid.records.errors import InputError
 
-# What pyarrow is told unless the address says otherwise. S3: begin an upload when its stream is opened; one whose
-# beginning fails later is tried again, without its content, as the stream is dropped. Google Cloud Storage: give up
-# after so long, not after 15 minutes.
+# Default options for pyarrow, unless the address sets them. S3: start an upload when its stream is opened; a start that
+# is delayed and fails is retried, without the content, when the stream is dropped. Google Cloud Storage: give up after
+# this time instead of 15 minutes.
 SCHEMES = {"s3": "allow_delayed_open=false", "gs": "retry_limit_seconds=10"}
 
-NO_BUCKET = "there is no such bucket; create it first"
-# What the errors of an object store's library hold, and what that means.
+NO_BUCKET = "the bucket does not exist; create it first"
+# Patterns in the error messages of the object-store libraries, with their meaning.
 REASONS = {
     r"AWS Error NO_SUCH_BUCKET": NO_BUCKET,
     r"AWS Error (ACCESS_DENIED|\w*ACCESS_KEY|SIGNATURE|\w*TOKEN|.*HTTP status 40[13])"
@@ -30,25 +30,25 @@ REASONS = {
         "see AWS_ACCESS_KEY_ID or GOOGLE_APPLICATION_CREDENTIALS"
     ),
     r"AWS Error NETWORK_CONNECTION|google::cloud::Status\(UNAVAILABLE": (
-        "nothing answers; check the network and the address's endpoint_override"
+        "no response; check the network and the address's endpoint_override"
     ),
 }
 
 
 @dataclass(frozen=True)
 class Place:
-    """The folder `path` of the file system `files`; nothing says that it exists."""
+    """The folder `path` on the file system `files`, which may not exist."""
 
     address: str
     files: fs.FileSystem
     path: str
 
     def inside(self, *parts: str) -> str:
-        """The path of a file of this folder, for `files`."""
+        """The path of a file in this folder, for `files`."""
         return "/".join([self.path, *parts])
 
     def exists(self) -> bool:
-        """Whether there is such a folder; in a bucket every prefix is one. Raises InputError without a bucket."""
+        """Whether the folder exists; in a bucket every prefix does. Raises InputError if the bucket does not exist."""
         path = self.path.partition("/")[0] if is_remote(self.address) else self.path
         try:
             kind = self.files.get_file_info(path).type
@@ -59,16 +59,16 @@ class Place:
         return kind == fs.FileType.Directory
 
     def is_empty(self) -> bool:
-        """Whether nothing lies in the folder: files, folders, or hidden ones."""
+        """Whether the folder has no entries, including hidden ones."""
         return not self._list(self.path, recursive=False)
 
     def names(self, *parts: str, recursive: bool = False) -> list[str]:
-        """The files in a folder of this folder by their paths in it, sorted; in a bucket a request for each 1,000."""
+        """Sorted relative paths of the files in a subfolder; a bucket needs one request per 1,000 files."""
         folder = self.inside(*parts)
         return sorted(info.path.removeprefix(f"{folder}/") for info in self._list(folder, recursive) if info.is_file)
 
     def whole(self, suffix: str, *parts: str) -> list[str]:
-        """The names in a folder of this folder that end so, without those of files still being written."""
+        """The names in a subfolder that end with `suffix`, without partially written files."""
         return [name for name in self.names(*parts) if name.endswith(suffix) and not name.startswith(".")]
 
     def _list(self, folder: str, recursive: bool) -> list[fs.FileInfo]:
@@ -79,20 +79,20 @@ class Place:
 
 
 def find(address: str | Path) -> Place:
-    """The place that an address names. Raises InputError where it names none; looks at no local folder."""
+    """The place at an address. Raises InputError for an invalid one; does not access local folders."""
     address = str(address)
     if not address.strip() or not address.isprintable():
-        raise InputError(f"{address!r} names no folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+        raise InputError(f"{address!r} is not a folder; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if not is_remote(address):
         return Place(address, fs.LocalFileSystem(), str(Path(address)))
     parts = urlsplit(address)
     if parts.scheme not in SCHEMES or not parts.netloc:
         raise InputError(f"cannot use {address}; give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if parts.fragment or "#" in address:
-        raise InputError(f"{address} holds a #, which begins no part of a bucket's address; leave it out.")
+        raise InputError(f"{address} contains a #, which is not allowed in a bucket's address; remove it.")
     if parts.password:
         hidden = address.replace(f"{parts.username}:{parts.password}@", "…@")
-        raise InputError(f"{hidden} holds a secret, which would be printed; give it through the environment.")
+        raise InputError(f"{hidden} contains a secret, which would be printed; set it in the environment.")
     setting = SCHEMES[parts.scheme]
     if setting.partition("=")[0] not in parts.query:
         parts = parts._replace(query="&".join(filter(None, [parts.query, setting])))
@@ -104,17 +104,17 @@ def find(address: str | Path) -> Place:
 
 
 def is_remote(address: str | Path) -> bool:
-    """Whether an address has a scheme; `s3:/bucket`, a slip, is not taken for a folder."""
+    """Whether an address has a scheme; the typo `s3:/bucket` does not count as a folder."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(address)) is not None
 
 
 def absolute(address: str) -> str:
-    """The address as it reads from every working folder."""
+    """The address, independent of the working directory."""
     return address if is_remote(address) else str(Path(address).absolute())
 
 
 def address_in(address: str, *parts: str) -> str:
-    """The address of a file or folder inside the place at `address`."""
+    """The address of a file or folder inside `address`."""
     if not is_remote(address):
         return str(Path(address, *parts))
     whole = urlsplit(address)
@@ -122,12 +122,12 @@ def address_in(address: str, *parts: str) -> str:
 
 
 def pictures_path(address: str, name: str) -> Path:
-    """Where a picture or page of these results goes by default: beside them, or here where they are remote."""
+    """The default path of a figure or page: next to the results, or in the working directory if they are remote."""
     return Path(name) if is_remote(address) else Path(address, name)
 
 
 def reason(error: Exception) -> str:
-    """What went wrong in a few words, without a full stop."""
+    """A short description of an error, without a full stop."""
     text = " ".join(str(error).split())
     for pattern, meaning in REASONS.items():
         if re.search(pattern, text):

@@ -1,4 +1,4 @@
-"""The studies started in a result folder, as their files list them."""
+"""The studies started in a result folder, as recorded in its study files."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
 
 @dataclass(frozen=True)
 class StartedStudy:
-    """A study's name, the command that started it and when, and the keys of its models, rows and measures."""
+    """A study's name, start command and start time, and the keys of its models, rows and measures."""
 
     name: str
     command: str
@@ -22,7 +22,7 @@ class StartedStudy:
 
     @classmethod
     def parse(cls, content: bytes) -> "StartedStudy | None":
-        """The study in a file, or None where it is damaged; `originals` and `evaluated` are its older names."""
+        """The study in a file, or None if it is damaged; `originals` and `evaluated` are older field names."""
         try:
             found: dict[str, Any] = json.loads(content)
             models: Any = found.get("models", found.get("originals", []))
@@ -40,7 +40,7 @@ class StartedStudy:
 
 
 def read_studies(place: Place) -> tuple[list[StartedStudy], list[str]]:
-    """Every study started in a folder, the oldest first, and the files that are damaged and left out."""
+    """Every study started in a folder, oldest first, and the damaged files that were skipped."""
     studies, damaged = [], []
     for name in place.whole(".json", "studies"):
         path = place.inside("studies", name)

@@ -1,21 +1,21 @@
-"""Text that comes from a file or a user, made safe for a terminal, a page, a figure or a spreadsheet."""
+"""Sanitising of text from files or users for a terminal, a page, a figure or a spreadsheet."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and lone surrogates: they move
-# the cursor, forge a line, reverse what follows, or cannot be encoded.
+# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and lone surrogates: they
+# move the cursor, fake a line, reverse the following text, or cannot be encoded.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# The columns of `runs` and `epochs` that are shown to a person. JSON columns are parsed, not shown.
+# The columns of `runs` and `epochs` that are displayed. JSON columns are parsed, not displayed.
 _SHOWN = frozenset(
     {"study", "dataset", "augmentation", "forget", "method", "protocol", "model", "device_name", "precision", "command"}
     | {"code_version", "torch_version", "ray_version", "probe", "metric", "unit", "note"}
 )
 
-# What a formula begins with; `printable` has already made a leading tab or line break harmless.
+# First characters of a formula; `printable` has already escaped a leading tab or line break.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-# A number, alone or followed by its spread, interval or gap in brackets, as the tables write them.
+# A number, alone or followed by its spread, interval or gap in brackets, as in the tables.
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?( [±\[(][-+±\d.,; \[\]()]*)?")
 
 
@@ -37,9 +37,9 @@ def natural_order(text: str) -> list[tuple[bool, float, str]]:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """A `printable` CSV cell that no spreadsheet executes: an apostrophe precedes text that would begin a formula.
+    """A `printable` CSV cell that no spreadsheet executes: an apostrophe precedes text that looks like a formula.
 
-    Numbers, alone or with their spread, stay as they are.
+    Numbers, alone or with their spread, are unchanged.
     """
     text = printable(text)
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text

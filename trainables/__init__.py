@@ -1,4 +1,4 @@
-"""The science in plain PyTorch: data, augmentation, ResNet-18, training, saliency, methods, prediction.
+"""Training and unlearning in plain PyTorch: data, augmentation, networks, saliency, methods, probes, prediction.
 
 Nothing here imports Ray; every function can be called in a notebook.
 """

@@ -1,8 +1,8 @@
-"""Batched augmentation, drawn for each image from an explicit generator.
+"""Batched augmentation with random parameters per image from an explicit generator.
 
-Drawing and applying are apart. A `Draws` holds what happens to each image of an epoch, drawn on the CPU at the
-epoch's start: the same on every device and for any number of workers, and the host knows RandAugment's groups
-without asking the device. `apply` works on uint8 batches wherever they lie.
+Drawing is separate from applying. `Draws` holds the parameters of every image of an epoch, drawn on the CPU at the
+start of the epoch: they are the same on every device and for any number of workers, and the host knows RandAugment's
+groups without a device sync. `apply` works on uint8 batches on any device.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ RANDAUGMENT_CHOICES = 14
 
 @dataclass(frozen=True)
 class Draws:
-    """For N images: crop offsets (N, 2) in pixels, flips (N,), RandAugment's operation and sign (N, K)."""
+    """Parameters for N images: crop offsets (N, 2) in pixels, flips (N,), RandAugment's operations and signs (N, K)."""
 
     padding: int
     offsets: Tensor
@@ -31,17 +31,17 @@ class Draws:
         return Draws(self.padding, *(part[batch] for part in parts))
 
     def to(self, device: torch.device) -> "Draws":
-        """Crop and flip go to the device; RandAugment's choices stay with the host, which groups by them."""
+        """Move crops and flips to `device`; RandAugment's operations stay on the host, which groups images by them."""
         return Draws(self.padding, self.offsets.to(device), self.flips.to(device), self.operations, self.negative)
 
 
-# --- which augmentations there are -------------------------------------------------------------------------
+# --- drawing ----------------------------------------------------------------------------------------------
 
 Draw = Callable[[int, int, AugmentationConfig, torch.Generator], Draws | None]
 
 
 def draw_none(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> None:
-    """No augmentation: nothing to draw."""
+    """No augmentation."""
     return
 
 
@@ -55,7 +55,7 @@ def draw_default(num_images: int, image_size: int, config: AugmentationConfig, g
 
 
 def draw_default_ra(num_images: int, image_size: int, config: AugmentationConfig, generator: torch.Generator) -> Draws:
-    """`default`, then RandAugment (Cubuk et al. 2020): N operations of magnitude M, the sign a fair coin."""
+    """`default`, then RandAugment (Cubuk et al. 2020): N operations of magnitude M, each sign equally likely."""
     crop_flip = draw_default(num_images, image_size, config, generator)
     shape = (num_images, config.randaugment_operations)
     operations = torch.randint(0, RANDAUGMENT_CHOICES, shape, generator=generator)
@@ -68,16 +68,16 @@ AUGMENTATIONS: dict[str, Draw] = {"none": draw_none, "default": draw_default, "d
 
 # --- applying ---------------------------------------------------------------------------------------------
 
-# Images augmented at a time. RandAugment makes a call for each of 23 groups, which are then large whatever the batch.
+# Images augmented together: RandAugment makes a call for each of 23 groups, which this keeps large for any batch size.
 AHEAD = 1024
 
 
 def augmented_batches(
     images: Tensor, indices: Tensor, draws: Draws | None, config: AugmentationConfig, sizes: list[int]
 ) -> Iterator[Tensor]:
-    """`images[indices]` as `apply` returns them, in batches of `sizes`; `draws` in the order of `indices`.
+    """Batches of `images[indices]` with the given `sizes`, augmented; `draws` is in the order of `indices`.
 
-    An image's draws are its own, so that no batch depends on how many are augmented together.
+    Parameters are per image, so a batch does not depend on how many images are augmented together.
     """
     batches_ahead, start = max(1, AHEAD // max(sizes)), 0
     for first in range(0, len(sizes), batches_ahead):
@@ -88,21 +88,21 @@ def augmented_batches(
 
 
 def apply(images: Tensor, draws: Draws | None, config: AugmentationConfig) -> Tensor:
-    """Augmented uint8 (N, 3, H, W), channels_last, from uint8 (N, H, W, C); grey is repeated to 3 channels."""
+    """Augmented uint8 (N, 3, H, W), channels_last, from uint8 (N, H, W, C); grey images get 3 channels."""
     if draws is not None:
         images = crop_and_flip(images, draws)
     batch = images.permute(0, 3, 1, 2)
     if batch.shape[1] == 1:
         batch = batch.expand(-1, 3, -1, -1)
     if draws is not None and draws.operations.shape[1]:
-        from salun_grid.trainables.randaugment import randaugment  # imports torchvision, which costs seconds
+        from salun_grid.trainables.randaugment import randaugment  # imports torchvision, which takes seconds
 
         batch = randaugment(batch, draws.operations, draws.negative, config.randaugment_magnitude)
     return batch.contiguous(memory_format=torch.channels_last)
 
 
 def crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
-    """One gather does both: row and column of every output pixel, mirrored where flipped. uint8 (N, H, W, C)."""
+    """Random crop and flip in one gather of every output pixel's source row and column; uint8 (N, H, W, C)."""
     num_images, size, _, num_channels = images.shape
     p = draws.padding
     padded = torch.nn.functional.pad(images, (0, 0, p, p, p, p))

@@ -1,6 +1,6 @@
-"""BatchNorm over the images of several workers: PyTorch's SyncBatchNorm on GPUs, and GlobalBatchNorm2d on CPUs.
+"""BatchNorm over the global batch of several workers: SyncBatchNorm on GPUs, GlobalBatchNorm2d on CPUs.
 
-PyTorch's own kernels do the work over a worker's shard; two small messages per layer extend it to the whole batch.
+GlobalBatchNorm2d runs PyTorch's kernels on each worker's shard and adds two small collectives per layer.
 """
 
 from typing import Any
@@ -14,9 +14,10 @@ from salun_grid.records.errors import InputError
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Mean and biased variance over the global batch normalise; the running variance takes the unbiased one.
+    """nn.BatchNorm2d with statistics over the global batch.
 
-    All as nn.BatchNorm2d does with the whole batch in one process. A worker's share may be empty.
+    As in nn.BatchNorm2d, the biased variance normalises and the unbiased one updates the running variance. A worker's
+    shard may be empty.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,15 +32,15 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise_batchnorm(model: nn.Module) -> None:
-    """Make every BatchNorm of `model` global, in place; parameters, buffers and their names stay.
+    """Make every BatchNorm of `model` global, in place; parameters, buffers and their names do not change.
 
-    PyTorch's SyncBatchNorm on GPUs, GlobalBatchNorm2d elsewhere. Raises InputError for a kind of BatchNorm that
-    neither replaces.
+    Uses SyncBatchNorm on GPUs and GlobalBatchNorm2d elsewhere. Raises InputError for a BatchNorm type that neither
+    can replace.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and type(module) is not nn.BatchNorm2d:
             raise InputError(
-                f"{name} is a {type(module).__name__}, whose statistics several workers cannot share; give --workers 1."
+                f"{name} is a {type(module).__name__}, which does not support several workers; use --workers 1."
             )
     if next(model.parameters()).is_cuda:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -50,7 +51,7 @@ def synchronise_batchnorm(model: nn.Module) -> None:
 
 
 class _Normalised(torch.autograd.Function):
-    """This worker's share of the normalised batch; the statistics come with it for the running ones."""
+    """Normalise this worker's shard; also returns the global statistics, which update the running ones."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -62,13 +63,13 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Ioffe & Szegedy 2015: w/σ · (g − mean of g − x̂ · mean of g·x̂), with both means over the global batch."""
+        """w/σ · (g − mean of g − x̂ · mean of g·x̂), with both means over the global batch (Ioffe & Szegedy 2015)."""
         x, weight, mean, variance, count = ctx.saved_tensors
         inverse = torch.rsqrt(variance + ctx.eps)
         by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         by_x = gradient
         if len(x):
-            # With fixed statistics the kernel gives w/σ · g, Σ g·x̂ and Σ g. CUDA's wants them a second time.
+            # With fixed statistics the kernel returns w/σ · g, Σ g·x̂ and Σ g. The CUDA kernel needs them passed twice.
             by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
                 gradient, x, weight, mean, variance, mean, inverse, False, ctx.eps, [True, True, True]
             )
@@ -80,9 +81,9 @@ class _Normalised(torch.autograd.Function):
 
 
 def global_statistics(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (C,), biased variance (C,) and number of values a channel of the shares `x` (N, C, H, W) of all workers.
+    """Mean (C,), biased variance (C,) and values per channel, over the shards `x` (N, C, H, W) of all workers.
 
-    `dtype` is that of the statistics, since bf16 cannot hold a sum over a batch.
+    `dtype` is the dtype of the statistics, since bf16 is too coarse for a sum over a batch.
     """
     channels = x.shape[1]
     own = torch.zeros(2 * channels + 1, dtype=dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""The state of an unfinished training as bytes: safetensors, with the epochs done so far in their metadata."""
+"""Training checkpoints as bytes: safetensors with the finished epochs in the metadata."""
 
 import json
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a training keeps its state. `load` gives the last saved bytes or None, `save` puts others in their place.
+    """Storage of a training's state: `load` returns the last saved bytes or None, `save` replaces them.
 
-    A state is saved after an epoch, unless the last one is younger than `min_seconds`. `refuse` is told why a damaged
-    state was not used.
+    A state is saved after an epoch unless the last one is younger than `min_seconds`. `refuse` is called with the
+    reason if a saved state cannot be used.
     """
 
     load: Callable[[], bytes | None] = lambda: None
@@ -29,9 +29,9 @@ NO_CHECKPOINTS = Checkpoints()
 
 
 def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[str, Any]]) -> bytes:
-    """Weights, buffers, the optimizer's state and the epochs done.
+    """Serialise weights, buffers, optimizer state and finished epochs.
 
-    Random streams need no state: each epoch names its own. The optimizer's options are the training's to set.
+    Random streams need no state, since each epoch has its own. Optimizer options come from the settings.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(optimizer).items()}
@@ -40,7 +40,7 @@ def pack(model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[dict[s
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimizer keeps for each parameter, by `place.name`; `torch.optim` keeps tensors and numbers."""
+    """The optimizer's state per parameter, as `place.name`; numbers become tensors."""
     kept = optimizer.state_dict()["state"]
     return {
         f"{place}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
@@ -51,12 +51,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 class BadState(ValueError):
-    """A state that cannot be used; the message says why."""
+    """A checkpoint that cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class State:
-    """`weights` by name, `kept` by the optimizer of each parameter, and the epochs done, as they were packed."""
+    """An unpacked checkpoint: `weights` by name, `kept` (optimizer state) by parameter index, finished epochs."""
 
     weights: dict[str, Tensor]
     kept: dict[int, dict[str, Tensor]]
@@ -64,7 +64,7 @@ class State:
 
 
 def unpack(content: bytes) -> State:
-    """The state in some bytes. Raises BadState where they are damaged."""
+    """The state that `pack` wrote. Raises BadState if the bytes are damaged."""
     state = State({}, {}, [])
     try:
         for name, tensor in load(content).items():
@@ -82,13 +82,13 @@ def unpack(content: bytes) -> State:
 
 
 def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a state into `model` and `optimizer`. Raises BadState, and changes nothing, for one of another model."""
+    """Load a state into `model` and `optimizer`. Raises BadState, changing nothing, if it is of another model."""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
-        raise BadState("its weights are those of another model")
+        raise BadState("its weights belong to another model")
     sizes = [weight.shape for group in optimizer.param_groups for weight in group["params"]]
     for place, kept in state.kept.items():
         if place >= len(sizes) or any(tensor.dim() and tensor.shape != sizes[place] for tensor in kept.values()):
-            raise BadState("the state of its optimizer is that of another model")
+            raise BadState("its optimizer state belongs to another model")
     model.load_state_dict(state.weights)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state.kept})

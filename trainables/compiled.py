@@ -1,7 +1,7 @@
-"""torch.compile around a training's full batches, an option: the same weights but for rounding, in less time.
+"""Optional torch.compile for full training batches: faster, with the same weights up to rounding.
 
-PyTorch keeps what it compiled for the life of a process, and on disk for others (`TORCHINDUCTOR_CACHE_DIR`), so only a
-machine's first job of a kind waits for the compiler, and its wait is counted apart.
+PyTorch caches compiled code in the process and on disk (`TORCHINDUCTOR_CACHE_DIR`), so only the first job of a kind on
+a machine compiles; that time is recorded separately.
 """
 
 import torch
@@ -12,7 +12,7 @@ from salun_grid.trainables.resident import ResidentData
 
 
 class FullBatches(nn.Module):
-    """`model`, compiled for batches of `batch_size` images; a last batch of another size takes it as it is."""
+    """`model`, compiled for batches of `batch_size` images; a smaller last batch runs uncompiled."""
 
     def __init__(self, model: nn.Module, batch_size: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class FullBatches(nn.Module):
 
 
 def compiled(model: nn.Module, data: ResidentData, batch_size: int) -> tuple[nn.Module, float]:
-    """`model` for training on full batches of `data`, and the seconds that compiling took; the model is unchanged."""
+    """Compile `model` for full batches of `data`; returns it and the seconds of compilation. `model` is unchanged."""
     started = now(data.device)
     buffers = [buffer.clone() for buffer in model.buffers()]
     forward = FullBatches(model, batch_size).train()

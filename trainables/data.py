@@ -1,7 +1,7 @@
-"""Datasets: MedMNIST by name, any `.npz` in MedMNIST's layout by path, scikit-learn's digits.
+"""Datasets: MedMNIST by name, `.npz` files in MedMNIST's layout by path, scikit-learn's digits.
 
-`describe` says what a dataset is without downloading it; `load` brings the pixels. Files are data, never code:
-no pickle is ever read.
+`describe` returns a dataset's metadata without a download; `load` reads the pixels. Files are data, never code:
+pickles are never read.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from salun_grid.records.npz import SPLITS, medmnist_file, read_npz, read_train_l
 __all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz", "with_class_counts"]
 
 MEDMNIST_SIZES = (28, 64, 128, 224)
-MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as the setting image_size
+MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as in the setting image_size
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a plan needs to know of a dataset. `fingerprint` changes when any pixel or label does.
+    """Metadata of a dataset. `fingerprint` changes with any pixel or label.
 
-    `class_counts` are the train images of each class; empty where no label was read (MedMNIST's, not downloaded).
+    `class_counts` is the number of train images per class, empty if no labels were read (MedMNIST before a download).
     """
 
     name: str
@@ -42,13 +42,13 @@ class DatasetInfo:
 
     @property
     def identity(self) -> list[Any]:
-        """What decides the images that a job sees, for its key."""
+        """The part of a job's key that determines its images."""
         return [self.fingerprint, self.image_size]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """`images[split]`: uint8 (N, H, W, C), C is 1 or 3; `labels[split]`: int64 (N,)."""
+    """A loaded dataset: `images[split]` uint8 (N, H, W, C) with C 1 or 3, `labels[split]` int64 (N,)."""
 
     info: DatasetInfo
     images: dict[str, np.ndarray]
@@ -56,15 +56,15 @@ class Dataset:
 
 
 def dataset_names() -> list[str]:
-    """The names that `describe` knows, beside paths ending in .npz."""
+    """The names that `describe` accepts, besides paths ending in .npz."""
     return ["digits", *_medmnist_info()]
 
 
 def describe(source: str, image_size: int, allow_empty_classes: bool = False) -> DatasetInfo:
-    """The dataset named by `source` at `image_size` pixels (0: its own size).
+    """Metadata of the dataset `source` at `image_size` pixels (0: its own size).
 
-    Raises InputError for an unknown name, a size that MedMNIST does not publish, a bad file, and, unless
-    `allow_empty_classes`, for labels that skip a number.
+    Raises InputError for an unknown name, a size that MedMNIST does not publish, a bad file or, unless
+    `allow_empty_classes`, labels with gaps.
     """
     if is_npz(source):
         return _describe_npz(source, image_size, allow_empty_classes)
@@ -76,7 +76,7 @@ def describe(source: str, image_size: int, allow_empty_classes: bool = False) ->
 
 
 def with_class_counts(info: DatasetInfo) -> DatasetInfo:
-    """`info` with its class counts; a dataset of MedMNIST is downloaded for them, unless it is there."""
+    """`info` with class counts; downloads a MedMNIST dataset that is not cached."""
     if info.class_counts:
         return info
     labels = read_train_labels(_download_medmnist(info.source, info.image_size))
@@ -88,7 +88,7 @@ def is_npz(source: str) -> bool:
 
 
 def load(info: DatasetInfo) -> Dataset:
-    """The pixels and labels of a described dataset, resized to `info.image_size` where they differ."""
+    """The pixels and labels of a described dataset, resized to `info.image_size` if needed."""
     if is_npz(info.source):
         images, labels = read_npz(Path(info.source))
     elif info.source == "digits":
@@ -113,14 +113,14 @@ def _describe_npz(source: str, image_size: int, allow_empty_classes: bool) -> Da
 
 
 def _check_classes(source: str, labels: dict[str, np.ndarray]) -> None:
-    """Raise InputError where a class below the highest label has no train image: it would count as a class."""
+    """Raise InputError if a class below the highest label has no train image, since it would count as a class."""
     num_classes = 1 + max(int(labels[split].max()) for split in SPLITS)
     empty = np.setdiff1d(np.arange(num_classes), labels["train"])
     if len(empty):
         some = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
         raise InputError(
             f"{source}: {len(empty)} of {num_classes} classes have no train image ({some}); number the classes from 0 "
-            "without gaps, as numpy.unique(labels, return_inverse=True)[1] does, or give --allow-empty-classes."
+            "without gaps, as numpy.unique(labels, return_inverse=True)[1] does, or pass --allow-empty-classes."
         )
 
 
@@ -134,13 +134,13 @@ def _info_of(
 ) -> DatasetInfo:
     num_classes = 1 + max(int(labels[split].max()) for split in SPLITS)
     if num_classes < 2:
-        raise InputError(f"{source} holds one class only; a classifier needs two or more.")
+        raise InputError(f"{source} has only one class; a classifier needs at least two.")
     _, _, own_size, num_channels = images["train"].shape
     counts = {split: len(images[split]) for split in SPLITS}
     size = image_size or own_size
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InputError(
-            f"the images of {source} are {size} px, and {MIN_SIZE} to {MAX_SIZE} px work; give --image-size."
+            f"the images of {source} are {size} px; {MIN_SIZE} to {MAX_SIZE} px are supported. Pass --image-size."
         )
     per_class = np.bincount(labels["train"], minlength=num_classes)
     return DatasetInfo(name, source, fingerprint, num_classes, size, num_channels, counts, tuple(per_class.tolist()))
@@ -164,7 +164,7 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
 
 @cache
 def _medmnist_info() -> dict[str, dict]:
-    """MedMNIST's own table, cut to 2-D datasets with one label an image."""
+    """MedMNIST's table of datasets, restricted to 2-D datasets with one label per image."""
     from medmnist import INFO
 
     return {
@@ -175,22 +175,22 @@ def _medmnist_info() -> dict[str, dict]:
 
 
 def _other_medmnist(name: str) -> InputError | None:
-    """Why a dataset of MedMNIST is none of ours."""
+    """The error for a MedMNIST dataset that is not supported; None if MedMNIST has no such dataset."""
     from medmnist import INFO
 
     if name not in INFO:
         return None
     if name.endswith("3d"):
-        return InputError(f"{name} holds volumes, and this program classifies 2-D images; `organamnist` is 2-D.")
+        return InputError(f"{name} contains volumes, but only 2-D images are supported; `organamnist` is 2-D.")
     num_labels = len(INFO[name]["label"])
-    return InputError(f"{name} has {num_labels} labels per image, and this program classifies one label per image.")
+    return InputError(f"{name} has {num_labels} labels per image, but only one label per image is supported.")
 
 
 def _describe_medmnist(name: str, image_size: int) -> DatasetInfo:
     size = image_size or 28
     if size not in MEDMNIST_SIZES:
         raise InputError(
-            f"image_size {size} of {name}: MedMNIST publishes {', '.join(map(str, MEDMNIST_SIZES))} pixels."
+            f"image_size {size} of {name}: MedMNIST publishes sizes {', '.join(map(str, MEDMNIST_SIZES))}."
         )
     info = _medmnist_info()[name]
     md5 = info["MD5" if size == 28 else f"MD5_{size}"]
@@ -199,18 +199,18 @@ def _describe_medmnist(name: str, image_size: int) -> DatasetInfo:
 
 
 def medmnist_root() -> Path:
-    """The folder of MedMNIST's files: MEDMNIST_ROOT, or the medmnist package's own."""
+    """The folder of MedMNIST's files: MEDMNIST_ROOT, or the default of the medmnist package."""
     import medmnist
 
     own = medmnist.dataset.DEFAULT_ROOT or Path.home() / ".medmnist"
     try:
         return Path(os.environ.get("MEDMNIST_ROOT") or own).expanduser()
     except RuntimeError:
-        raise InputError(f"MEDMNIST_ROOT is {os.environ['MEDMNIST_ROOT']}, and there is no such user.") from None
+        raise InputError(f"MEDMNIST_ROOT is {os.environ['MEDMNIST_ROOT']}, but that user does not exist.") from None
 
 
 def _download_medmnist(name: str, size: int) -> Path:
-    """The path of MedMNIST's own file, downloaded by the medmnist package, which checks its md5."""
+    """The path of MedMNIST's file, downloaded if needed and md5-checked by the medmnist package."""
     import medmnist
 
     root = medmnist_root()
@@ -222,6 +222,6 @@ def _download_medmnist(name: str, size: int) -> Path:
     except (RuntimeError, OSError, ValueError, zipfile.BadZipFile):
         raise InputError(
             f"{path.name} is not in {root} with MedMNIST's md5 and could not be downloaded; "
-            f"check the network, or put the file there by hand (MEDMNIST_ROOT names another folder)."
+            f"check the network, or put the file there by hand (MEDMNIST_ROOT sets another folder)."
         ) from None
     return path

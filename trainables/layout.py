@@ -1,4 +1,4 @@
-"""The memory layout of a model's weights and activations: channels_last, unless a layer makes that unsafe."""
+"""The memory layout of a model's weights and activations: channels_last unless a layer makes it unsafe."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,14 +8,14 @@ from torch import nn
 
 Model = TypeVar("Model", bound=nn.Module)
 
-# oneDNN's backward pass of a strided 1×1 convolution in channels_last writes past its buffers where the input has
-# fewer channels than a vector register holds: 8 with AVX2, 16 with AVX-512 (oneDNN issue 6035; torch 2.15).
+# In channels_last, oneDNN's backward pass of a strided 1×1 convolution writes out of bounds if the input has fewer
+# channels than a vector register has lanes: 8 with AVX2, 16 with AVX-512 (oneDNN issue 6035; torch 2.15).
 SAFE_CHANNELS = 16
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`format` for `Tensor.to(memory_format=…)`; `reason` says in a few words why."""
+    """A memory format for `Tensor.to(memory_format=…)`, with a short `reason`."""
 
     format: torch.memory_format
     reason: str
@@ -26,9 +26,9 @@ class Layout:
 
 
 def memory_layout(model: nn.Module) -> Layout:
-    """The layout of `model`, from the channel counts that its layers have.
+    """The layout of `model`, from the channel counts of its layers.
 
-    It is the same on every device and processor, since another layout rounds differently.
+    It is the same on every device and processor, since rounding depends on the layout.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and is_unsafe(module):

@@ -1,29 +1,29 @@
-"""Optimizers: SGD as the paper has it, and a mask inside any optimizer of `torch.optim`."""
+"""Optimizers: the paper's SGD, and masks for any optimizer of `torch.optim`."""
 
 import torch
 from torch import Tensor, nn
 
-# One bool tensor for each parameter, True for the weights that may move.
+# One bool tensor per parameter, True for the weights that may change.
 Mask = list[Tensor]
 
 
 def sgd(model: nn.Module, learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0) -> torch.optim.SGD:
-    """SGD over every parameter: weight decay on BatchNorm and biases too, as SalUn's code does."""
-    # Not fused: PyTorch's fused kernel takes a gradient in another memory layout than its weight for permuted (2.15).
+    """SGD over every parameter, with weight decay on BatchNorm and biases too, as in SalUn's code."""
+    # Not fused: the fused kernel misreads a gradient whose memory layout differs from its weight's (PyTorch 2.15).
     return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """For every weight, from the next step on."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 
 
 def apply_mask(optimizer: torch.optim.Optimizer, mask: Mask, mode: str) -> None:
-    """Let the steps of `optimizer` move only the weights that `mask` chooses, in the order of its parameters.
+    """Restrict the steps of `optimizer` to the weights that `mask` selects, in the order of its parameters.
 
-    `leaky`: their gradient alone is kept, and weight decay still moves the others (what the paper ran). `hard`: the
-    others never move; each step is the optimizer's own, after which they are put back.
+    `leaky` zeroes the gradients of the other weights, which weight decay still changes (what the paper ran).
+    `hard` restores the other weights after each step, so they never change.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     kept = [torch.empty_like(w, dtype=torch.bool).copy_(part) for w, part in zip(weights, mask, strict=True)]
@@ -46,7 +46,7 @@ def mask_gradients(optimizer: torch.optim.Optimizer, weights: list[Tensor], kept
 
 def keep_in_place(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], kept: Mask) -> None:
     factors = [part.to(weight.dtype) for part, weight in zip(kept, weights, strict=True)]
-    # −0, and not 0, changes no number when it is added; torch.where takes twice as long.
+    # Adding −0 changes no number, whereas adding 0 turns −0 into 0; torch.where takes twice as long.
     starts = [torch.where(part, -0.0, weight.detach()) for part, weight in zip(kept, weights, strict=True)]
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Passes over subsets of the train split: the steps of every training and of every iterative unlearning method."""
+"""Passes over subsets of the train split: the training loop of every training and iterative unlearning method."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from salun_grid.trainables.workers import ALONE, Worker
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass did. `phase` is `train`, or the subset of an unlearning such as `forget` or `retain`."""
+    """The record of one pass. `phase` is `train`, or the subset of an unlearning pass, such as `forget` or `retain`."""
 
     epoch: int
     phase: str
@@ -27,7 +27,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     num_images: int
-    # Read from a checkpoint, and not trained in this run.
+    # Read from a checkpoint, not trained in this run.
     resumed: bool = field(default=False, compare=False)
 
     @property
@@ -40,7 +40,7 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass
 class Batch:
-    """`images` uint8 (B, 3, H, W), augmented; `labels` int64 (B,); `places` int64 (B,), their places in the subset."""
+    """Augmented `images` uint8 (B, 3, H, W), `labels` int64 (B,), and `places` int64 (B,), positions in the subset."""
 
     forward: nn.Module
     images: Tensor
@@ -52,13 +52,13 @@ class Batch:
 
     @cached_property
     def logits(self) -> Tensor:
-        """The model's own, float (B, num_classes), computed once."""
+        """The model's logits, float (B, num_classes), computed once."""
         return self.forward(self.images)
 
 
-# The loss of each image of a batch, float (B,); a step minimises its mean.
+# Per-image loss of a batch, float (B,); a step minimises its mean.
 Loss = Callable[[Batch], Tensor]
-# The same of a batch of each of two subsets, as one number.
+# Scalar loss of two batches, one from each of two subsets.
 PairLoss = Callable[[Batch, Batch], Tensor]
 
 
@@ -69,10 +69,10 @@ def cross_entropy(batch: Batch) -> Tensor:
 
 @dataclass
 class Passes:
-    """What passes share: the model, its optimizer, the data, how batches are made, and the seed of their order.
+    """The training loop: a model with its optimizer, data, augmentation, batch size and the seed of the order.
 
-    `forward` is what batches go through: the model itself, the same compiled, or wrapped for several workers. `advice`
-    says what to change where the loss diverges.
+    `forward` runs the batches: the model itself, its compiled form, or its wrapper for several workers. `advice`
+    says what to change if the loss diverges.
     """
 
     forward: nn.Module
@@ -88,24 +88,24 @@ class Passes:
     def over(
         self, subset: Subset, epoch: int, loss: Loss = cross_entropy, penalty: Callable[[], Tensor] | None = None
     ) -> Epoch:
-        """One shuffled pass over `subset`, with a step towards a lower mean `loss` + `penalty` for each batch.
+        """One shuffled pass over `subset`, minimising the mean `loss` + `penalty` of each batch.
 
-        Loss and accuracy are summed on the device and read once at the end. Raises Diverged for a loss that is no
-        number.
+        Loss and accuracy are summed on the device and read once at the end. Raises Diverged if the loss is not
+        finite.
         """
         totals = Totals(self, subset.name, epoch)
         world = self.worker.world
         for num_images, batch in self.batches(subset, epoch):
-            # The mean over the global batch, times what DDP divides by.
+            # The mean over the global batch, times `world`, by which DDP divides.
             batch_loss = loss(batch).sum() * (world / num_images)
             totals.add(batch_loss, batch, num_images / world)
             self.step(batch_loss if penalty is None else batch_loss + penalty())
         return totals.finish(len(subset))
 
     def over_pairs(self, first: Subset, second: Subset, epoch: int, loss: PairLoss) -> Epoch:
-        """One pass over `second`, each batch with one of `first`, which is shuffled anew as often as it takes.
+        """One pass over `second`, each batch paired with one of `first`, which is reshuffled whenever it is used up.
 
-        Accuracy is that of the batches of `second`.
+        The accuracy is that on `second`.
         """
         totals, num_images = Totals(self, f"{first.name}+{second.name}", epoch), len(second)
         endless = self.endless(first, epoch)
@@ -118,15 +118,15 @@ class Passes:
         return totals.finish(len(second), num_images)
 
     def step(self, loss: Tensor) -> None:
-        """One step of the optimizer down the gradient of `loss`."""
+        """One optimizer step on `loss`."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
     def batches(self, subset: Subset, epoch: int, *purpose: object) -> Iterator[tuple[int, Batch]]:
-        """The batches of one shuffled pass in train mode, each with the images of the global batch.
+        """The batches of one shuffled pass in train mode, each with the size of its global batch.
 
-        Order and draws are those of the whole pass, whatever the number of workers; each takes its share of a batch.
+        Order and augmentation do not depend on the number of workers; each worker takes its shard of every batch.
         """
         images, device = self.data.images["train"], self.data.device
         named = (subset.name, epoch, *purpose)
@@ -146,12 +146,12 @@ class Passes:
             yield batch.stop - batch.start, Batch(self.forward, x, y, place)
 
     def slices(self, subset: Subset) -> list[slice]:
-        """The global batches of one pass over `subset`."""
+        """The global batches of one pass over `subset`, as slices."""
         smallest = smallest_batch(self.forward, self.data.images["train"].shape[1], self.data.device)
         return list(batch_slices(len(subset), self.batch_size, smallest))
 
     def endless(self, subset: Subset, epoch: int) -> Iterator[Batch]:
-        """Batches of pass after pass over `subset`, each shuffled and augmented anew."""
+        """An endless stream of batches of `subset`, reshuffled and augmented anew in each pass."""
         cycle = 0
         while True:
             yield from (batch for _, batch in self.batches(subset, epoch, *(("cycle", cycle) if cycle else ())))
@@ -159,7 +159,7 @@ class Passes:
 
 
 class Totals:
-    """Loss and accuracy of one pass, summed on the device and read once at its end."""
+    """Loss and accuracy of one pass, summed on the device and read once at the end."""
 
     def __init__(self, passes: Passes, phase: str, epoch: int) -> None:
         self.passes, self.phase, self.epoch = passes, phase, epoch
@@ -167,12 +167,12 @@ class Totals:
         self.sums = torch.zeros(2, dtype=torch.float64, device=passes.data.device)
 
     def add(self, loss: Tensor, batch: Batch, weight: float) -> None:
-        """Count the mean `loss` of a batch `weight` times, and the images that it classifies as labelled."""
+        """Add a batch's mean `loss`, times `weight`, and its number of correct predictions."""
         correct = (batch.logits.detach().argmax(1) == batch.labels).sum()
         self.sums += torch.stack([loss.detach() * weight, correct])
 
     def finish(self, num_counted: int, num_images: int | None = None) -> Epoch:
-        """The epoch, over `num_counted` images; `num_images` passed where they are more. Reports it."""
+        """Report and return the epoch of `num_counted` images; `num_images` is the number processed, if larger."""
         passes = self.passes
         mean_loss, correct = (passes.worker.total(self.sums) / num_counted).tolist()
         learning_rate = passes.optimizer.param_groups[0]["lr"]
@@ -186,7 +186,7 @@ class Totals:
 
 
 def batch_slices(num_images: int, batch_size: int, smallest: int = 1) -> Iterator[slice]:
-    """Slices of at most `batch_size`; a last batch of fewer than `smallest` images joins the one before."""
+    """Slices of at most `batch_size`; a last batch of fewer than `smallest` images is merged into the previous one."""
     start = 0
     while start < num_images:
         stop = min(start + batch_size, num_images)
@@ -196,9 +196,9 @@ def batch_slices(num_images: int, batch_size: int, smallest: int = 1) -> Iterato
 
 
 def smallest_batch(model: nn.Module, image_size: int, device: torch.device) -> int:
-    """Images that a step needs: 2 where some BatchNorm of `model` sees one value per channel and image, else 1.
+    """The smallest batch of a step: 2 if a BatchNorm of `model` has one value per channel and image, else 1.
 
-    BatchNorm cannot normalise a single value. `model` is in eval mode afterwards.
+    BatchNorm cannot normalise a single value. Leaves `model` in eval mode.
     """
     sizes: list[int] = []
 
@@ -214,7 +214,7 @@ def smallest_batch(model: nn.Module, image_size: int, device: torch.device) -> i
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock that only goes forward, read after the device has finished."""
+    """Seconds on a monotonic clock, after a device sync."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -7,15 +7,15 @@ import torch
 from salun_grid.trainables.architectures import count_macs, count_weights
 from salun_grid.trainables.protocol import ModelConfig
 
-# On a CPU, a step in bf16 rounds every weight and its gradient, and what it saves grows with the multiply-accumulates.
-# Both limits are from docs/performance.md, "bf16 on a CPU".
+# On a CPU, the overhead of a bf16 step grows with the weights and the saving with the multiply-accumulates. Both
+# limits are from docs/performance.md, "bf16 on a CPU".
 MIN_MACS_PER_WEIGHT = 8
-MIN_MACS = 10_000_000  # narrow layers fill no vector register
+MIN_MACS = 10_000_000  # narrow layers do not fill a vector register
 
 
 @dataclass(frozen=True)
 class Precision:
-    """`name` is fp32 or bf16; `reason` says in a few words why it is that one."""
+    """A resolved compute dtype: `name` is fp32 or bf16, `reason` a short explanation."""
 
     name: str
     reason: str
@@ -28,7 +28,7 @@ class Precision:
 def precision_on(device: torch.device, config: ModelConfig, num_classes: int, image_size: int) -> Precision:
     """Resolve `config.precision` on `device`; `image_size` in pixels.
 
-    `auto` is bf16 on a GPU with bf16 arithmetic, and on a CPU with it where the network is large enough to gain.
+    `auto` is bf16 on a GPU with bf16 arithmetic, and on such a CPU if the network is large enough to benefit.
     """
     native = bf16_arithmetic(device)
     if config.precision == "auto" and native:
@@ -42,7 +42,7 @@ def precision_on(device: torch.device, config: ModelConfig, num_classes: int, im
 
 
 def bf16_loses(config: ModelConfig, num_classes: int, image_size: int) -> str:
-    """Why bf16 is no faster than fp32 for this network on a CPU, or "" where it is faster."""
+    """Why bf16 is not faster than fp32 for this network on a CPU, or "" if it is."""
     macs = count_macs(config, num_classes, image_size)
     per_weight = macs / count_weights(config, num_classes)
     if per_weight < MIN_MACS_PER_WEIGHT:
@@ -64,7 +64,7 @@ def multiplies_in_tf32(device: torch.device) -> bool:
 
 
 def bf16_arithmetic(device: torch.device) -> str:
-    """The name of the units that multiply in bf16, or "" where there are none."""
+    """The name of the device's bf16 units, or "" if it has none."""
     if device.type == "cuda":
         return "tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
     has = torch.cpu.get_capabilities()

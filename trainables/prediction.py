@@ -1,4 +1,4 @@
-"""Logits of every image, in eval mode and without augmentation."""
+"""Prediction of every image, in eval mode and without augmentation."""
 
 import numpy as np
 import torch

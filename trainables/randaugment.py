@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al. 2020) on batches: torchvision's kernels, one call for all images with the same draw."""
+"""Batched RandAugment (Cubuk et al. 2020): torchvision's kernels, one call per distinct operation and sign."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,16 @@ Operation = Callable[[Tensor, int, float], Tensor]
 
 
 def randaugment(images: Tensor, operations: Tensor, negative: Tensor, magnitude: int) -> Tensor:
-    """Each image's K operations one after the other; images with the same one go together.
+    """Apply each image's K operations in turn, grouping images with the same operation.
 
-    `images` uint8 (N, 3, H, W); `operations` (N, K) indexes OPERATIONS and `negative` (N, K) is 1 for the minus
-    sign, both int64 on the CPU; `magnitude` is a bin of 0 … 30.
+    `images` uint8 (N, 3, H, W); `operations` (N, K) indexes OPERATIONS and `negative` (N, K) is 1 for a negative
+    sign, both int64 on the CPU; `magnitude` is a bin, 0 … 30.
     """
     images = images.clone()
     choices = operations.numpy()
     codes = 2 * choices + negative.numpy() * np.isin(choices, SIGNED)
     for k in range(codes.shape[1]):
-        # The host knows the groups, so that nothing waits for the device: one copy of their places, and slices of it.
+        # The host forms the groups, so there is no device sync: it copies their indices once and slices the copy.
         order = codes[:, k].argsort(kind="stable")
         found, starts = np.unique(codes[order, k], return_index=True)
         places = copied(torch.from_numpy(order), images.device)
@@ -37,12 +37,12 @@ def randaugment(images: Tensor, operations: Tensor, negative: Tensor, magnitude:
 
 
 def copied(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on the device, without waiting for the device."""
+    """Copy a CPU tensor to the device without a sync."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def perform(choice: int, images: Tensor, magnitude: int, sign: float) -> Tensor:
-    """One operation on all of `images`; where it only moves pixels, by a map that torchvision drew once."""
+    """Apply one operation to all of `images`; geometric ones use a cached pixel map."""
     operation = OPERATIONS[choice]
     if choice not in GEOMETRIC:
         return operation(images, magnitude, sign)
@@ -56,9 +56,9 @@ def perform(choice: int, images: Tensor, magnitude: int, sign: float) -> Tensor:
 def pixel_map(
     operation: Operation, height: int, width: int, magnitude: int, sign: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Where each pixel comes from, int64 (H · W,), and 0 where it comes from outside, else 1, uint8 (H · W, 1).
+    """The source index of each pixel, int64 (H · W,), and 0 if it is outside the image, else 1, uint8 (H · W, 1).
 
-    Read off an image that holds each pixel's own number: float32 is exact to 2²⁴, and nearest neighbours are copied.
+    Found by transforming an image of pixel indices: float32 is exact up to 2²⁴, and interpolation is nearest.
     """
     numbers = torch.arange(1, height * width + 1, dtype=torch.float32).view(1, 1, height, width)
     sources = operation(numbers, magnitude, sign).flatten().long()
@@ -109,10 +109,10 @@ def solarize(images: Tensor, magnitude: int, sign: float) -> Tensor:
 
 
 def sharpness(images: Tensor, magnitude: int, sign: float) -> Tensor:
-    """torchvision's `adjust_sharpness` in whole numbers; with torch 2.11, its own copies a number from the host.
+    """torchvision's `adjust_sharpness` in integers; torchvision's own copies a number from the host (torch 2.11).
 
-    The blur is the mean of 3×3 pixels with the centre counted 5 times: a sum over 13 is never half-way between two
-    whole numbers, so that rounding is the same whatever the device's convolutions round to.
+    The blur is the mean of 3×3 pixels with the centre counted 5 times. A sum over 13 is never halfway between two
+    integers, so the rounding does not depend on the precision of the device's convolutions.
     """
     values = images.to(torch.int16)
     centre = values[..., 1:-1, 1:-1]
@@ -128,7 +128,7 @@ def _enhance(adjust: Callable[[Tensor, float], Tensor]) -> Operation:
     return lambda images, magnitude, sign: adjust(images, 1.0 + sign * _level(0.9, magnitude))
 
 
-# In torchvision's order; those in SIGNED go either way, so there are 23 distinct operations with their sign.
+# In torchvision's order; those in SIGNED have two signs, which makes 23 distinct operations.
 SIGNED = range(1, 10)
 GEOMETRIC = range(1, 6)
 OPERATIONS: tuple[Operation, ...] = (
@@ -145,6 +145,6 @@ OPERATIONS: tuple[Operation, ...] = (
     posterize,
     solarize,
     lambda images, magnitude, sign: F.autocontrast(images),
-    # The first version's goes image by image, channel by channel, and asks the device each time.
+    # The v1 equalize loops over images and channels, with a device sync in each.
     lambda images, magnitude, sign: F2.equalize(images),
 )

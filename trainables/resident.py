@@ -1,4 +1,4 @@
-"""A dataset on a device, and parts of its train split."""
+"""A dataset in device memory, and subsets of its train split."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ class ResidentData:
 
     @classmethod
     def of(cls, dataset: Dataset, device: torch.device) -> "ResidentData":
-        """Copy `dataset` to `device` once; every pass then only indexes it."""
+        """Copy `dataset` to `device`; passes then only index it."""
         images = {split: torch.tensor(dataset.images[split], device=device) for split in SPLITS}
         labels = {split: torch.tensor(dataset.labels[split], device=device) for split in SPLITS}
         return cls(images, labels, dataset.info.num_classes)
@@ -41,9 +41,9 @@ class ResidentData:
 
 @dataclass(frozen=True)
 class Subset:
-    """Some train images and the labels to aim at: `indices` int64 (N,) on the CPU, `labels` int64 (N,) on the device.
+    """Train images with target labels: `indices` int64 (N,) on the CPU, `labels` int64 (N,) on the device.
 
-    `name` is the phase of its passes, and names their random streams.
+    `name` is the phase of its passes and part of the name of their random streams.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Augmenter:
-    """A cell's augmentation, its strengths and its seed: what a pass needs to draw from."""
+    """A cell's augmentation with its strengths and its seed."""
 
     name: str
     config: AugmentationConfig

@@ -1,4 +1,4 @@
-"""SalUn's weight saliency (Fan et al. 2024, ICLR): which weights the forget set moves most."""
+"""SalUn's weight saliency (Fan et al. 2024, ICLR) and its mask of the most salient weights."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
 def saliency(
     model: nn.Module, data: ResidentData, forget: Subset, augmenter: Augmenter, batch_size: int
 ) -> list[Tensor]:
-    """The saliency of each weight, float32 ≥ 0, a tensor for each parameter in `model.parameters()` order.
+    """The saliency of each weight, float32 ≥ 0, one tensor per parameter in `model.parameters()` order.
 
-    It is |Σ_batches ∂ mean cross-entropy / ∂ weight| over one pass of D_f (`forget`) in eval
-    mode; the signed sum comes before the absolute value.
+    It is |Σ_batches ∂ mean cross-entropy / ∂ weight| over one pass over D_f (`forget`) in eval mode; the absolute
+    value is taken after the sum.
     """
     model.eval()
     images, device = data.images["train"], data.device
@@ -40,10 +40,10 @@ def saliency(
 
 
 def top_fractions(scores: list[Tensor], fractions: Sequence[float]) -> list[Mask]:
-    """For each fraction t a mask: one bool tensor for each of `scores`, True for exactly int(N · t) of the N scores.
+    """A mask per fraction t: one bool tensor for each of `scores`, True for exactly int(N · t) of the N scores.
 
-    They are ranked over all tensors together; ties go to the earlier score in `scores` order, row-major. One selection
-    finds all thresholds; nothing is sorted. Raises Diverged where a score is not a number.
+    Scores are ranked over all tensors together; ties go to the earlier score in `scores` order, row-major. One
+    partial selection finds all thresholds. Raises Diverged if a score is not finite.
     """
     flat = torch.cat([score.flatten() for score in scores])
     if not flat.sum().isfinite():
@@ -69,6 +69,6 @@ def top_fraction(scores: list[Tensor], fraction: float) -> Mask:
 def _nth_largest(flat: Tensor, counts: list[int]) -> Tensor:
     """The largest score for a count of 1 (or 0), the second largest for 2, and so on."""
     places = [len(flat) - max(count, 1) for count in counts]
-    if flat.is_cuda:  # a radix sort of values takes 1 or 2 ms for a ResNet-18 there
+    if flat.is_cuda:  # a radix sort of the values takes 1 or 2 ms for a ResNet-18
         return flat.sort().values[places]
     return torch.from_numpy(np.partition(flat.numpy(), places)[places])

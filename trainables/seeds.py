@@ -1,7 +1,6 @@
-"""Separate named random streams: a draw in one never moves another.
+"""Independent named random streams: a draw from one never affects another.
 
-Every stream is named by a seed, a purpose and, where it applies, an epoch, so an interrupted training
-needs no generator state to go on: it draws the next epoch's numbers anew.
+A stream is named by a seed, a purpose and, if applicable, an epoch, so resuming a training needs no generator state.
 """
 
 import hashlib
@@ -11,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-# Above every seed that a study may have, so that no other cell draws the same numbers.
+# Larger than any seed of a study, so that no other cell draws the same numbers.
 AGAIN_OFFSET = 2**31
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """The seeds of one cell. A study sets them all to the cell's seed unless it says otherwise."""
+    """The seeds of one cell. By default all equal the cell's seed."""
 
     initialisation: int
     order: int
@@ -27,11 +26,11 @@ class Seeds:
 
     @classmethod
     def all(cls, seed: int) -> "Seeds":
-        """The same number for every stream; the streams stay independent, since each is also named."""
+        """One seed for every stream; the streams stay independent because their names differ."""
         return cls(seed, seed, seed, seed, seed)
 
     def again(self) -> "Seeds":
-        """Another training of the same cell: the same forget set, everything else drawn anew."""
+        """Seeds for a second training of the same cell: the same forget set, everything else redrawn."""
         initialisation, order, augmentation = self.initialisation, self.order, self.augmentation
         return replace(
             self,
@@ -42,26 +41,26 @@ class Seeds:
 
 
 def derived_seed(seed: int, *purpose: object) -> int:
-    """63 bits from a seed and a purpose such as ("order", epoch); the same on every platform."""
+    """A 63-bit hash of a seed and a purpose such as ("order", epoch); the same on every platform."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 @contextmanager
 def own_layer_stream(device: torch.device) -> Iterator[None]:
-    """Restore PyTorch's global generators at the end; `seed_layers` may seed them in between."""
+    """Restore PyTorch's global generators on exit, so that `seed_layers` may seed them inside."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
 
 def seed_layers(seed: int, *purpose: object) -> None:
-    """Seed the global generators, from which layers such as dropout draw: one stream for (seed, purpose)."""
+    """Seed the global generators, which layers such as dropout use, for (seed, purpose)."""
     torch.manual_seed(derived_seed(seed, "layers", *purpose))
 
 
 def generator(seed: int, *purpose: object) -> torch.Generator:
-    """A CPU generator of its own for (seed, purpose).
+    """A new CPU generator for (seed, purpose).
 
-    Drawing on the CPU gives one device the same numbers as another, and the host knows them without a sync.
+    CPU draws are the same for every device, and the host knows them without a sync.
     """
     return torch.Generator().manual_seed(derived_seed(seed, *purpose))

@@ -1,7 +1,7 @@
-"""Settings: frozen dataclasses whose fields say what they may be; one validator reads them all.
+"""Settings: frozen dataclasses whose fields declare their valid values, and one validator for all of them.
 
-`setting(...)` declares a field with its range, unit, sentence and source. Protocols, study files, the command line,
-variants of methods, the catalogues and the docs all read these declarations; there is no second table of rules.
+`setting(...)` declares a field with its range, unit, description and source. Protocols, study files, the command line,
+method variants, catalogues and docs all use these declarations.
 """
 
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -19,9 +19,9 @@ KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 @dataclass(frozen=True)
 class Range:
-    """What a value may be. Bounds hold for each number of a tuple; None is no bound.
+    """The valid values of a setting. Bounds apply to each number of a tuple; None is no bound.
 
-    `zero` allows 0 besides, with its meaning; `rising` asks a tuple to rise.
+    `zero` also allows 0 and gives its meaning; `rising` requires a tuple to be sorted.
     """
 
     above: float | None = None
@@ -56,7 +56,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Setting:
-    """One field as its dataclass declares it; `name` is dotted, as `training.epochs`."""
+    """The declaration of one field; `name` is dotted, such as `training.epochs`."""
 
     name: str
     kind: type
@@ -69,11 +69,11 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """`a whole number, at least 1 (images)`."""
+        """The valid values in words: `a whole number, at least 1 (images)`."""
         what = (
             ""
             if self.range.one_of
-            else ("numbers with commas or spaces between" if self.kind is tuple else KINDS[self.kind])
+            else ("numbers separated by commas or spaces" if self.kind is tuple else KINDS[self.kind])
         )
         text = ", ".join(filter(None, (what, str(self.range))))
         return text + (f" ({self.unit})" if self.unit else "") + (", or none" if self.optional else "")
@@ -96,16 +96,16 @@ def setting(
     doc: str = "",
     source: str = "",
 ) -> Any:
-    """A dataclass field with its range, unit, one sentence, and where its default comes from.
+    """A dataclass field with its range, unit, a one-sentence `doc`, and the source of its default.
 
-    Fields may be int, float, str, bool, tuple[float, ...], or one of these or None; numbers must be finite.
+    A field may be int, float, str, bool or tuple[float, ...], optionally None; numbers must be finite.
     """
     allowed = Range(above, at_least, below, at_most, one_of, zero, rising)
     return field(default=default, metadata={"range": allowed, "unit": unit, "doc": doc, "source": source})
 
 
 def settings_of(config: Any) -> tuple[Setting, ...]:
-    """Every setting of a dataclass, those of nested dataclasses with dotted names, in order."""
+    """Every setting of a dataclass in order; nested dataclasses give dotted names."""
     return _settings_of(config, "")
 
 
@@ -128,7 +128,7 @@ def _settings_of(config: Any, prefix: str) -> tuple[Setting, ...]:
 
 
 def find_setting(config: type, dotted: str) -> Setting:
-    """The setting of a dotted name. Raises InputError, with the nearest names, where there is none."""
+    """The setting of a dotted name. Raises InputError, naming the nearest, if there is none."""
     found = {each.name: each for each in settings_of(config)}
     if dotted not in found:
         raise unknown_choice("setting", dotted, list(found), LISTED_BY if len(found) > MAX_CHOICES else "")
@@ -145,9 +145,8 @@ def value_at(config: Any, dotted: str) -> Any:
 def changed(config: Config, dotted: str, value: Any, typed: bool = False) -> Config:
     """`config` with the setting `dotted` at `value`: text, as on a command line, or a value of its type.
 
-    `typed`, as TOML is, text is only taken for a setting that is text.
-
-    Raises InputError naming the setting, the value and what is allowed.
+    If `typed`, as for TOML, text is accepted only for a text setting. Raises InputError naming the setting, the value
+    and what is allowed.
     """
     declared = find_setting(type(config), dotted)
     if typed and isinstance(value, str) and declared.kind is not str:
@@ -164,7 +163,7 @@ def _replaced(config: Any, names: list[str], value: Any) -> Any:
 
 
 def validated(config: Config) -> Config:
-    """`config` itself, once every setting has its type and lies in its range. Raises InputError otherwise."""
+    """Return `config`. Raises InputError unless every setting has its type and is in its range."""
     for declared in settings_of(type(config)):
         value = value_at(config, declared.name)
         if value is None and declared.optional:
@@ -178,14 +177,14 @@ def validated(config: Config) -> Config:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a number, or each number of a tuple, is finite; whether text has printable characters alone."""
+    """Whether a number, or each number of a tuple, is finite; for text, whether it is printable."""
     if isinstance(value, tuple):
         return all(map(is_finite, value))
     return value.isprintable() if isinstance(value, str) else isinstance(value, int) or isfinite(value)
 
 
 def converted(declared: Setting, value: Any) -> Any:
-    """`value` in the type of its setting; text is read as on a command line unless the setting is text itself."""
+    """`value` converted to its setting's type; text is parsed as on a command line unless the setting is text."""
     if isinstance(value, str) and declared.kind is not str:
         return _from_text(declared, value.strip())
     if declared.kind is tuple:
@@ -200,7 +199,7 @@ def converted(declared: Setting, value: Any) -> Any:
 
 
 def _number(declared: Setting, value: Any, kind: type) -> Any:
-    """A number of TOML; a whole number may be written 5.0, and nothing is rounded."""
+    """A number from TOML; an integer may be written 5.0, and nothing is rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise declared.refusal(value)
     try:
@@ -221,7 +220,7 @@ def _from_text(declared: Setting, text: str) -> Any:
         return text.lower() == "true"
     try:
         if declared.kind is tuple:
-            return tuple(map(float, text.replace(",", " ").split()))  # a variant's commas part its settings
+            return tuple(map(float, text.replace(",", " ").split()))  # a variant's commas separate its settings
         whole = declared.kind is int and text.lstrip("+-").isdecimal()
         return _number(declared, int(text) if whole else float(text), declared.kind)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Training from scratch: SGD over resident uint8 images, for the original and the retrain alike."""
+"""Training from scratch, for the original and the retrain."""
 
 import time
 from collections.abc import Callable
@@ -40,10 +40,9 @@ def train(
 ) -> None:
     """Train `model` in place on the train images `indices` (int64, CPU) for `config.epochs` epochs.
 
-    The last epoch is kept. Every worker of
-    a training calls this with the same arguments and ends with the same weights. A training that finds its own
-    state in `checkpoints` resumes from it, to the same weights; `on_epoch` then gets the earlier epochs again.
-    `forward` is what batches go through where it is not `model` itself: the same compiled.
+    The weights are those of the last epoch. Every worker calls this with the same arguments and ends with the same
+    weights. A state in `checkpoints` is resumed, with the same weights as without the interruption; `on_epoch` is
+    then called for the earlier epochs again. `forward` runs the batches, such as a compiled `model`; default `model`.
     """
     optimizer = OPTIMIZERS[config.optimizer](model, config)
     epochs = epochs_done(checkpoints, model, optimizer)
@@ -63,7 +62,7 @@ def train(
 
 
 def epochs_done(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
-    """The epochs of the saved state, which `model` and `optimizer` are brought to; none where there is no good one."""
+    """Restore `model` and `optimizer` from the saved state and return its epochs; [] if there is no usable state."""
     state = checkpoints.load()
     if state is None:
         return []
@@ -78,9 +77,9 @@ def epochs_done(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.opt
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
-    """The learning rate of an epoch counted from 0.
+    """The learning rate of an epoch, counted from 0.
 
-    It rises linearly for `warmup_epochs`, and then falls at each milestone, or to 0 along a cosine.
+    It rises linearly for `warmup_epochs`, then falls at each milestone, or to 0 along a cosine.
     """
     if epoch < config.warmup_epochs:
         return config.learning_rate * (epoch + 1) / config.warmup_epochs
@@ -93,7 +92,7 @@ def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
 
 @cache
 def prepare_device(device: torch.device) -> None:
-    """Enable deterministic cuDNN and run one tiny step, once a process, so that lazy initialisation is not timed."""
+    """Enable deterministic cuDNN and run one tiny step, once per process, so that lazy initialisation is not timed."""
     torch.backends.cudnn.deterministic = True
     layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 1))
     model = laid_out(layers.to(device))

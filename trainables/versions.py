@@ -1,4 +1,4 @@
-"""What stands in a key for the code of a method or a probe."""
+"""The part of a key that represents the code of a method or a probe."""
 
 import inspect
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from salun_grid.records.errors import InputError
 
 
 def version_in_key(version: int | None, function: Callable[..., Any]) -> int | str:
-    """`version`, or, where that is None, a hash of the source of the module that defines `function`.
+    """`version`, or if that is None, a hash of the source of the module that defines `function`.
 
-    So code that is still being edited never gets the results of an earlier edit, and a finished one keeps its results
-    when a comment changes. Raises InputError where there is neither a version nor a source.
+    Code under development thus never reuses the results of an earlier edit, and versioned code keeps its results when
+    a comment changes. Raises InputError if there is neither a version nor a source.
     """
     if version is not None:
         return version
@@ -20,4 +20,4 @@ def version_in_key(version: int | None, function: Callable[..., Any]) -> int | s
         return sha256(inspect.getsource(inspect.getmodule(function)).encode()).hexdigest()[:12]  # type: ignore[arg-type]
     except (OSError, TypeError):
         name = getattr(function, "__name__", "a function")
-        raise InputError(f"the source of {name} cannot be read, and it has no version; give it one.") from None
+        raise InputError(f"the source of {name} cannot be read and it has no version; set its version.") from None

@@ -1,4 +1,4 @@
-"""Several workers, one training: each takes a share of every global batch, and BatchNorm sees the whole of it."""
+"""Data-parallel training: each worker takes a shard of every global batch; BatchNorm uses the whole batch."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from salun_grid.trainables.batchnorm import synchronise_batchnorm
 
 @dataclass(frozen=True)
 class Worker:
-    """One of `world` processes of a training, counted from 0. Above one, torch.distributed must be initialised."""
+    """Process `rank` of the `world` processes of a training; several need torch.distributed initialised."""
 
     rank: int = 0
     world: int = 1
 
     def share(self, batch: slice) -> slice:
-        """This worker's images of a global batch: every `world`-th, so shares differ by one image at most."""
+        """This worker's shard of a global batch: every `world`-th image, so shards differ by at most one image."""
         return slice(batch.start + self.rank, batch.stop, self.world)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """`model` so that its backward pass sums gradients over all workers; the model itself where alone.
+        """`model` wrapped so that its backward pass averages gradients over all workers; `model` itself for one worker.
 
-        DDP averages; a loss that is a sum over the share / images of the global batch must be scaled by `world`.
+        As DDP averages, a sum of losses over the shard / images of the global batch must be scaled by `world`.
         """
         if self.world == 1:
             return model
         synchronise_batchnorm(model)
         device_ids = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else None
         with warnings.catch_warnings():
-            # Deprecated since torch 2.13 for an argument that 2.9 does not know.
+            # Deprecated since torch 2.13 in favour of an argument that 2.9 lacks.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)
 

@@ -44,7 +44,7 @@ def test_the_region_of_an_address_is_used() -> None:
         ("s3:///a", "give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"),
         ("gs://", "give a path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"),
         ("s3://bucket/a?regoin=x", "Unexpected query parameter in S3 URI: 'regoin'"),
-        ("s3://key:secret-word@bucket/a", "holds a secret, which would be printed"),
+        ("s3://key:secret-word@bucket/a", "contains a secret, which would be printed"),
     ],
 )
 def test_what_is_no_address(address: str, sentence: str) -> None:

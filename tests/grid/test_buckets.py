@@ -194,16 +194,16 @@ def refused(out: str, npz: Path) -> str:
 
 def test_a_bucket_that_does_not_exist(s3_port: int, small_npz: Path) -> None:
     out = address(s3_port, bucket="another")
-    assert refused(out, small_npz) == f"cannot read {out}: there is no such bucket; create it first."
+    assert refused(out, small_npz) == f"cannot read {out}: the bucket does not exist; create it first."
     assert [each["Name"] for each in client("s3", s3_port).list_buckets()["Buckets"]] == [BUCKET]
-    with pytest.raises(InputError, match=r"cannot write to --out .* there is no such bucket"):
+    with pytest.raises(InputError, match=r"cannot write to --out .* the bucket does not exist"):
         Store(out).create()
 
 
 def test_an_endpoint_where_nothing_answers(small_npz: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         closed = free.getsockname()[1]
-    assert "nothing answers; check the network" in refused(address(closed), small_npz)
+    assert "no response; check the network" in refused(address(closed), small_npz)
 
 
 def test_wrong_credentials(s3_port: int, small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.completeness import remarks
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.results import read_runs
@@ -88,5 +89,5 @@ def test_a_collapse_is_a_row_with_a_note_and_touches_no_other(small_npz: Path, t
     assert [rows[name]["note"] for name in ("retrain", "original", "salun")] == [None] * 3
     (line,) = told
     assert line.startswith("random_label:") and line.endswith(note)
-    shown = remarks(list(rows.values()))
+    shown = remarks(cells_of(list(rows.values())))
     assert f"Collapsed: random_label, small 8px, none, forgetting 10%, seed 0: {note.removesuffix('.')}" in shown

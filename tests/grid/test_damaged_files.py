@@ -297,4 +297,4 @@ def test_a_number_sign_in_an_address_is_refused(address: str) -> None:
     for words in (["plan", "--out", address], ["status", "--out", address]):
         result = CliRunner().invoke(salun_grid, words)
         assert result.exit_code == 2
-        assert "holds a #" in result.stderr
+        assert "contains a #" in result.stderr

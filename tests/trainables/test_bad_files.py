@@ -95,7 +95,7 @@ def test_a_wrong_array_is_refused(tmp_path, case):
 def test_one_class_only_is_refused(tmp_path):
     zeros = np.zeros(COUNT, np.int64)
     path = saved(tmp_path / "one.npz", train_labels=zeros, val_labels=zeros, test_labels=zeros)
-    with pytest.raises(InputError, match="one class only") as error:
+    with pytest.raises(InputError, match="only one class") as error:
         describe(str(path), 0)
     assert str(path) in str(error.value)
 
@@ -238,7 +238,7 @@ def test_a_file_that_inflates_beyond_the_memory_is_refused_before_it_is_inflated
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("inflated"))
-    assert_refused(path, r"inflate to 0\.0 GiB and 2 copies are needed")
+    assert_refused(path, r"decompress to 0\.0 GiB and 2 copies are needed")
 
 
 def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
@@ -249,4 +249,4 @@ def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
-    assert_refused(path, "may not be read by this user; ask its owner")
+    assert_refused(path, "is not readable by this user; ask its owner")

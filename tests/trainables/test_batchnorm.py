@@ -44,7 +44,7 @@ def test_on_a_gpu_it_is_pytorchs_with_the_same_parameters(monkeypatch: pytest.Mo
 
 
 def test_a_batchnorm_of_another_kind_is_refused() -> None:
-    with pytest.raises(InputError, match=r"1 is a BatchNorm1d, .* give --workers 1"):
+    with pytest.raises(InputError, match=r"1 is a BatchNorm1d, .* use --workers 1"):
         synchronise_batchnorm(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)))
 
 

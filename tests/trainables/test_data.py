@@ -120,7 +120,7 @@ def test_labels_that_skip_a_number_are_refused_with_a_hint_how_to_renumber_them(
 @pytest.mark.parametrize("size", [1, 2, 600])
 def test_images_of_an_unusable_size_are_refused_unless_they_are_resized(tmp_path, size):
     path = saved(tmp_path / "a.npz", **arrays(size=size))
-    with pytest.raises(InputError, match=f"are {size} px, and 8 to 512 px work; give --image-size"):
+    with pytest.raises(InputError, match=f"are {size} px; 8 to 512 px are supported. Pass --image-size"):
         describe(str(path), 0)
     assert describe(str(path), 16).image_size == 16
 
@@ -198,7 +198,7 @@ def test_an_unknown_name_suggests_the_near_one(name, near):
     ("name", "why"),
     [
         ("chestmnist", "chestmnist has 14 labels per image"),
-        ("organmnist3d", "organmnist3d holds volumes"),
+        ("organmnist3d", "organmnist3d contains volumes"),
         ("zzz", "unknown dataset 'zzz'"),
         ("", "unknown dataset ''"),
     ],
@@ -210,7 +210,7 @@ def test_what_is_not_supported_is_refused_with_the_reason(name, why):
 
 def test_a_home_of_nobody_is_one_sentence(monkeypatch):
     monkeypatch.setenv("MEDMNIST_ROOT", "~nobody-here/x")
-    with pytest.raises(InputError, match="MEDMNIST_ROOT is ~nobody-here/x, and there is no such user"):
+    with pytest.raises(InputError, match="MEDMNIST_ROOT is ~nobody-here/x, but that user does not exist"):
         medmnist_root()
 
 

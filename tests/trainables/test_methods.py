@@ -220,5 +220,5 @@ def test_under_a_mask_a_method_moves_only_the_masks_weights_in_hard_mode(data, m
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if not method.takes_mask])
 @pytest.mark.parametrize("setting", ["mask.fraction=0.5", "mask.mode=hard"])
 def test_a_method_that_changes_weights_outside_its_steps_refuses_a_mask(method, setting):
-    with pytest.raises(InputError, match=rf"^method {method}: it takes no mask, .*; drop {setting.split('=')[0]}\.$"):
+    with pytest.raises(InputError, match=rf"^method {method}: it takes no mask, .*; remove {setting.split('=')[0]}\.$"):
         Variant.parse(f"{method}:{setting}")

@@ -57,8 +57,8 @@ def test_names_of_data_parallel_and_our_own_are_known() -> None:
 @pytest.mark.parametrize(
     ("config", "classes", "message"),
     [
-        (ModelConfig(architecture="densenet121"), CLASSES, "no weights of densenet121: they lack .* and 6"),
-        (ModelConfig(stem="imagenet"), 7, r"fc.bias have the shape \(5,\) where resnet18 has \(7,\)"),
+        (ModelConfig(architecture="densenet121"), CLASSES, "do not fit densenet121: they lack .* and 6"),
+        (ModelConfig(stem="imagenet"), 7, r"fc.bias has shape \(5,\) in the weights and \(7,\) in resnet18"),
         (ModelConfig(stem="3x3"), CLASSES, r"conv1.weight have the shape \(64, 3, 7, 7\) .* model.stem"),
     ],
 )
@@ -70,7 +70,7 @@ def test_other_weights_are_refused_in_a_sentence(config, classes, message) -> No
 
 def test_weights_besides_are_refused() -> None:
     weights = theirs("resnet18").state_dict() | {"extra.weight": torch.zeros(1)}
-    with pytest.raises(InputError, match=r"have besides extra\.weight"):
+    with pytest.raises(InputError, match=r"also have extra\.weight"):
         model_of_weights(ModelConfig(stem="imagenet"), CLASSES, weights)
 
 
@@ -111,7 +111,7 @@ def test_an_unknown_network_names_the_nearest() -> None:
 
 
 def test_a_size_that_a_network_does_not_take_is_refused() -> None:
-    with pytest.raises(InputError, match="does not take images of 20 px"):
+    with pytest.raises(InputError, match="does not support images of 20 px"):
         check_architecture(ModelConfig(architecture="timm:vit_tiny_patch16_224"), 20)
 
 

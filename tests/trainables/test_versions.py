@@ -94,7 +94,7 @@ def test_without_a_version_an_edit_of_the_module_changes_the_key(tmp_path, monke
 def test_a_function_without_a_source_needs_a_version():
     names: dict = {"__name__": "notebook"}
     exec("def unlearn(job):\n    pass\n", names)
-    with pytest.raises(InputError, match="the source of unlearn cannot be read, and it has no version"):
+    with pytest.raises(InputError, match="the source of unlearn cannot be read and it has no version"):
         version_in_key(None, names["unlearn"])
 
 

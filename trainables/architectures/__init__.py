@@ -1,4 +1,4 @@
-"""Architectures: each is one builder in a module of this package, and one line in ARCHITECTURES."""
+"""Registry of architectures: each has a builder in a module of this package and an entry in ARCHITECTURES."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,7 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architecture_of(name: str) -> Architecture:
-    """The entry of ARCHITECTURES, or a network of timm as `timm:NAME`. Raises InputError for an unknown name."""
+    """The entry of ARCHITECTURES, or a timm network given as `timm:NAME`. Raises InputError for an unknown name."""
     if name.startswith(timm_nets.PREFIX):
         return timm_nets.architecture(name)
     if name not in ARCHITECTURES:
@@ -59,14 +59,14 @@ def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, to
     with torch.device("meta"):  # skips the random initialisation
         model = architecture_of(config.architecture).build(config, num_classes)
     model.load_state_dict(weights, assign=True)
-    if any(buffer.is_meta for buffer in model.buffers()):  # tables that are computed and not saved
+    if any(buffer.is_meta for buffer in model.buffers()):  # buffers that are computed, not saved
         model = build_model(config, num_classes, seed=0).to(next(iter(weights.values())).device)
         model.load_state_dict(weights)
     return laid_out(model)
 
 
 def check_architecture(config: ModelConfig, image_size: int) -> None:
-    """Raise InputError for settings or an image size (pixels) that the architecture does not support."""
+    """Raise InputError if the architecture does not support the settings or the image size (in pixels)."""
     name, found = config.architecture, architecture_of(config.architecture)
     plain = ModelConfig()
     if not found.shaped and (config.stem, config.width) != (plain.stem, plain.width):
@@ -79,29 +79,29 @@ def check_architecture(config: ModelConfig, image_size: int) -> None:
             count_macs(config, 2, image_size)
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
-            raise InputError(f"{name} does not take images of {image_size} px: {reason}.") from None
+            raise InputError(f"{name} does not support images of {image_size} px: {reason}.") from None
 
 
 def with_architecture(protocol: Protocol, name: str) -> Protocol:
     """`protocol` with the architecture `name` and its recipe. Raises InputError for an unknown name."""
     found, plain = architecture_of(name), ModelConfig()
     model = replace(protocol.model, architecture=name)
-    if not found.shaped:  # the protocol may set them for its own architecture
+    if not found.shaped:  # the protocol may have set them for another architecture
         model = replace(model, stem=plain.stem, width=plain.width)
     return replace(protocol, model=model, training=replace(protocol.training, **found.recipe))
 
 
 def described(config: ModelConfig) -> str:
-    """The column `model` of a row: the architecture with its stem and width, if any."""
+    """The value of the column `model`: the architecture, with its stem and width if it has them."""
     shape = f", {config.stem} stem, width {config.width}" if architecture_of(config.architecture).shaped else ""
     return f"{config.architecture}{shape}"
 
 
 @lru_cache(maxsize=1024)
 def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
-    """Multiply-accumulates of the forward pass of one image.
+    """Multiply-accumulates of one image's forward pass.
 
-    Computed by formula for resnet18, since counting on the meta device takes seconds; by PyTorch's counter for others.
+    resnet18 uses a formula, since counting on the meta device takes seconds; the others use PyTorch's counter.
     """
     if config.architecture == "resnet18":
         return resnet18.count_macs(config, num_classes, image_size)

@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def own_name(self, name: str) -> str:
-        """The name here of the weight that torchvision names `name`."""
+        """This model's name for the weight that torchvision calls `name`."""
         return name
 
     def forward(self, images: Tensor) -> Tensor:
@@ -49,9 +49,9 @@ class Classifier(nn.Module):
 class Architecture:
     """An entry of ARCHITECTURES. `build` makes a freshly initialised model on the CPU from the seeded global generator.
 
-    `recipe` holds `training` settings that replace the protocol's, unless the study sets them. `shaped` is whether
-    `model.stem` and `model.width` apply. The side of its images, in pixels, must be a multiple of `multiple_of` and at
-    least `smallest`.
+    `recipe` holds `training` settings that replace the protocol's unless the study sets them. `shaped` says whether
+    `model.stem` and `model.width` apply. The image side, in pixels, must be a multiple of `multiple_of` and at least
+    `smallest`.
     """
 
     build: Callable[[ModelConfig, int], Classifier]

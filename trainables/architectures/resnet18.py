@@ -43,7 +43,7 @@ class ResNet18(Classifier):
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with a shortcut, a 1×1 convolution where the shape changes."""
+    """Two 3×3 convolutions with a shortcut, which is a 1×1 convolution where the shape changes."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
 
 
 def build(config: ModelConfig, num_classes: int) -> ResNet18:
-    """ResNet-18 with Kaiming-normal (fan-out) convolutions and PyTorch's defaults for the rest."""
+    """ResNet-18 with Kaiming-normal (fan-out) convolutions; the other layers keep PyTorch's default initialisation."""
     model = ResNet18(config, num_classes)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -77,7 +77,7 @@ def build(config: ModelConfig, num_classes: int) -> ResNet18:
 
 
 def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
-    """Multiply-accumulates of the forward pass of one image (convolutions and last layer; 2.222 G at 64 px, 3×3)."""
+    """Multiply-accumulates of one image's forward pass (convolutions and last layer; 2.222 G at 64 px, 3×3 stem)."""
     width, side = config.width, image_size
     if config.stem == "imagenet":
         side = _halved(side)

@@ -1,4 +1,4 @@
-"""Any image classifier of timm as `timm:NAME`, untrained; timm is an optional dependency."""
+"""Untrained timm image classifiers, named `timm:NAME`; timm is an optional dependency."""
 
 from functools import cache
 from types import ModuleType
@@ -15,7 +15,7 @@ PREFIX = "timm:"
 
 
 class TimmNet(Classifier):
-    """A network of timm without its last layer, whose inputs are pooled features."""
+    """A timm network whose classifier is replaced by `fc` on the pooled features."""
 
     def __init__(self, config: ModelConfig, num_classes: int) -> None:
         super().__init__(config)
@@ -28,17 +28,17 @@ class TimmNet(Classifier):
 
 
 def create(name: str) -> Any:
-    """The network without a last layer, for images of any size where it can be told so."""
+    """The network without its last layer; accepts images of any size if the network supports it."""
     timm = installed()
     try:
         return timm.create_model(name, num_classes=0, dynamic_img_size=True)
-    except TypeError:  # only transformers have positions that depend on the size
+    except TypeError:  # only transformers take this argument
         return timm.create_model(name, num_classes=0)
 
 
 @cache
 def architecture(name: str) -> Architecture:
-    """`timm:NAME`. Raises InputError where timm is missing or knows no such network."""
+    """`timm:NAME`. Raises InputError if timm is not installed or has no such network."""
     known = installed().list_models()
     if name.removeprefix(PREFIX) not in known:
         raise unknown_choice("model.architecture", name, [PREFIX + each for each in known], "timm.list_models()")

@@ -1,4 +1,4 @@
-"""Untrained torchvision networks with a last layer for the dataset's classes."""
+"""Untrained torchvision networks with the last layer sized for the dataset's classes."""
 
 from collections.abc import Callable
 from math import isqrt
@@ -34,7 +34,7 @@ class TorchvisionNet(Classifier):
 
 
 class VisionTransformer(TorchvisionNet):
-    """A vision transformer of torchvision whose learnt positions are interpolated to the size of the images."""
+    """A torchvision vision transformer with position embeddings interpolated to the image size."""
 
     def features(self, x: Tensor) -> Tensor:
         net: Any = self.net
@@ -46,7 +46,7 @@ class VisionTransformer(TorchvisionNet):
 
 
 def interpolated(positions: Tensor, height: int, width: int) -> Tensor:
-    """Positions of the class token and a square grid, (1, 1 + side², dim) → (1, 1 + height · width, dim), bicubic."""
+    """Bicubic resize of position embeddings, class token first: (1, 1 + side², dim) → (1, 1 + height · width, dim)."""
     token, grid = positions[:, :1], positions[:, 1:]
     side = isqrt(grid.shape[1])
     if (height, width) == (side, side):
@@ -57,7 +57,7 @@ def interpolated(positions: Tensor, height: int, width: int) -> Tensor:
 
 
 def resnet50() -> nn.Module:
-    from torchvision.models import resnet50 as make  # costs seconds
+    from torchvision.models import resnet50 as make  # the import takes seconds
 
     return make()
 

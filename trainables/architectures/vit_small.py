@@ -1,8 +1,8 @@
 """A small vision transformer for images of 28 to 64 px.
 
-The simplified ViT of Beyer et al. 2022 (arXiv 2205.01580): fixed sine-cosine positions in two dimensions, the mean over
+The simplified ViT of Beyer et al. 2022 (arXiv 2205.01580): fixed 2-D sine-cosine position embeddings, mean pooling over
 patches instead of a class token, no dropout; pre-norm blocks as in Dosovitskiy et al. 2021 (arXiv 2010.11929). The
-positions have no weights, so a model accepts any image size.
+position embeddings have no weights, so a model accepts any image size.
 """
 
 import torch
@@ -39,7 +39,7 @@ class SmallViT(Classifier):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and a two-layer MLP, each with a shortcut. (N, tokens, DIM) → the same shape."""
+    """Pre-norm attention and a two-layer MLP, each with a residual connection; (N, tokens, DIM) → the same shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def sine_cosine(height: int, width: int, dim: int, device: torch.device) -> Tens
 
 
 def build(config: ModelConfig, num_classes: int) -> SmallViT:
-    """SmallViT with normal weights of standard deviation 0.02, truncated at two deviations, and zero biases."""
+    """SmallViT with truncated-normal weights (standard deviation 0.02, cut at two deviations) and zero biases."""
     model = SmallViT(config, num_classes)
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):

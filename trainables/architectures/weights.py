@@ -1,4 +1,4 @@
-"""Weights from elsewhere: a state dict with torchvision's names becomes a model of the grid."""
+"""External weights: a model of the grid from a state dict with torchvision's names."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ MAX_NAMED = 3
 
 
 def model_of_weights(config: ModelConfig, num_classes: int, weights: Mapping[str, Tensor]) -> Classifier:
-    """The architecture of `config` with `weights`, a state dict with its own or torchvision's names, as float32.
+    """The architecture of `config` with `weights`, a state dict with this model's or torchvision's names, as float32.
 
-    A prefix `module.`, which DataParallel writes, is dropped. Raises InputError where names or shapes do not match.
+    The prefix `module.` that DataParallel writes is dropped. Raises InputError if names or shapes do not match.
     """
     model = build_model(config, num_classes, seed=0)
     own = model.state_dict()
@@ -30,22 +30,22 @@ def model_of_weights(config: ModelConfig, num_classes: int, weights: Mapping[str
 
 
 def check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], architecture: str) -> None:
-    """Raise InputError unless `given` has every weight of `own`, in its shape, and no other."""
-    counters = {name for name in own if name.endswith("num_batches_tracked")}  # older files lack them
+    """Raise InputError unless `given` has exactly the weights of `own`, with the same shapes."""
+    counters = {name for name in own if name.endswith("num_batches_tracked")}  # absent from older files
     problems = {
         "lack": sorted(own.keys() - given.keys() - counters),
-        "have besides": sorted(given.keys() - own.keys()),
+        "also have": sorted(given.keys() - own.keys()),
     }
     for what, names in problems.items():
         if names:
             more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
             raise InputError(
-                f"these are no weights of {architecture}: they {what} {', '.join(names[:MAX_NAMED])}{more}. Name the "
-                "architecture that they belong to."
+                f"these weights do not fit {architecture}: they {what} {', '.join(names[:MAX_NAMED])}{more}. "
+                "Name the architecture they belong to."
             )
     for name, tensor in given.items():
         if tensor.shape != own[name].shape:
             raise InputError(
-                f"the weights of {name} have the shape {tuple(tensor.shape)} where {architecture} has "
-                f"{tuple(own[name].shape)}; check the number of classes, model.stem and model.width."
+                f"{name} has shape {tuple(tensor.shape)} in the weights and {tuple(own[name].shape)} in "
+                f"{architecture}; check the number of classes, model.stem and model.width."
             )

@@ -1,6 +1,6 @@
-"""Forget sets: which train images D_f must be forgotten; the rest of the train split is D_r.
+"""Forget sets: the train images D_f to forget; the rest of the train split is D_r.
 
-A rule is a module of this package with one frozen dataclass, and one line in FORGET_RULES. A forget set is written
+A rule is a frozen dataclass in a module of this package, with an entry in FORGET_RULES. A forget set is written
 `RULE:PARAMETER`, such as `random:0.1`.
 """
 
@@ -35,7 +35,7 @@ FORGET_RULES: dict[str, type[Rule]] = {
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that `text`, such as `random:0.1`, names. Raises InputError for an unknown rule or parameter."""
+    """The rule written as `text`, such as `random:0.1`. Raises InputError for an unknown rule or parameter."""
     name, colon, parameter = text.partition(":")
     if name not in FORGET_RULES:
         raise unknown_choice("forget rule", name, list(FORGET_RULES))
@@ -47,19 +47,19 @@ def parse_rule(text: str) -> Rule:
 
 @dataclass(frozen=True)
 class ForgetSet:
-    """A rule and the seed that it draws with."""
+    """A rule and the seed of its draw."""
 
     rule: Rule
     seed: int
 
     @property
     def identity(self) -> list[Any]:
-        """What decides D_f, for a key."""
+        """The part of a key that determines D_f."""
         return [self.rule.label, self.seed] if self.rule.seeded else [self.rule.label]
 
     @property
     def label(self) -> str:
-        """The rule as it is written, without the seed."""
+        """The rule as written, without the seed."""
         return self.rule.label
 
     def count(self, data: DatasetInfo) -> int:

@@ -1,4 +1,4 @@
-"""`class:K`: a whole class."""
+"""The forget rule `class:K`: a whole class."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from salun_grid.trainables.data import DatasetInfo
 
 @dataclass(frozen=True)
 class ByClass:
-    """Every train image of class K, counted from 0; the seed plays no part.
+    """Every train image of class K, counted from 0, for any seed.
 
-    The model keeps its output for the class. UA of a retrain is then near 100, and TA counts the forgotten class too.
+    The model keeps its output for the class, so UA of a retrain is near 100, and TA includes the forgotten class.
     """
 
     k: int
@@ -26,9 +26,7 @@ class ByClass:
     @classmethod
     def parse(cls, parameter: str) -> Self:
         if not (parameter.isascii() and parameter.isdigit() and len(parameter) <= 4):
-            raise InputError(
-                f"a forget set class:K needs the number of a class, as in class:3, not {shown(parameter)}."
-            )
+            raise InputError(f"the forget set class:K needs a class number, as in class:3, not {shown(parameter)}.")
         return cls(int(parameter))
 
     @property
@@ -39,12 +37,12 @@ class ByClass:
         if self.k >= data.num_classes:
             last = data.num_classes - 1
             raise InputError(
-                f"{data.source} has the classes 0 to {last}; the forget set {self.label} names none of them."
+                f"{data.source} has the classes 0 to {last}; the forget set {self.label} is not one of them."
             )
         count = data.class_counts[self.k]
         if count in (0, data.num_images["train"]):
             which = "no" if count == 0 else "every"
-            raise InputError(f"the forget set {self.label} holds {which} train image of {data.source}; choose another.")
+            raise InputError(f"the forget set {self.label} has {which} train image of {data.source}; choose another.")
         return count
 
     def same_on(self, data: DatasetInfo) -> Hashable:

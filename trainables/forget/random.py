@@ -1,4 +1,4 @@
-"""`random:RATE`: a uniform draw from the train split."""
+"""The forget rule `random:RATE`: a uniform draw from the train split."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from salun_grid.trainables.seeds import derived_seed
 
 @dataclass(frozen=True)
 class Random:
-    """round(rate · N) of the train split, uniform, not stratified (the paper, and SalUn's code).
+    """A uniform, unstratified draw of round(rate · N) train images (the paper, and SalUn's code).
 
-    The draw is one permutation a seed, cut at |D_f|: a smaller rate's set lies within a larger one's, and method and
-    augmentation play no part.
+    It is a prefix of one permutation per seed, so the set of a smaller rate is a subset of that of a larger one, and
+    does not depend on method or augmentation.
     """
 
     rate: float
@@ -34,7 +34,7 @@ class Random:
             rate = float(parameter)
         except ValueError:
             raise InputError(
-                f"a forget set random:RATE needs a number, as in {cls.example}, not {shown(parameter)}."
+                f"the forget set random:RATE needs a number, as in {cls.example}, not {shown(parameter)}."
             ) from None
         return cls(rate)
 
@@ -53,17 +53,17 @@ class Random:
 
 
 def check_forget_rate(rate: float) -> float:
-    """`rate` itself, if it lies strictly between 0 and 1; InputError otherwise."""
+    """Return `rate`. Raises InputError unless it is strictly between 0 and 1."""
     if not 0 < rate < 1:
         raise InputError(f"forget rate must lie between 0 and 1 (0.1 forgets 10 %), not {rate:g}.")
     return rate
 
 
 def forget_count(rate: float, num_train: int) -> int:
-    """|D_f| = round(rate · N), half to even. InputError where that leaves D_f or D_r empty."""
+    """|D_f| = round(rate · N), half to even. Raises InputError if D_f or D_r would be empty."""
     count = round(rate * num_train)
     if num_train < 2:
-        raise InputError(f"a forget set and a retain set need two train images or more, not {num_train}.")
+        raise InputError(f"a forget set and a retain set need at least two train images, not {num_train}.")
     for empty, name in ((count == 0, "forget"), (count == num_train, "retain")):
         if empty:
             raise InputError(

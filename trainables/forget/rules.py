@@ -1,4 +1,4 @@
-"""What a forget rule is."""
+"""The interface of a forget rule."""
 
 from collections.abc import Hashable
 from typing import Any, ClassVar, Protocol, Self
@@ -9,10 +9,10 @@ from salun_grid.trainables.data import DatasetInfo
 
 
 class Rule(Protocol):
-    """Which train images D_f are forgotten. A rule is a frozen dataclass of its parameters.
+    """Selects the train images D_f to forget; a frozen dataclass of the rule's parameters.
 
-    `example` is how the rule is written. `seeded` says whether D_f varies with the seed, `needs_labels` whether |D_f|
-    depends on the labels, which `DatasetInfo.class_counts` then holds.
+    `example` shows how the rule is written. `seeded` says whether D_f varies with the seed, `needs_labels` whether
+    |D_f| depends on the labels and needs `DatasetInfo.class_counts`.
     """
 
     example: ClassVar[str]
@@ -21,23 +21,23 @@ class Rule(Protocol):
 
     @classmethod
     def parse(cls, parameter: str) -> Self:
-        """The rule from what follows its name and a colon. Raises InputError."""
+        """The rule from the text after `NAME:`. Raises InputError for a bad parameter."""
 
     @property
     def label(self) -> str:
-        """The rule as a study and the column `forget` write it: `random:0.1`."""
+        """The rule as written in a study and in the column `forget`: `random:0.1`."""
 
     def count(self, data: DatasetInfo) -> int:
-        """|D_f|, without the pixels. Raises InputError where D_f or D_r would be empty."""
+        """|D_f|, without the pixels. Raises InputError if D_f or D_r would be empty."""
 
     def same_on(self, data: DatasetInfo) -> Hashable:
-        """Equal for two sets of this rule that hold the same images of `data` whatever the seed."""
+        """A value that is equal for two sets of this rule with the same images of `data` for every seed."""
 
     def indices(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        """Train indices of D_f, int64, ascending; `labels` int64 (N,) are those of the train split."""
+        """Train indices of D_f, int64, ascending; `labels` int64 (N,) are the train labels."""
 
 
 def rate_of(rule: Rule) -> float | None:
-    """|D_f| / N where that is the rule's parameter, else None."""
+    """|D_f| / N if that is the rule's parameter, else None."""
     rate: Any = getattr(rule, "rate", None)
     return rate

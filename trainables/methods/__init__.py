@@ -1,6 +1,6 @@
-"""The unlearning methods: each turns the original, in place, into the unlearned model.
+"""Unlearning methods, which change the original in place into the unlearned model.
 
-A method is a module of this package, with its function, its settings and its `Method`, and one line in METHODS.
+A method is a module of this package with a function, its settings and a `Method`, and an entry in METHODS.
 """
 
 from dataclasses import dataclass
@@ -82,14 +82,14 @@ METHODS: dict[str, Method] = {
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of the mask and of the rest."""
+    """Durations of the mask and of the unlearning."""
 
     mask: float
     train: float
 
 
 def unlearn(method: Method, job: Unlearning[Any], mask: SaliencyConfig | None) -> Seconds:
-    """Run `method` on the model of `job`, in place, under SalUn's mask where `mask` asks for one."""
+    """Run `method` on the model of `job`, in place, with SalUn's mask if `mask` is given."""
     started = now(job.data.device)
     if mask is not None:
         scores = saliency(job.model, job.data, job.forget, job.augmenter, job.settings.batch_size)

@@ -1,8 +1,8 @@
-"""AMUN (Ebrahimpour-Boroojeny et al. 2025, arXiv 2503.00917): D_f's nearest adversarial images keep their wrong labels.
+"""AMUN (Ebrahimpour-Boroojeny et al. 2025, arXiv 2503.00917): train on adversarial images of D_f.
 
-As the official code, the attack is a projected gradient ascent within an ℓ2 ball that doubles until the image is
-misclassified. Here it doubles every 10 steps, not 50, for a fixed number of steps, so that its cost is known; and the
-learning rate is constant, which the official code decays on request.
+As in the official code, the attack is projected gradient ascent in an ℓ2 ball whose radius doubles until the image is
+misclassified. Here it doubles every 10 steps, not 50, for a fixed number of steps, so that the cost is known, and the
+learning rate is constant, whereas the official code optionally decays it.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,14 @@ class Amun(Iterative):
     """SGD with a constant learning rate."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
-    retain: bool = setting(True, doc="Whether each epoch passes over D_r too.", source="the paper, which has both")
+    retain: bool = setting(True, doc="Whether each epoch also passes over D_r.", source="the paper, which has both")
     attack_radius: float = setting(
-        0.04, above=0, below=100, unit="ℓ2 norm, pixels in [0, 1]", doc="Of the first 10 steps.", source="official code"
+        0.04,
+        above=0,
+        below=100,
+        unit="ℓ2 norm, pixels in [0, 1]",
+        doc="Radius for the first 10 steps.",
+        source="official code",
     )
     attack_steps: int = setting(
         60, at_least=1, below=1000, unit="passes over D_f", doc="The radius doubles every 10.", source="this project"
@@ -37,7 +42,7 @@ class Amun(Iterative):
 def amun(job: Unlearning[Amun]) -> None:
     """Minimise the cross-entropy on the adversarial images of D_f with their wrong labels, and on D_r.
 
-    The adversarial images are made once, from the images without augmentation, and pass as they are.
+    The adversarial images are computed once, without augmentation, and are not augmented in training.
     """
     s, passes = job.settings, job.passes(job.sgd())
     images, labels = adversarial_set(job, passes)
@@ -48,7 +53,7 @@ def amun(job: Unlearning[Amun]) -> None:
 
 
 def adversarial_set(job: Unlearning[Amun], passes: Passes) -> tuple[Tensor, Tensor]:
-    """The adversarial image of each image of D_f, float (|D_f|, 3, H, W), and its wrong label. Reports one pass."""
+    """Adversarial images of D_f, float (|D_f|, 3, H, W), and their wrong labels (|D_f|,). Reports one pass."""
     s, forget, model = job.settings, job.forget, job.model.eval()
     totals, found, wrong = Totals(passes, "attack", 0), [], []
     for part in batch_slices(len(forget), s.batch_size):
@@ -67,7 +72,7 @@ def images_of(job: Unlearning[Amun], subset: Subset, part: slice) -> Tensor:
 
 
 def attacked(model: nn.Module, images: Tensor, labels: Tensor, radius: float, steps: int) -> Batch:
-    """`images`, each moved up its loss until `model` no longer predicts its label; with the logits that it has then."""
+    """`images` moved up the loss until `model` no longer predicts their labels, as a batch with its logits."""
     adversarial = images
     for step in range(steps):
         current = radius * 2 ** (step // STEPS_A_RADIUS)
@@ -81,17 +86,17 @@ def attacked(model: nn.Module, images: Tensor, labels: Tensor, radius: float, st
         adversarial = torch.where(still_right, inside, adversarial.detach())
     batch = Batch(model, adversarial, labels, torch.arange(len(labels), device=labels.device))
     with torch.no_grad():
-        _ = batch.logits  # kept with the batch
+        _ = batch.logits  # cached in the batch
     return batch
 
 
 def norms(images: Tensor) -> Tensor:
-    """The ℓ2 norm of each image, above 0, (B, 1, 1, 1)."""
+    """The ℓ2 norm of each image, clamped above 0, (B, 1, 1, 1)."""
     return images.flatten(1).norm(dim=1).clamp(min=1e-10)[:, None, None, None]
 
 
 def nearest_wrong(logits: Tensor, labels: Tensor) -> Tensor:
-    """The likeliest label but the true one, int64 (B,): the prediction itself wherever that is wrong."""
+    """The most likely wrong label, int64 (B,), which is the prediction itself if that is wrong."""
     return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
 
 

@@ -1,4 +1,4 @@
-"""Boundary expanding (Chen et al. 2023, arXiv 2303.11570): D_f moves to a class of its own, which is then dropped."""
+"""Boundary expanding (Chen et al. 2023, arXiv 2303.11570): train D_f on an extra class, then drop it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +25,9 @@ class BoundaryExpand(Iterative):
 
 
 def boundary_expand(job: Unlearning[BoundaryExpand]) -> None:
-    """Minimise the cross-entropy on D_f to an extra class; the model ends with its own classes alone.
+    """Minimise the cross-entropy on D_f to an extra class, which is then removed.
 
-    Under a mask, the weights of the extra class may move besides the chosen ones.
+    With a mask, the weights of the extra class may change as well as the selected ones.
     """
     extra = torch.full_like(job.forget.labels, job.data.num_classes)
     with one_more_class(job):
@@ -38,7 +38,7 @@ def boundary_expand(job: Unlearning[BoundaryExpand]) -> None:
 
 @contextmanager
 def one_more_class(job: Unlearning[Any]) -> Iterator[None]:
-    """Let the last layer have one more output, for a block: Xavier-normal weights and a bias of 0, as officially."""
+    """Add an output to the last layer within the context: Xavier-normal weights and bias 0, as in the official code."""
     layer = last_layer(job.model, job.data.num_classes)
     num_inputs, num_classes = layer.in_features, layer.out_features
     drawn = torch.randn(1, num_inputs, generator=job.generator("boundary_expand", "extra class"))
@@ -61,7 +61,7 @@ def one_more_class(job: Unlearning[Any]) -> Iterator[None]:
 
 
 def with_row(tensor: Tensor, row: Tensor) -> Tensor:
-    """`tensor` (N, …) with `row`, which is broadcast, after it: (N + 1, …)."""
+    """`tensor` (N, …) with `row`, broadcast, appended: (N + 1, …)."""
     return torch.cat([tensor, row.to(tensor).expand(1, *tensor.shape[1:])])
 
 
@@ -69,7 +69,7 @@ METHOD = Method(
     boundary_expand,
     BoundaryExpand,
     passes=lambda s: PassCount(forget=s.epochs),
-    idea="Train D_f on an extra class, and drop that class.",
+    idea="Train D_f on an extra class, then drop that class.",
     paper="Chen et al. 2023, arXiv 2303.11570",
     version=1,
 )

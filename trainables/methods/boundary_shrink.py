@@ -1,7 +1,7 @@
-"""Boundary shrink (Chen et al. 2023, arXiv 2303.11570): D_f takes the labels of the nearest classes.
+"""Boundary shrink (Chen et al. 2023, arXiv 2303.11570): train D_f on the labels of the nearest classes.
 
-The nearest class of an image is what the original predicts for its adversarial neighbour, one step of FGSM away. As in
-the official code, each epoch attacks the images as they are augmented in it, and the neighbour is rounded to 8 bits.
+The nearest class of an image is the original's prediction for its adversarial image after one FGSM step. As in the
+official code, each epoch attacks the augmented images, and the adversarial image is rounded to 8 bits.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class BoundaryShrink(Iterative):
     learning_rate: float = setting(1e-5, above=0, below=100, source=OFFICIAL)
     weight_decay: float = setting(0.0, at_least=0, below=1, source=OFFICIAL)
     bound: float = setting(
-        0.1, above=0, at_most=1, unit="fraction of the pixel range", doc="Step of the attack.", source=OFFICIAL
+        0.1, above=0, at_most=1, unit="fraction of the pixel range", doc="Step size of the attack.", source=OFFICIAL
     )
 
 
@@ -36,9 +36,9 @@ def boundary_shrink(job: Unlearning[BoundaryShrink]) -> None:
 
 
 def nearest_labels(job: Unlearning[BoundaryShrink], passes: Passes, epoch: int) -> Tensor:
-    """int64 (|D_f|,): what the original predicts for the attacked images of an epoch's pass over D_f.
+    """The original's predictions for the attacked images of an epoch's pass over D_f, int64 (|D_f|,).
 
-    Reports a pass `attack`, whose accuracy is the percentage of images that no attack moved.
+    Reports a pass `attack`, whose accuracy is the percentage of images whose prediction is still the true label.
     """
     original, totals = job.teachers["original"], Totals(passes, "attack", epoch)
     nearest = torch.empty_like(job.forget.labels)
@@ -63,7 +63,7 @@ def fast_gradient_sign(model: nn.Module, images: Tensor, labels: Tensor, bound: 
 METHOD = Method(
     boundary_shrink,
     BoundaryShrink,
-    # An attack is a forward pass, a backward pass to the pixels alone, and a forward pass: a third each.
+    # An attack is a forward pass, a backward pass to the pixels and another forward pass, a third of a pass each.
     passes=lambda s: PassCount(forget=2 * s.epochs),
     idea="Train D_f on the labels of the nearest classes, found by an attack.",
     paper="Chen et al. 2023, arXiv 2303.11570",

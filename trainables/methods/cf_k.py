@@ -1,4 +1,4 @@
-"""CF-k (Goel et al. 2022, arXiv 2201.06640): only the last k blocks of the network are finetuned on D_r."""
+"""CF-k (Goel et al. 2022, arXiv 2201.06640): finetune only the last k blocks on D_r."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,18 @@ class CatastrophicForgettingK(Iterative):
     """SGD with a constant learning rate; BatchNorm's running statistics follow D_r in every block."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
-    k: int = setting(1, at_least=1, below=1000, unit="blocks", doc="1 is the last layer alone.", source="the paper")
+    k: int = setting(
+        1,
+        at_least=1,
+        below=1000,
+        unit="blocks",
+        doc="Number of blocks trained; 1 is the last layer alone.",
+        source="the paper",
+    )
 
 
 def cf_k(job: Unlearning[CatastrophicForgettingK]) -> None:
-    """Minimise CE_r over the weights of the last k blocks. With all blocks this is `finetune`."""
+    """Minimise CE_r over the weights of the last k blocks; with all blocks, this is `finetune`."""
     passes = job.passes(job.sgd())
     with only_last_blocks(job.model, job.settings.k):
         for epoch in range(job.settings.epochs):
@@ -27,13 +34,13 @@ def cf_k(job: Unlearning[CatastrophicForgettingK]) -> None:
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The children that have weights, in order."""
+    """The child modules that have weights, in order."""
     return [child for child in model.children() if any(True for _ in child.parameters())]
 
 
 @contextmanager
 def only_last_blocks(model: nn.Module, k: int) -> Iterator[None]:
-    """Let only the last k children that have weights be trained, for a block."""
+    """Freeze all but the last k blocks within the context."""
     frozen = [weight for block in blocks_of(model)[:-k] for weight in block.parameters()]
     for weight in frozen:
         weight.requires_grad_(False)

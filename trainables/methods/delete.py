@@ -1,7 +1,7 @@
-"""DELETE (Zhou et al. 2025, arXiv 2503.23751): the original teaches D_f with its true class struck out.
+"""DELETE (Zhou et al. 2025, arXiv 2503.23751): distil the original on D_f without the true class.
 
-The official code is followed: its −10¹⁰ for the logit of the true class, SGD without weight decay, BatchNorm in train
-mode. It needs D_f alone, and forgets whole classes only.
+Follows the official code: −10¹⁰ for the logit of the true class, SGD without weight decay, BatchNorm in train mode. It
+needs only D_f and supports only whole classes.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Delete(Iterative):
 
 
 def delete(job: Unlearning[Delete]) -> None:
-    """Minimise KL(p₀ ‖ p) on D_f, where p₀ is the original's prediction with probability 0 for the true class."""
+    """Minimise KL(p₀ ‖ p) on D_f, where p₀ is the original's prediction with the true class set to probability 0."""
     passes, teacher = job.passes(job.sgd()), job.teachers["original"]
 
     def loss(batch: Batch) -> Tensor:
@@ -41,7 +41,7 @@ METHOD = Method(
     delete,
     Delete,
     passes=lambda s: PassCount(forget=s.epochs, forward_forget=s.epochs),
-    idea="Imitate the original on D_f, without its true class.",
+    idea="Imitate the original on D_f with the true class removed.",
     paper="Zhou et al. 2025, arXiv 2503.23751",
     teachers=("original",),
     forget_rules=("class",),

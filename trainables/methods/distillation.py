@@ -1,4 +1,4 @@
-"""Kullback–Leibler divergence from a teacher's predictions to a student's: the loss of the methods that distil."""
+"""The loss of distillation methods: Kullback–Leibler divergence between teacher and student predictions."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""EU-k (Goel et al. 2022, arXiv 2201.06640): the last k blocks are trained on D_r from a fresh initialisation."""
+"""EU-k (Goel et al. 2022, arXiv 2201.06640): reinitialise the last k blocks and train them on D_r."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,20 +13,32 @@ from salun_grid.trainables.training import train
 
 @dataclass(frozen=True)
 class ExactUnlearningK(Iterative):
-    """SGD as in a training from scratch; BatchNorm's running statistics follow D_r in every block."""
+    """SGD as in training from scratch; BatchNorm's running statistics follow D_r in every block."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
     milestones: tuple[float, ...] = setting(
-        (), above=0, below=1, rising=True, unit="fractions of epochs, rising", doc="When the rate falls to a tenth."
+        (),
+        above=0,
+        below=1,
+        rising=True,
+        unit="fractions of epochs, rising",
+        doc="When the learning rate falls to a tenth.",
     )
-    k: int = setting(1, at_least=1, below=1000, unit="blocks", doc="1 is the last layer alone.", source="the paper")
+    k: int = setting(
+        1,
+        at_least=1,
+        below=1000,
+        unit="blocks",
+        doc="Number of blocks trained; 1 is the last layer alone.",
+        source="the paper",
+    )
 
 
 def eu_k(job: Unlearning[ExactUnlearningK]) -> None:
-    """Draw the last k blocks anew and minimise CE_r over their weights, the other blocks frozen at θ₀.
+    """Reinitialise the last k blocks and minimise CE_r over their weights, with the other blocks frozen at θ₀.
 
-    The initialisation, the order and the augmentation are those of a training from scratch with the unlearning seed:
-    with all blocks, and the retrain's settings and seeds, the outcome is the retrain's, bit for bit.
+    Initialisation, order and augmentation are those of a training from scratch with the unlearning seed: with all
+    blocks and the retrain's settings and seeds, the result equals the retrain bit for bit.
     """
     s, model = job.settings, job.model
     draw_anew(job, s.k)
@@ -37,7 +49,7 @@ def eu_k(job: Unlearning[ExactUnlearningK]) -> None:
 
 
 def draw_anew(job: Unlearning[Any], k: int) -> None:
-    """Give the last k blocks the weights and statistics of a fresh model with the unlearning seed."""
+    """Load the last k blocks from a freshly initialised model with the unlearning seed."""
     model: Any = job.model
     fresh = build_model(model.config, job.data.num_classes, job.seeds.unlearning)
     for block, new in zip(blocks_of(model)[-k:], blocks_of(fresh)[-k:], strict=True):
@@ -48,7 +60,7 @@ METHOD = Method(
     eu_k,
     ExactUnlearningK,
     passes=lambda s: PassCount(retain=s.epochs),
-    idea="Draw the last k blocks anew and train them on D_r.",
+    idea="Reinitialise the last k blocks and train them on D_r.",
     paper="Goel et al. 2022, arXiv 2201.06640",
     takes_mask=False,
     version=1,

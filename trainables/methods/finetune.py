@@ -1,4 +1,4 @@
-"""Finetuning on D_r alone (Warnecke et al. 2023; Golatkar et al. 2020), which forgets only as networks do anyway."""
+"""Finetuning on D_r alone (Warnecke et al. 2023; Golatkar et al. 2020), which relies on catastrophic forgetting."""
 
 from dataclasses import dataclass
 

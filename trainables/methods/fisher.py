@@ -1,9 +1,9 @@
-"""Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise on the weights that D_r does not hold in place.
+"""Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise on the weights that matter little to D_r.
 
-This is the form of SalUn's and Unlearn-Sparse's code: the Fisher information is that of the images' own labels, the
-standard deviation is bounded, and the last layer's is ten times as large. Golatkar et al. take the expectation over
-the model's predicted labels, which costs a backward pass for each class. That code finds the last layer by a last
-dimension of 10, which with ten classes is its bias alone; here the factor is that of the whole layer, for any classes.
+Follows SalUn's and Unlearn-Sparse's code: the Fisher information uses the true labels, the standard deviation is
+bounded, and that of the last layer is ten times as large. Golatkar et al. take the expectation over the model's
+predicted labels, which needs a backward pass per class. The code detects the last layer by a last dimension of 10,
+which with ten classes matches only its bias; here the factor applies to the whole layer, for any number of classes.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from salun_grid.trainables.methods.head import last_layer
 from salun_grid.trainables.settings import setting
 
 CODE = "SalUn's code"
-# As in SalUn's code, where 1e-8 is added to each gradient: a weight without information stays finite.
+# As in SalUn's code, which adds 1e-8 to each gradient; keeps the deviation finite where the information is 0.
 LEAST_INFORMATION = 1e-16
 
 
 @dataclass(frozen=True)
 class FisherForgetting(Settings):
-    """Nothing is trained: one pass for the information, then one draw of noise."""
+    """No training: one pass for the Fisher information, then one draw of noise."""
 
     gentler: ClassVar[tuple[str, str]] = ("lower", "alpha")
 
@@ -31,16 +31,16 @@ class FisherForgetting(Settings):
         1e-8, at_least=0, below=100, doc="Variance of the noise at information 1.", source="1e-9 to 1e-6 are published"
     )
     max_deviation: float = setting(
-        1e-3, at_least=0, below=100, doc="Bound of the standard deviation, before the factor.", source=CODE
+        1e-3, at_least=0, below=100, doc="Upper bound of the standard deviation, before the factor.", source=CODE
     )
     last_layer_factor: float = setting(
-        10.0, at_least=0, below=1000, doc="Times the noise of the last layer.", source=CODE
+        10.0, at_least=0, below=1000, doc="Factor of the noise in the last layer.", source=CODE
     )
 
 
 @torch.no_grad()
 def fisher(job: Unlearning[FisherForgetting]) -> None:
-    """θ ← θ + min(√(α / F_r), bound) · N(0, 1), times the factor in the last layer."""
+    """θ ← θ + min(√(α / F_r), bound) · N(0, 1), with the noise of the last layer scaled by its factor."""
     s, stream = job.settings, job.generator("fisher")
     information = mean_squared_gradient(job, job.retain)
     last = {id(weight) for weight in last_layer(job.model, job.data.num_classes).parameters()}

@@ -9,7 +9,7 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class GradientAscent(Iterative):
-    """SGD; the loss has no upper bound, so a larger learning rate or more epochs soon leave a model at chance."""
+    """SGD; the loss is unbounded, so a larger learning rate or more epochs quickly reduce a model to chance."""
 
     epochs: int = setting(5, at_least=1, unit="passes", source="SalUn's code")
     learning_rate: float = setting(1e-4, above=0, below=100, source="SalUn's code")

@@ -1,6 +1,6 @@
-"""Gradients of the original over a subset: their mean, each image's own, and the mean of the squares of these.
+"""Gradients of the original over a subset: mean, per-image, and mean squared or absolute per-image gradients.
 
-All are taken in eval mode, over the augmented images in the order of the subset, and each pass is reported.
+All use eval mode and the augmented images in the order of the subset, and each pass is reported.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,27 +19,27 @@ from salun_grid.trainables.methods.base import Unlearning
 from salun_grid.trainables.passes import Epoch, batch_slices, now
 from salun_grid.trainables.resident import Subset
 
-# Images whose own gradients are computed together, 0.7 GB for a ResNet-18 of width 64.
+# Per-image gradients computed together: 0.7 GB for a ResNet-18 of width 64.
 CHUNK = 16
-# Images of a batch where only the mean is wanted; it decides no more than rounding.
+# Batch size for mean gradients; it affects only rounding.
 BATCH = 256
 
-# The loss of each image from logits (B, num_classes) and labels (B,), float (B,).
+# Per-image loss, float (B,), from logits (B, num_classes) and labels (B,).
 LossOfLogits = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each image, float (B,)."""
+    """Per-image cross-entropy, float (B,)."""
     return nn.functional.cross_entropy(logits, labels, reduction="none")
 
 
 def squared_norm(logits: Tensor, labels: Tensor) -> Tensor:
-    """‖logits‖² of each image, float (B,); no label plays a part."""
+    """Per-image ‖logits‖², float (B,); labels are not used."""
     return logits.square().sum(1)
 
 
 def mean_gradient(job: Unlearning[Any], subset: Subset) -> list[Tensor]:
-    """∂ mean cross-entropy / ∂ weight, a tensor for each parameter in `model.parameters()` order."""
+    """∂ mean cross-entropy / ∂ weight, one tensor per parameter in `model.parameters()` order."""
     model, report = job.model.eval(), Report(job, subset)
     weights = list(model.parameters())
     sums = [torch.zeros_like(weight) for weight in weights]
@@ -53,22 +53,22 @@ def mean_gradient(job: Unlearning[Any], subset: Subset) -> list[Tensor]:
 
 
 def mean_squared_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy) -> list[Tensor]:
-    """The mean over images of (∂ loss of the image / ∂ weight)², a tensor ≥ 0 for each parameter, in order.
+    """The mean over images of (∂ loss of the image / ∂ weight)², one tensor ≥ 0 per parameter, in order.
 
-    With the cross-entropy to the images' own labels it is the diagonal of the empirical Fisher information matrix.
+    For the cross-entropy to the true labels it is the diagonal of the empirical Fisher information matrix.
     """
     return mean_size(job, subset, loss, torch.Tensor.square_)
 
 
 def mean_absolute_gradient(job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy) -> list[Tensor]:
-    """The mean over images of |∂ loss of the image / ∂ weight|, a tensor ≥ 0 for each parameter, in order."""
+    """The mean over images of |∂ loss of the image / ∂ weight|, one tensor ≥ 0 per parameter, in order."""
     return mean_size(job, subset, loss, torch.Tensor.abs_)
 
 
 def mean_size(
     job: Unlearning[Any], subset: Subset, loss: LossOfLogits, size: Callable[[Tensor], Tensor]
 ) -> list[Tensor]:
-    """The mean over images of `size` of the image's gradient, which may be changed in place."""
+    """The mean over images of `size` of the image's gradient; `size` may work in place."""
     sums = [torch.zeros_like(weight) for weight in job.model.parameters()]
     for gradients in per_image_gradients(job, subset, loss):
         torch._foreach_add_(sums, [size(gradient).sum(0) for gradient in gradients])
@@ -79,9 +79,9 @@ def mean_size(
 def per_image_gradients(
     job: Unlearning[Any], subset: Subset, loss: LossOfLogits = cross_entropy
 ) -> Iterator[list[Tensor]]:
-    """The gradient of each image of `subset`, CHUNK images at a time: (chunk, *shape) for each parameter, in order.
+    """Per-image gradients of `subset` in chunks of CHUNK images: (chunk, *shape) per parameter, in order.
 
-    Delete a chunk before the next, so that there is never a second one in memory.
+    Delete each chunk before requesting the next, so that only one is in memory.
     """
     model, report = job.model.eval(), Report(job, subset)
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
@@ -94,7 +94,7 @@ def per_image_gradients(
     of_each = vmap(grad(loss_of_one, has_aux=True), (None, 0, 0))
 
     def of_chunk(images: Tensor, labels: Tensor) -> list[Tensor]:
-        with InsideVmap(), sdpa_kernel(SDPBackend.MATH):  # vmap knows no other kernel of attention
+        with InsideVmap(), sdpa_kernel(SDPBackend.MATH):  # vmap supports no other attention kernel
             gradients, (losses, logits) = of_each(weights, images, labels)
         report.add(losses, logits, labels)
         return list(gradients.values())
@@ -105,9 +105,9 @@ def per_image_gradients(
 
 
 class InsideVmap(TorchFunctionMode):
-    """Gives torch.func.vmap only what it knows: no memory format (2.15), no BatchNorm over another dtype than its own.
+    """Works around limits of torch.func.vmap: memory formats (2.15), and BatchNorm on inputs of another dtype.
 
-    Neither changes what a model computes, but for what bf16 rounds.
+    Results change only in the rounding of bf16.
     """
 
     def __torch_function__(
@@ -123,7 +123,7 @@ class InsideVmap(TorchFunctionMode):
 
 
 def batches_in_order(job: Unlearning[Any], subset: Subset, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented images, uint8 (B, 3, H, W), and labels, int64 (B,), of batches of at most `size`."""
+    """Batches of at most `size` augmented images, uint8 (B, 3, H, W), and labels, int64 (B,)."""
     images, device = job.data.images["train"], job.data.device
     draws = job.augmenter.draws(len(subset), images.shape[1], "gradients", subset.name)
     draws = draws.to(device) if draws else None
@@ -133,7 +133,7 @@ def batches_in_order(job: Unlearning[Any], subset: Subset, size: int) -> Iterato
 
 
 class Report:
-    """Loss and accuracy of a pass without a step, summed on the device and read once at its end."""
+    """Loss and accuracy of a pass without optimizer steps, summed on the device and read once at the end."""
 
     def __init__(self, job: Unlearning[Any], subset: Subset) -> None:
         self.job, self.subset, device = job, subset, job.data.device
@@ -144,7 +144,7 @@ class Report:
         self.sums += torch.stack([losses.detach().sum(), (logits.detach().argmax(1) == labels).sum()])
 
     def finish(self) -> None:
-        """Report the pass, at learning rate 0. Raises Diverged for a loss that is no number."""
+        """Report the pass, with learning rate 0. Raises Diverged if the loss is not finite."""
         loss, correct = (self.sums / len(self.subset)).tolist()
         if not isfinite(loss):
             raise Diverged(f"the original's loss on {self.subset.name} is {loss}; lower training.learning_rate.")

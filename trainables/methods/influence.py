@@ -1,10 +1,10 @@
 """Influence unlearning with WoodFisher (Jia et al. 2023, arXiv 2304.04934; Singh & Alistarh 2020, arXiv 2004.14340).
 
-The step is H⁻¹ times what leaving D_f out changes in the gradient, to first order. This is the recursion of the
-official code, which passes once over a sample of D_r: o starts as the first image's gradient and stays a multiple of
-it, where Woodbury's identity wants H⁻¹ times the gradient of each image in turn. So only the part of the step along
-one gradient is corrected for curvature. The official code takes the first 1,002 images of D_r and divides by 1,000;
-here the sample is drawn, its size is a setting, and what is divided by is that size.
+To first order, the step is H⁻¹ times the change of the gradient when D_f is left out. As in the official code, one pass
+over a sample of D_r approximates H⁻¹ by a recursion: o starts as the first image's gradient and stays a multiple of it,
+whereas Woodbury's identity needs H⁻¹ times each image's gradient in turn. The curvature thus corrects only the
+component of the step along one gradient. The official code uses the first 1,002 images of D_r and divides by 1,000;
+here the sample is drawn, its size is a setting, and the divisor is that size.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class Influence(Settings):
-    """Nothing is trained: three passes for gradients, then one step."""
+    """No training: three passes for gradients, then one step."""
 
     gentler: ClassVar[tuple[str, str]] = ("lower", "alpha")
 
@@ -29,14 +29,14 @@ class Influence(Settings):
         2.0, at_least=0, below=1000, doc="Length of the step.", source="2 to 10 are published; official default 0.2"
     )
     samples: int = setting(
-        1000, at_least=1, unit="images", doc="Of D_r, drawn once, for the curvature.", source="official code"
+        1000, at_least=1, unit="images", doc="Sample of D_r for the curvature, drawn once.", source="official code"
     )
 
 
 def influence(job: Unlearning[Influence]) -> None:
     """θ ← θ + α · k, where k starts as v = |D_f| / |D| · (∇CE_f − ∇CE_r) and o as the first sample's gradient.
 
-    Each further gradient g of n samples gives k ← k − (k·g) / (n + o·g) · o, then o ← o − (o·g) / (n + o·g) · o.
+    Each further gradient g of the n samples gives k ← k − (k·g) / (n + o·g) · o, then o ← o − (o·g) / (n + o·g) · o.
     """
     s = job.settings
     share = len(job.forget) / (len(job.forget) + len(job.retain))
@@ -51,7 +51,7 @@ def influence(job: Unlearning[Influence]) -> None:
 def curvature(job: Unlearning[Influence], step: list[Tensor]) -> tuple[list[Tensor], float]:
     """The first sample's gradient g₁ and the c for which the recursion ends at k = `step` − c · g₁.
 
-    As o is always a multiple of g₁, the recursion needs of each gradient no more than g·`step` and g·g₁.
+    As o is always a multiple of g₁, the recursion needs only g·`step` and g·g₁ of each gradient.
     """
     first: list[Tensor] = []
     along_step, along_first = [], []
@@ -70,13 +70,13 @@ def curvature(job: Unlearning[Influence], step: list[Tensor]) -> tuple[list[Tens
 
 
 def sample(job: Unlearning[Influence]) -> Subset:
-    """Images of D_r, in a random order."""
+    """A random sample of D_r, in random order."""
     order = torch.randperm(len(job.retain), generator=job.generator("influence", "sample"))
     return job.data.subset("sample", job.retain.indices[order[: job.settings.samples]])
 
 
 def products(gradients: list[Tensor], vector: list[Tensor]) -> Tensor:
-    """The inner product of each image's gradient, (B, *shape) for each parameter, with `vector`: (B,)."""
+    """Inner products (B,) of per-image gradients, (B, *shape) per parameter, with `vector`."""
     parts = [gradient.flatten(1) @ part.flatten() for gradient, part in zip(gradients, vector, strict=True)]
     return torch.stack(parts).sum(0)
 
@@ -85,7 +85,7 @@ METHOD = Method(
     influence,
     Influence,
     passes=lambda s: PassCount(forget=1, retain=1, drawn=s.samples),
-    idea="One step of Newton's kind that takes out what D_f did to the gradient.",
+    idea="One Newton-like step that removes the influence of D_f.",
     paper="Jia et al. 2023, arXiv 2304.04934",
     takes_mask=False,
     version=1,

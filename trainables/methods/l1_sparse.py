@@ -1,4 +1,4 @@
-"""ℓ1-sparse unlearning (Jia et al. 2023, arXiv 2304.04934): finetuning on D_r with a penalty that fades."""
+"""ℓ1-sparse unlearning (Jia et al. 2023, arXiv 2304.04934): finetuning on D_r with a decaying ℓ1 penalty."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ METHOD = Method(
     l1_sparse,
     L1Sparse,
     passes=lambda s: PassCount(retain=s.epochs),
-    idea="Train on D_r with an ℓ1 penalty that fades.",
+    idea="Train on D_r with a decaying ℓ1 penalty.",
     paper="Jia et al. 2023, arXiv 2304.04934",
     version=1,
 )

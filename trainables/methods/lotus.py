@@ -1,7 +1,7 @@
-"""LoTUS (Spartalis et al. 2025, arXiv 2503.18314): the original teaches D_f ever softer, until it is known no better.
+"""LoTUS (Spartalis et al. 2025, arXiv 2503.18314): distil softened predictions of the original on D_f.
 
-The official code is followed: both of the teacher's targets are drawn with Gumbel noise, and the accuracy of held-out
-images, here those of validation, says how well an image that was never seen is known.
+Follows the official code: both kinds of targets are sampled with Gumbel noise, and the target accuracy on D_f is that
+on held-out images, here the validation split.
 """
 
 from dataclasses import dataclass
@@ -22,30 +22,32 @@ OFFICIAL = "official code"
 
 @dataclass(frozen=True)
 class Lotus(Settings):
-    """AdamW; images of D_f and of D_r share the batches of one shuffled pass."""
+    """AdamW; images of D_f and D_r are mixed in the batches of one shuffled pass."""
 
-    epochs: int = setting(10, at_least=1, unit="passes", doc="At most.", source="the paper")
+    epochs: int = setting(10, at_least=1, unit="passes", doc="Maximum number.", source="the paper")
     batch_size: int = setting(128, at_least=2, unit="images", source=OFFICIAL)
     learning_rate: float = setting(1e-4, above=0, below=100, source=OFFICIAL)
     weight_decay: float = setting(5e-4, at_least=0, below=1, source=OFFICIAL)
     alpha: float = setting(
-        8.0, at_least=0, below=1000, doc="How fast the temperature rises with the accuracy.", source="the paper"
+        8.0, at_least=0, below=1000, doc="Growth rate of the temperature with the accuracy.", source="the paper"
     )
-    retain_fraction: float = setting(0.3, above=0, at_most=1, doc="Of D_r, drawn once.", source=OFFICIAL)
+    retain_fraction: float = setting(0.3, above=0, at_most=1, doc="Fraction of D_r used, drawn once.", source=OFFICIAL)
     target_accuracy: float | None = setting(
         None,
         at_least=0,
         at_most=1,
-        doc="Wanted of D_f; none is the original's on validation images, and a whole class wants 0.",
+        doc="Target accuracy on D_f; none is the original's on validation images. Use 0 for a whole class.",
         source=OFFICIAL,
     )
-    margin: float = setting(0.01, at_least=0, at_most=1, doc="Below the target at which it stops.", source=OFFICIAL)
+    margin: float = setting(
+        0.01, at_least=0, at_most=1, doc="Margin below the target at which it stops.", source=OFFICIAL
+    )
 
 
 def lotus(job: Unlearning[Lotus]) -> None:
-    """Minimise the cross-entropy to what the original draws: soft labels on D_f, one label on some of D_r.
+    """Minimise the cross-entropy to labels sampled from the original: soft on D_f, one-hot on a sample of D_r.
 
-    The temperature is exp(α · (accuracy on D_f − target)), anew in each epoch; below the target the method stops.
+    The temperature is exp(α · (accuracy on D_f − target)), updated every epoch; below the target the method stops.
     """
     s, num_forget = job.settings, len(job.forget)
     optimizer = torch.optim.AdamW(job.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
@@ -68,7 +70,7 @@ def lotus(job: Unlearning[Lotus]) -> None:
 
 
 def wanted_accuracy(job: Unlearning[Lotus]) -> float:
-    """Of D_f, within 0 … 1. The original's accuracy on validation images takes one pass over these, forward."""
+    """The target accuracy on D_f, in 0 … 1; by default the original's on validation images, one forward pass."""
     if job.settings.target_accuracy is not None:
         return job.settings.target_accuracy
     with torch.no_grad():
@@ -77,7 +79,7 @@ def wanted_accuracy(job: Unlearning[Lotus]) -> float:
 
 
 def accuracy(job: Unlearning[Lotus], passes: Passes, epoch: int) -> float:
-    """The model's accuracy on D_f in eval mode, without augmentation, within 0 … 1. Reports a third of a pass."""
+    """The model's accuracy on D_f in eval mode, without augmentation, in 0 … 1. Reports a third of a pass."""
     forget, device = job.forget, job.data.device
     totals = Totals(passes, forget.name, epoch)
     with torch.no_grad():
@@ -89,14 +91,14 @@ def accuracy(job: Unlearning[Lotus], passes: Passes, epoch: int) -> float:
 
 
 def gumbel_noise(job: Unlearning[Lotus], subset: Subset, epoch: int) -> Tensor:
-    """−log(−log u) for each image and class, (N, C)."""
+    """Gumbel noise −log(−log u) for each image and class, (N, C)."""
     shape = (len(subset), job.data.num_classes)
     uniform = torch.rand(shape, generator=job.generator("lotus", "gumbel", epoch)).to(job.data.device)
     return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
 
 
 def one_hot(scores: Tensor) -> Tensor:
-    """1 for the highest score of each row, 0 elsewhere."""
+    """One-hot encoding of the highest score of each row."""
     return torch.zeros_like(scores).scatter(1, scores.argmax(1, keepdim=True), 1.0)
 
 
@@ -110,7 +112,7 @@ METHOD = Method(
         forward_retain=s.epochs * s.retain_fraction,
         forward_validation=s.target_accuracy is None,
     ),
-    idea="Imitate ever softer predictions of the original on D_f, its labels on some of D_r.",
+    idea="Imitate softened predictions of the original on D_f, its labels on a sample of D_r.",
     paper="Spartalis et al. 2025, arXiv 2503.18314",
     teachers=("original",),
     version=1,

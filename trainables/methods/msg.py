@@ -1,8 +1,8 @@
 """Masked small gradients: second in the NeurIPS 2023 unlearning challenge (Cadet et al. 2024, arXiv 2410.01276).
 
-The convolution weights whose gradients differ least between D_f and D_r are drawn anew, and the network is finetuned
-on D_r, in which the other convolution weights move slowly. This is DeepUnlearn's code, which chooses in each layer by
-itself. The gradients are taken in eval mode; that code leaves the mode as it finds it.
+The convolution weights whose gradients differ least between D_f and D_r are reinitialised, and the network is finetuned
+on D_r with smaller steps for the other convolution weights. Follows DeepUnlearn's code, which selects weights per
+layer. Gradients are taken in eval mode; DeepUnlearn leaves the mode unchanged.
 """
 
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ from salun_grid.trainables.optimizers import mask_gradients
 from salun_grid.trainables.settings import setting
 
 CODE = "DeepUnlearn"
-# The gradient of the convolution weights that are kept, times this.
+# Gradient factor of the convolution weights that are kept.
 KEPT_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
 class Msg(Iterative):
-    """SGD whose learning rate rises for half of the epochs and falls for the others, as a triangle."""
+    """SGD with a triangular learning rate, which rises for half of the epochs and then falls."""
 
     epochs: int = setting(5, at_least=1, unit="passes", source=CODE)
     batch_size: int = setting(64, at_least=2, unit="images", source=CODE)
-    learning_rate: float = setting(1e-3, above=0, below=100, doc="At the triangle's top.", source=CODE)
+    learning_rate: float = setting(1e-3, above=0, below=100, doc="Peak of the triangle.", source=CODE)
     fraction: float = setting(
-        0.3, at_least=0, at_most=1, doc="Of the weights of each convolution, drawn anew.", source=CODE
+        0.3, at_least=0, at_most=1, doc="Fraction of each convolution's weights that is reinitialised.", source=CODE
     )
 
 
 def msg(job: Unlearning[Msg]) -> None:
-    """Draw anew the weights of smallest |∇CE_r − ∇CE_f| in each convolution, and minimise CE_r.
+    """Reinitialise the weights of smallest |∇CE_r − ∇CE_f| in each convolution, then minimise CE_r.
 
-    ∇CE_r is that of as many images of D_r as D_f has.
+    ∇CE_r uses as many images of D_r as D_f has.
     """
     s = job.settings
     drawn = draw_least(job, gradient_differences(job))
@@ -52,7 +52,7 @@ def msg(job: Unlearning[Msg]) -> None:
 
 @torch.no_grad()
 def draw_least(job: Unlearning[Msg], scores: dict[Tensor, Tensor]) -> dict[Tensor, Tensor]:
-    """Draw anew in place; for each convolution's weight, which of its values were drawn (bool, of its shape)."""
+    """Reinitialise in place; returns a bool tensor per convolution weight, True for the redrawn values."""
     stream, drawn = job.generator("msg", "weights"), {}
     for module in job.model.modules():
         if isinstance(module, nn.Conv2d):
@@ -66,7 +66,7 @@ def draw_least(job: Unlearning[Msg], scores: dict[Tensor, Tensor]) -> dict[Tenso
 
 
 def gradient_differences(job: Unlearning[Any]) -> dict[Tensor, Tensor]:
-    """|∇CE_r − ∇CE_f| of each weight, over D_f and as many images of D_r, drawn once."""
+    """|∇CE_r − ∇CE_f| of each weight, over D_f and an equal number of images of D_r, drawn once."""
     order = torch.randperm(len(job.retain), generator=job.generator("msg", "retain"))
     retain = job.data.subset("sample", job.retain.indices[order[: len(job.forget)]])
     pairs = zip(mean_gradient(job, retain), mean_gradient(job, job.forget), strict=True)
@@ -74,14 +74,14 @@ def gradient_differences(job: Unlearning[Any]) -> dict[Tensor, Tensor]:
 
 
 def smallest(scores: Tensor, count: int) -> Tensor:
-    """Bool, of the shape of `scores`, True at its `count` smallest; a tie goes to the earlier, on every device."""
+    """A bool tensor, True at the `count` smallest scores; ties go to the earlier score on every device."""
     chosen = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
     chosen[scores.flatten().argsort(stable=True)[:count]] = True
     return chosen.view(scores.shape)
 
 
 def triangle(epoch: int, epochs: int) -> float:
-    """The factor of the learning rate: from 1 / rising to 1, and down again to 1 / (falling + 1)."""
+    """The learning-rate factor: from 1 / rising up to 1, then down to 1 / (falling + 1)."""
     rising, step = (epochs + 1) // 2, epoch + 1
     return step / rising if step <= rising else (epochs + 1 - step) / (epochs + 1 - rising)
 
@@ -89,9 +89,9 @@ def triangle(epoch: int, epochs: int) -> float:
 METHOD = Method(
     msg,
     Msg,
-    # The gradients are of D_f and of as many images of D_r.
+    # The gradients are over D_f and as many images of D_r.
     passes=lambda s: PassCount(forget=2, retain=s.epochs),
-    idea="Draw anew the convolution weights that tell D_f from D_r least, and train on D_r.",
+    idea="Reinitialise the convolution weights whose gradients on D_f and D_r differ least, then train on D_r.",
     paper="Cadet et al. 2024, arXiv 2410.01276",
     takes_mask=False,
     version=1,

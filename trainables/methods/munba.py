@@ -1,9 +1,9 @@
-"""MUNBa (Wu & Harandi 2025, arXiv 2411.15537): the gradients of forgetting and of retaining bargain over each step.
+"""MUNBa (Wu & Harandi 2025, arXiv 2411.15537): each step is the Nash bargain of the forget and retain gradients.
 
 Nash's solution for the two gradients g_r and g_f is α with Kα = 1/α, where K holds their dot products. Its closed form
 is α_i = 1 / (‖g_i‖ √(1 + cos)), with cos the cosine between them, so that α_r g_r + α_f g_f is the sum of the two unit
-vectors over √(1 + cos). Its norm is √2 whatever the gradients are, and the official clip at 1 makes it a unit vector.
-The official code computes the same in a form that loses digits, with 1e-8 in two denominators.
+vectors over √(1 + cos). Its norm is always √2, and the official clipping at 1 makes it a unit vector. The official
+code computes the same in a less accurate form, with 1e-8 in two denominators.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from salun_grid.trainables.methods.random_label import draw_labels
 from salun_grid.trainables.passes import Passes, Totals, cross_entropy
 from salun_grid.trainables.settings import setting
 
-# Below this, 1 + cos is taken for 0: the gradients oppose each other, and no step is good for both.
+# Below OPPOSED, 1 + cos counts as 0: the gradients oppose each other, and no step reduces both losses.
 OPPOSED, WITHOUT_BARGAIN = 1e-6, (1.0, 0.1)
 
 
@@ -26,13 +26,15 @@ class Munba(Iterative):
     """SGD with a constant learning rate."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
-    max_norm: float = setting(1.0, above=0, below=10_000, doc="Of the bargained gradient.", source="official code")
+    max_norm: float = setting(
+        1.0, above=0, below=10_000, doc="Clipping norm of the bargained gradient.", source="official code"
+    )
 
 
 def munba(job: Unlearning[Munba]) -> None:
-    """Each step: the bargain of CE_r and of CE_f to random labels, drawn anew each epoch as in `random_label`.
+    """In each step, bargain between CE_r and CE_f to random labels, redrawn each epoch as in `random_label`.
 
-    As in the official code, batches of D_r and D_f pair up, and those left over are steps of their own.
+    As in the official code, batches of D_r and D_f are paired; unpaired batches are separate steps.
     """
     passes = job.passes(job.sgd())
     for epoch in range(job.settings.epochs):
@@ -50,7 +52,7 @@ def munba(job: Unlearning[Munba]) -> None:
 
 
 def take_step(job: Unlearning[Munba], passes: Passes, losses: list[Tensor]) -> None:
-    """Down the bargained gradient, clipped, where there are two losses; down the one gradient otherwise."""
+    """Step along the clipped bargained gradient of two losses, or the plain gradient of one."""
     if len(losses) == 1:
         passes.step(losses[0])
         return
@@ -64,11 +66,11 @@ def take_step(job: Unlearning[Munba], passes: Passes, losses: list[Tensor]) -> N
 
 
 def bargain(retain: Tensor, forget: Tensor) -> Tensor:
-    """α_r and α_f, float (2,), of two gradients (N,); the official code's 1 and 0.1 where they oppose or vanish."""
+    """α_r and α_f, float (2,), of two gradients (N,); the official code's 1 and 0.1 if they oppose or vanish."""
     lengths = torch.stack([retain.norm(), forget.norm()])
     agreement = 1 + retain.dot(forget) / lengths.prod()
     found = 1 / (lengths * agreement.clamp(min=OPPOSED).sqrt())
-    # A gradient of 0 makes the agreement no number, which compares as False.
+    # A zero gradient makes the agreement NaN, which compares as False.
     return torch.where(agreement > OPPOSED, found, lengths.new_tensor(WITHOUT_BARGAIN))
 
 
@@ -76,7 +78,7 @@ METHOD = Method(
     munba,
     Munba,
     passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs),
-    idea="In each step, bargain between random labels on D_f and the true ones on D_r.",
+    idea="Nash bargain in each step between random labels on D_f and the true ones on D_r.",
     paper="Wu & Harandi 2025, arXiv 2411.15537",
     version=1,
 )

@@ -1,4 +1,4 @@
-"""NegGrad+ (Kurmanji et al. 2023, arXiv 2302.09880): descent on D_r against ascent on D_f in each step."""
+"""NegGrad+ (Kurmanji et al. 2023, arXiv 2302.09880): descent on D_r and ascent on D_f in each step."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class NegativeGradientPlus(Iterative):
-    """SGD over pairs of batches, one of D_r and one of D_f; D_f is shuffled anew as often as D_r takes.
+    """SGD over pairs of batches, one of D_r and one of D_f; D_f is reshuffled whenever it is used up.
 
-    The official code repeats D_f's batches within an epoch instead.
+    The official code instead repeats the batches of D_f within an epoch.
     """
 
     learning_rate: float = setting(0.01, above=0, below=100, source="DeepUnlearn")
@@ -21,7 +21,7 @@ class NegativeGradientPlus(Iterative):
 
 
 def negative_gradient_plus(job: Unlearning[NegativeGradientPlus]) -> None:
-    """Minimise α · CE_r − (1 − α) · CE_f. With α = 1 no batch of D_f passes, which is `finetune`."""
+    """Minimise α · CE_r − (1 − α) · CE_f. With α = 1 no batch of D_f is used, as in `finetune`."""
     alpha, passes = job.settings.alpha, job.passes(job.sgd())
 
     def loss(forget: Batch, retain: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random labels on D_f (Golatkar et al. 2020), which SalUn (Fan et al. 2024) trains under its mask."""
+"""Random labels on D_f (Golatkar et al. 2020), and SalUn (Fan et al. 2024), which adds its mask."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,9 +27,9 @@ class RandomLabel(Iterative):
 
 
 def random_label(job: Unlearning[RandomLabel]) -> None:
-    """Random labels on D_f and the true ones on D_r, each epoch, as SalUn's code has it.
+    """Train each epoch on random labels for D_f and the true ones for D_r, as in SalUn's code.
 
-    The labels are drawn afresh each epoch, uniform over all classes; the true one may come.
+    The labels are redrawn each epoch, uniformly over all classes including the true one.
     """
     passes = job.passes(job.sgd())
     for epoch in range(job.settings.epochs):
@@ -37,7 +37,7 @@ def random_label(job: Unlearning[RandomLabel]) -> None:
 
 
 def epoch_on_random_labels(job: Unlearning[Any], passes: Passes, epoch: int, loss: Loss = cross_entropy) -> None:
-    """One pass over D_f, where labels are random, and one over D_r. `loss` may treat some images otherwise."""
+    """One pass over D_f with random labels and one over D_r; `loss` applies to every pass with images of D_f."""
     labels = draw_labels(len(job.forget), job.data.num_classes, job.seeds.unlearning, epoch)
     forget = job.forget.relabelled(labels)
     if job.settings.order == "mixed":
@@ -48,7 +48,7 @@ def epoch_on_random_labels(job: Unlearning[Any], passes: Passes, epoch: int, los
 
 
 def draw_labels(num_images: int, num_classes: int, seed: int, epoch: int) -> Tensor:
-    """int64 (num_images,), uniform over 0 … num_classes − 1, of its own for each epoch."""
+    """Uniform labels 0 … num_classes − 1, int64 (num_images,), drawn anew for each epoch."""
     return torch.randint(0, num_classes, (num_images,), generator=generator(seed, "labels", epoch))
 
 
@@ -62,7 +62,7 @@ METHOD = Method(
 )
 SALUN = replace(
     METHOD,
-    idea="random_label, on the weights that D_f moves most.",
+    idea="random_label on the most salient weights for D_f.",
     paper="Fan et al. 2024, arXiv 2310.12508",
     masked=True,
     version=1,

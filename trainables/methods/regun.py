@@ -1,7 +1,7 @@
-"""ReGUn (Mirlach et al. 2026, arXiv 2603.11210): D_f is to be predicted as held-out images of its class are.
+"""ReGUn (Mirlach et al. 2026, arXiv 2603.11210): match predictions on D_f to those on held-out images.
 
-Only the abstract and the settings were at hand: the step is derived from the paper's idea. The reference is the mean
-prediction of the original, before unlearning, on the validation images of a class, without augmentation.
+Only the abstract and the settings were available; the step is derived from the paper's idea. The reference is the
+original's mean prediction on the validation images of a class, without augmentation.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class ReGUn(Iterative):
-    """SGD over pairs of batches, one of D_r and one of D_f; D_f is shuffled anew as often as D_r takes."""
+    """SGD over pairs of batches, one of D_r and one of D_f; D_f is reshuffled whenever it is used up."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
     weight_decay: float = setting(0.0, at_least=0, below=1, source="the paper")
@@ -40,7 +40,7 @@ def regun(job: Unlearning[ReGUn]) -> None:
 
 @torch.no_grad()
 def class_reference(job: Unlearning[ReGUn]) -> Tensor:
-    """For each class the log of the mean prediction on its validation images, or on all where it has none, (C, C)."""
+    """Log of the mean prediction on each class's validation images, or on all if it has none, (C, C)."""
     predicted = logits_of(job.model.eval(), job.data.images["val"]).softmax(1)
     labels = torch.nn.functional.one_hot(job.data.labels["val"], job.data.num_classes).to(predicted.dtype)
     counts = labels.sum(0)[:, None]
@@ -52,7 +52,7 @@ METHOD = Method(
     regun,
     ReGUn,
     passes=lambda s: PassCount(retain=s.epochs, paired=s.epochs, forward_validation=1),
-    idea="Predict D_f as validation images of its class are predicted, and train on D_r.",
+    idea="Match predictions on D_f to those on validation images of the same class, and train on D_r.",
     paper="Mirlach et al. 2026, arXiv 2603.11210",
     version=1,
 )

@@ -1,7 +1,7 @@
-"""SalUn-CRA (Falcão & Cordeiro 2026, arXiv 2604.23854): SalUn in which no positive image learns a negative label.
+"""SalUn-CRA (Falcão & Cordeiro 2026, arXiv 2604.23854): SalUn without negative labels on positive images.
 
-Only the abstract was at hand: the step is derived from the paper's idea. Where SalUn trains D_f on random labels, the
-images of the positive class, such as malignant ones, lose their certainty instead.
+Only the abstract was available; the step is derived from the paper's idea. Instead of being trained on random labels,
+images of D_f in the positive class, such as malignant ones, are trained towards uncertainty.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ class SalUnCRA(RandomLabel):
     """SGD with a constant learning rate."""
 
     positive_class: int = setting(
-        1, at_least=0, below=100_000, doc="Label of the class whose errors cost most.", source="MedMNIST's binary tasks"
+        1, at_least=0, below=100_000, doc="Class whose errors are the most costly.", source="MedMNIST's binary tasks"
     )
-    entropy_weight: float = setting(1.0, at_least=0, below=1000, doc="Of the loss of a positive image.")
+    entropy_weight: float = setting(1.0, at_least=0, below=1000, doc="Weight of the loss on positive images.")
 
 
 def salun_cra(job: Unlearning[SalUnCRA]) -> None:
     """As `salun`, but positive images of D_f minimise log C − H(p), the divergence of p from the uniform distribution.
 
-    Where D_f has no positive image this is `salun`. Raises InputError for a class that the data does not have.
+    Without positive images in D_f this is `salun`. Raises InputError for a class that the dataset does not have.
     """
     s, num_classes = job.settings, job.data.num_classes
     if s.positive_class >= num_classes:
@@ -41,7 +41,7 @@ def salun_cra(job: Unlearning[SalUnCRA]) -> None:
     positive = job.forget.labels == s.positive_class
 
     def loss(batch: Batch) -> Tensor:
-        """Places of D_f come first in either order of passes."""
+        """The per-image loss; images of D_f have the first places in either order."""
         of_forget = batch.places < len(positive)
         chosen = of_forget & positive[batch.places.clamp(max=len(positive) - 1)]
         return torch.where(chosen, s.entropy_weight * certainty(batch.logits), cross_entropy(batch))
@@ -60,7 +60,7 @@ METHOD = replace(
     SALUN,
     unlearn=salun_cra,
     settings=SalUnCRA,
-    idea="salun, where positive images of D_f become uncertain instead of wrong.",
+    idea="salun, with uncertainty instead of random labels for positive images of D_f.",
     paper="Falcão & Cordeiro 2026, arXiv 2604.23854",
     version=1,
 )

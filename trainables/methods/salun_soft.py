@@ -1,7 +1,7 @@
-"""SalUn with a soft threshold (Fan et al. 2024, arXiv 2310.12508, Appendix): no mask, but steps that shrink towards θ₀.
+"""SalUn with a soft threshold (Fan et al. 2024, arXiv 2310.12508, Appendix): steps shrunk towards θ₀ instead of a mask.
 
-SalUn's code is followed with two departures: it shrinks towards the weights of each epoch's start, where the paper has
-θ₀, as here; and the fraction falls from epoch to epoch for either order of passes.
+Follows SalUn's code with two departures: that code shrinks towards the weights at the start of each epoch, whereas the
+paper and this module use θ₀; and here the fraction decays per epoch for either order of passes.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class SalUnSoft(RandomLabel):
-    """SGD with a constant learning rate, and a proximal step after each of its steps."""
+    """SGD with a constant learning rate and a proximal step after each SGD step."""
 
     kept_fraction: float = setting(
         0.5,
         at_least=0,
         at_most=1,
-        doc="Of the weights, put back to θ₀ by each step of the first epoch; it falls linearly, to 0 after the last.",
+        doc="Fraction of the weights reset to θ₀ by each step of the first epoch; falls linearly to 0 after the last.",
         source="the fraction of SalUn's mask",
     )
 
 
 def salun_soft(job: Unlearning[SalUnSoft]) -> None:
-    """`random_label`, where each step ends with a soft threshold on θ − θ₀. With `kept_fraction` = 0 they are equal."""
+    """`random_label` with a soft threshold on θ − θ₀ after each step; `kept_fraction` = 0 is `random_label`."""
     s, optimizer = job.settings, job.sgd()
     passes = job.passes(optimizer)
     weights = list(job.model.parameters())
@@ -42,7 +42,7 @@ def salun_soft(job: Unlearning[SalUnSoft]) -> None:
 
 @torch.no_grad()
 def shrink(weights: list[nn.Parameter], starts: list[Tensor], fraction: float) -> None:
-    """Move each weight towards its start by the distance within which `fraction` of them lie; these end there."""
+    """Soft-threshold the changes of the weights so that `fraction` of them return to their start."""
     moved = [weight - start for weight, start in zip(weights, starts, strict=True)]
     distances = torch.cat([part.abs().flatten() for part in moved])
     count = int(fraction * len(distances))
@@ -57,7 +57,7 @@ METHOD = Method(
     salun_soft,
     SalUnSoft,
     passes=lambda s: PassCount(forget=s.epochs, retain=s.epochs),
-    idea="random_label, each step shrunk towards the original by a soft threshold.",
+    idea="random_label with each step shrunk towards the original by a soft threshold.",
     paper="Fan et al. 2024, arXiv 2310.12508",
     version=1,
 )

@@ -1,4 +1,4 @@
-"""SCRUB (Kurmanji et al. 2023, arXiv 2302.09880): diverge from the teacher on D_f, stay close to it on D_r."""
+"""SCRUB (Kurmanji et al. 2023, arXiv 2302.09880): diverge from the original on D_f, stay close to it on D_r."""
 
 from dataclasses import dataclass
 
@@ -21,15 +21,23 @@ class Scrub(Iterative):
     )
     temperature: float = setting(4.0, above=0, below=1000, source=OFFICIAL)
     ascent_epochs: int = setting(
-        3, at_least=0, unit="passes over D_f", doc="In the first epochs.", source="official code"
+        3,
+        at_least=0,
+        unit="passes over D_f",
+        doc="First epochs, which also maximise the divergence on D_f.",
+        source="official code",
     )
     decay_epochs: tuple[float, ...] = setting(
-        (3.0, 5.0, 9.0), at_least=0, rising=True, unit="epochs, rising", doc="From each on, the rate is a tenth of it."
+        (3.0, 5.0, 9.0),
+        at_least=0,
+        rising=True,
+        unit="epochs, rising",
+        doc="Epochs at which the learning rate falls to a tenth.",
     )
 
 
 def scrub(job: Unlearning[Scrub]) -> None:
-    """Alternately maximise KL(θ₀ ‖ θ) on D_f, in the first epochs, and minimise α · KL + γ · CE on D_r."""
+    """Maximise KL(θ₀ ‖ θ) on D_f in the first epochs, and minimise α · KL + γ · CE on D_r in every epoch."""
     s, teacher = job.settings, job.teachers["original"]
     optimizer = job.sgd()
     passes = job.passes(optimizer)

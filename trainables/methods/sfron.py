@@ -1,8 +1,8 @@
-"""SFR-on (Huang et al. 2024, arXiv 2409.19732): rare steps of weighted ascent on D_f between steps on D_r.
+"""SFR-on (Huang et al. 2024, arXiv 2409.19732): occasional weighted ascent steps on D_f between steps on D_r.
 
-The official code is followed: where the paper's Fisher information is that of single images, it squares the gradient
-of each batch. Its average of slow and fast weights has no effect at its own setting (β = 1), and is left out. Its
-cosine goes by steps, and here by images: they differ where a last batch is smaller.
+Follows the official code, which squares the gradient of each batch, whereas the paper's Fisher information is over
+single images. Its average of slow and fast weights has no effect at its default (β = 1) and is omitted. Its cosine
+schedule counts steps, this one images; they differ if the last batch is smaller.
 """
 
 from dataclasses import dataclass
@@ -27,19 +27,27 @@ class SFRon(Iterative):
 
     epochs: int = setting(8, at_least=1, unit="passes over D_r", source="official code: 1,500 steps, 8.5 passes")
     learning_rate: float = setting(0.01, above=0, below=100, source=OFFICIAL)
-    forget_every: int = setting(5, at_least=1, below=10_000, unit="steps", doc="Of D_r per ascent.", source=OFFICIAL)
-    alpha: float = setting(25.0, at_least=0, below=10_000, doc="Weight of the ascent at first.", source=OFFICIAL)
+    forget_every: int = setting(
+        5, at_least=1, below=10_000, unit="steps", doc="Steps on D_r per ascent step.", source=OFFICIAL
+    )
+    alpha: float = setting(25.0, at_least=0, below=10_000, doc="Initial weight of the ascent.", source=OFFICIAL)
     focus: float = setting(
         0.5, at_least=0, below=100, doc="λ: an image's ascent is weighted by CE^−λ.", source=OFFICIAL
     )
-    max_norm: float = setting(7.0, above=0, below=10_000, doc="Of the ascent's gradient.", source=OFFICIAL)
+    max_norm: float = setting(
+        7.0, above=0, below=10_000, doc="Clipping norm of the ascent's gradient.", source=OFFICIAL
+    )
     ratio: float = setting(
-        1.0, at_least=0, below=10_000, doc="γ: the ascent moves weights whose F_f is at least γ · F_r.", source=OFFICIAL
+        1.0,
+        at_least=0,
+        below=10_000,
+        doc="γ: the ascent changes weights whose F_f is at least γ · F_r.",
+        source=OFFICIAL,
     )
 
 
 def sfron(job: Unlearning[SFRon]) -> None:
-    """Minimise CE_r; every few steps, first ascend the weighted CE_f, on the weights that D_f needs more than D_r."""
+    """Minimise CE_r; every few steps, first ascend the weighted CE_f on the weights that matter more to D_f."""
     s, passes = job.settings, job.passes(job.sgd())
     salient, forget = salient_weights(job, passes), passes.endless(job.forget, 0)
     step = 0
@@ -67,7 +75,7 @@ def weighted_loss(batch: Batch, focus: float) -> Tensor:
 
 
 def ascend(job: Unlearning[SFRon], passes: Passes, loss: Tensor, salient: Mask) -> None:
-    """One step up `loss`: the gradient of the `salient` weights alone, clipped."""
+    """One ascent step on `loss` with the clipped gradient of the `salient` weights alone."""
     passes.optimizer.zero_grad(set_to_none=True)
     (-loss).backward()
     weights = list(job.model.parameters())
@@ -85,7 +93,7 @@ def salient_weights(job: Unlearning[SFRon], passes: Passes) -> Mask:
 
 
 def squared_gradients(job: Unlearning[SFRon], passes: Passes, subset: Subset) -> list[Tensor]:
-    """The mean over batches of (∂ mean cross-entropy / ∂ weight)², in eval mode, for each parameter. Reports a pass."""
+    """The mean over batches of (∂ mean cross-entropy / ∂ weight)² per parameter, in eval mode. Reports a pass."""
     model, images, device = job.model.eval(), job.data.images["train"], job.data.device
     sizes = [part.stop - part.start for part in batch_slices(len(subset), job.settings.batch_size)]
     draws = job.augmenter.draws(len(subset), images.shape[1], "fisher", subset.name)
@@ -108,7 +116,7 @@ METHOD = Method(
     sfron,
     SFRon,
     passes=lambda s: PassCount(forget=1, retain=s.epochs + 1, paired=s.epochs / s.forget_every),
-    idea="Train on D_r, with rare weighted ascents on D_f.",
+    idea="Train on D_r, with occasional weighted ascent steps on D_f.",
     paper="Huang et al. 2024, arXiv 2409.19732",
     version=1,
 )

@@ -1,9 +1,9 @@
-"""Selective synaptic dampening (Foster et al. 2024, arXiv 2308.07707): shrink the weights that matter to D_f alone.
+"""Selective synaptic dampening (Foster et al. 2024, arXiv 2308.07707): shrink the weights specific to D_f.
 
 Importance is the diagonal of the Fisher information: the mean over images of the squared gradient, as in the paper's
-equations. The official code squares the gradient of each batch's mean instead, which depends on the batch size.
-D holds D_f, so that a weight's importance to D is at least |D_f| / |D| of that to D_f: no weight is chosen unless
-`alpha` is below |D| / |D_f|, and the published value leaves the model as it is where 10 % or more are forgotten.
+equations. The official code instead squares the gradient of each batch's mean, which depends on the batch size.
+D includes D_f, so a weight's importance to D is at least |D_f| / |D| times that to D_f. Hence no weight is selected
+unless `alpha` is below |D| / |D_f|, and the published value is a no-op if 10 % or more are forgotten.
 """
 
 from collections.abc import Callable
@@ -21,33 +21,33 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class SelectiveSynapticDampening(Settings):
-    """Nothing is trained: two passes for the importances, then one change of the weights."""
+    """No training: two passes for the importances, then one change of the weights."""
 
     gentler: ClassVar[tuple[str, str]] = ("raise", "alpha")
 
     alpha: float = setting(
         10.0,
         at_least=0,
-        doc="A weight is dampened if it matters to D_f over alpha times as much as to D; none from |D| / |D_f| on.",
+        doc="A weight is dampened if its importance to D_f exceeds alpha times that to D; none from |D| / |D_f| on.",
         source="the paper",
     )
     dampening: float = setting(
         1.0,
         at_least=0,
-        doc="λ; a dampened weight is multiplied by λ times D's importance over D_f's.",
+        doc="λ; a dampened weight is multiplied by λ · importance to D / importance to D_f.",
         source="the paper",
     )
 
 
 def ssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
-    """Where F_f > α · F_D: θ ← min(λ · F_D / F_f, 1) · θ, with the Fisher information of the cross-entropy."""
+    """θ ← min(λ · F_D / F_f, 1) · θ where F_f > α · F_D, with the Fisher information of the cross-entropy."""
     dampen(job, lambda subset: mean_squared_gradient(job, subset))
 
 
 def lfssd(job: Unlearning[SelectiveSynapticDampening]) -> None:
-    """As `ssd`, with the mean |gradient| of ‖f(x)‖² for importance, which needs no labels.
+    """As `ssd`, with the mean |gradient| of ‖f(x)‖² as importance, which needs no labels.
 
-    This is what the README of the official code says; its `ssd` squares each gradient, its `lfssd` does not.
+    This follows the README of the official code; its `ssd` squares each gradient, its `lfssd` does not.
     """
     dampen(job, lambda subset: mean_absolute_gradient(job, subset, squared_norm))
 
@@ -74,7 +74,7 @@ METHOD = Method(
 LOSS_FREE = replace(
     METHOD,
     unlearn=lfssd,
-    idea="ssd without labels: the importance is that to the norm of the logits.",
+    idea="ssd without labels: the importance is from the norm of the logits.",
     paper="Foster et al. 2024, arXiv 2402.19308",
     version=2,
 )

@@ -1,8 +1,8 @@
-"""Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): what finetuning on D_f adds to the weights is subtracted.
+"""Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): subtract the weight change of finetuning on D_f.
 
-NegMerge (Kim et al. 2025, arXiv 2410.05583) merges the task vectors of several finetunings: where all agree in sign,
-their mean; 0 elsewhere. Buffers, such as BatchNorm's running statistics, stay those of the original: a difference of
-variances may be below 0.
+NegMerge (Kim et al. 2025, arXiv 2410.05583) merges the task vectors of several finetunings: their mean where all agree
+in sign, 0 elsewhere. Buffers, such as BatchNorm's running statistics, keep the original's values, since subtracting
+could make a variance negative.
 """
 
 from dataclasses import dataclass
@@ -34,25 +34,25 @@ class NegMerge(TaskArithmetic):
 
     learning_rate: float = setting(1e-4, above=0, below=100, source=f"{NEG_MERGE}, the lowest")
     factors: tuple[float, ...] = setting(
-        (1.0, 5.0, 10.0), above=0, below=1e6, doc="Each times learning_rate is finetuned with.", source=NEG_MERGE
+        (1.0, 5.0, 10.0), above=0, below=1e6, doc="Factors of learning_rate, one finetuning each.", source=NEG_MERGE
     )
-    repeats: int = setting(3, at_least=1, below=1000, doc="Finetunings for each factor.", source=NEG_MERGE)
+    repeats: int = setting(3, at_least=1, below=1000, doc="Finetunings per factor.", source=NEG_MERGE)
 
 
 def task_arithmetic(job: Unlearning[TaskArithmetic]) -> None:
-    """θ₀ − λ (θ_f − θ₀), with θ_f finetuned on D_f."""
+    """Set the weights to θ₀ − λ (θ_f − θ₀), with θ_f finetuned on D_f."""
     subtract(job, task_vector(job, job.settings.learning_rate, 0))
 
 
 def neg_merge(job: Unlearning[NegMerge]) -> None:
-    """θ₀ − λ · the merged task vectors. With one factor of 1 and one repeat this is `task_arithmetic`."""
+    """Set the weights to θ₀ − λ · merged task vectors; one factor of 1 and one repeat is `task_arithmetic`."""
     s = job.settings
     runs = enumerate(product(s.factors, range(s.repeats)))
     subtract(job, merged([task_vector(job, s.learning_rate * factor, run) for run, (factor, _) in runs]))
 
 
 def task_vector(job: Unlearning[Any], learning_rate: float, run: int) -> list[Tensor]:
-    """θ_f − θ₀ of one finetuning on D_f; `run` numbers its epochs, and so its random streams. The model is put back."""
+    """θ_f − θ₀ of one finetuning on D_f, after which the model is restored; `run` selects its random streams."""
     state = {name: value.clone() for name, value in job.model.state_dict().items()}
     optimizer, epochs = job.sgd(), job.settings.epochs
     set_learning_rate(optimizer, learning_rate)
@@ -65,7 +65,7 @@ def task_vector(job: Unlearning[Any], learning_rate: float, run: int) -> list[Te
 
 
 def merged(vectors: list[list[Tensor]]) -> list[Tensor]:
-    """The mean of task vectors where they all have one sign, 0 elsewhere."""
+    """The mean of the task vectors where all have the same sign, 0 elsewhere."""
     stacks = [torch.stack(parts) for parts in zip(*vectors, strict=True)]
     return [torch.where(stack.sign().sum(0).abs() == len(stack), stack.mean(0), 0.0) for stack in stacks]
 
@@ -80,7 +80,7 @@ METHOD = Method(
     task_arithmetic,
     TaskArithmetic,
     passes=lambda s: PassCount(forget=s.epochs),
-    idea="Subtract from the weights what finetuning on D_f adds.",
+    idea="Subtract the weight change of finetuning on D_f.",
     paper="Ilharco et al. 2023, arXiv 2212.04089",
     version=1,
 )
@@ -88,7 +88,7 @@ NEGMERGE = Method(
     neg_merge,
     NegMerge,
     passes=lambda s: PassCount(forget=s.epochs * len(s.factors) * s.repeats),
-    idea="Subtract what several finetunings on D_f add alike.",
+    idea="Subtract the weight changes on which several finetunings on D_f agree in sign.",
     paper="Kim et al. 2025, arXiv 2410.05583",
     version=1,
 )

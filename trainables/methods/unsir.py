@@ -1,8 +1,8 @@
-"""UNSIR (Tarun et al. 2023, arXiv 2111.08947): noise that maximises the loss takes the place of a class's images.
+"""UNSIR (Tarun et al. 2023, arXiv 2111.08947): replace a class's images by error-maximising noise.
 
-The official notebook is followed, with three departures: the original is in eval mode while the noise is learned; the
-noise passes as often as D_f has images, where the notebook has 20 copies of it (5,120 images for CIFAR-10's 5,000); and
-the part of D_r is drawn, where the notebook takes the first 1,000 images of each class.
+Follows the official notebook with three departures: the original is in eval mode while the noise is learned; the noise
+is repeated to the size of D_f, whereas the notebook uses 20 copies (5,120 images for CIFAR-10's 5,000); and the sample
+of D_r is random, whereas the notebook takes the first 1,000 images of each class.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ OFFICIAL = "official code"
 
 @dataclass(frozen=True)
 class Unsir(Settings):
-    """Adam, a new one for each of the three steps."""
+    """Adam, with a new optimizer for each of the three stages."""
 
     gentler: ClassVar[tuple[str, str]] = ("lower", "impair_learning_rate")
 
@@ -35,12 +35,16 @@ class Unsir(Settings):
     repair_epochs: int = setting(1, at_least=0, unit="passes", source=OFFICIAL)
     repair_learning_rate: float = setting(0.01, above=0, below=100, source=OFFICIAL)
     retain_fraction: float = setting(
-        0.2, above=0, at_most=1, doc="Of D_r, drawn once.", source="official code: 1,000 of 5,000 images of a class"
+        0.2,
+        above=0,
+        at_most=1,
+        doc="Fraction of D_r used, drawn once.",
+        source="official code: 1,000 of 5,000 images of a class",
     )
 
 
 def unsir(job: Unlearning[Unsir]) -> None:
-    """Impair: train on the noise, labelled as D_f, and on some of D_r. Repair: train on the latter alone."""
+    """Impair by training on the noise, labelled as D_f, and a sample of D_r; repair by training on the sample."""
     s, some = job.settings, job.some_of_retain(job.settings.retain_fraction, "unsir")
     passes = job.passes(torch.optim.Adam(job.model.parameters(), lr=s.impair_learning_rate))
     noise, labels = learned_noise(job, passes)
@@ -54,10 +58,10 @@ def unsir(job: Unlearning[Unsir]) -> None:
 
 
 def learned_noise(job: Unlearning[Unsir], passes: Passes) -> tuple[Tensor, Tensor]:
-    """A batch of images, float (B, 3, H, W), that maximise the original's loss, and their labels. Reports one pass.
+    """A batch of noise, float (B, 3, H, W), that maximises the original's loss, and its labels. Reports one pass.
 
-    The labels are those of D_f's first images, again from the first where it has fewer. Noise is normalised as images
-    are inside the model, so that its pixels may lie outside [0, 1].
+    The labels are those of the first images of D_f, repeated if it has fewer. The noise is in normalised units, so its
+    pixels may lie outside [0, 1].
     """
     s, config, model = job.settings, pixel_config(job.model), job.model.eval()
     device, count, side = job.data.device, s.batch_size, job.data.images["train"].shape[1]
@@ -77,7 +81,7 @@ def learned_noise(job: Unlearning[Unsir], passes: Passes) -> tuple[Tensor, Tenso
 
 
 def pixel_config(model: Any) -> ModelConfig:
-    """With the mean and the deviation by which the model normalises images."""
+    """The model's config, which has the mean and deviation of its pixel normalisation."""
     return model.config
 
 
@@ -89,7 +93,7 @@ METHOD = Method(
         retain=s.retain_fraction * (s.impair_epochs + s.repair_epochs),
         other=s.noise_steps * s.batch_size,
     ),
-    idea="Train on error-maximising noise in the place of D_f, then repair on some of D_r.",
+    idea="Train on error-maximising noise in place of D_f, then repair on a sample of D_r.",
     paper="Tarun et al. 2023, arXiv 2111.08947",
     forget_rules=("class",),
     version=1,

@@ -1,4 +1,4 @@
-"""A variant: a method with some of its settings changed, as `salun:learning_rate=0.01,mask.fraction=0.3`."""
+"""Variants: methods with some settings changed, such as `salun:learning_rate=0.01,mask.fraction=0.3`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,14 +14,14 @@ MASK = "mask."
 
 @dataclass(frozen=True)
 class Variant:
-    """`changes` are (field, text) in the order of the names; a field of the mask is written `mask.fraction`."""
+    """A method with `changes`, (field, text) pairs sorted by field; mask fields are written `mask.fraction`."""
 
     method: str
     changes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, text: str, also: tuple[str, ...] = ()) -> "Variant":
-        """The variant that `text` names; `also` are names that a message offers besides.
+        """The variant written as `text`; `also` are further names that an error message suggests.
 
         Raises InputError for an unknown method or setting, or a bad value.
         """
@@ -67,7 +67,9 @@ class Variant:
         for name, value in self.changes:
             if name.startswith(MASK):
                 if not method.takes_mask:
-                    raise InputError(f"it takes no mask, as it changes weights outside any training step; drop {name}.")
+                    raise InputError(
+                        f"it takes no mask, since it changes weights outside optimizer steps; remove {name}."
+                    )
                 mask = changed(mask or protocol.saliency, name.removeprefix(MASK), value)
             else:
                 settings = changed(settings, name, value)
@@ -75,7 +77,7 @@ class Variant:
 
 
 def split_changes(text: str, example: str) -> tuple[str, dict[str, str]]:
-    """`NAME:field=value,…` as the name and its changed settings. Raises InputError, which says `example`."""
+    """Split `NAME:field=value,…` into the name and the changes. Raises InputError, which quotes `example`."""
     method, _, rest = text.partition(":")
     changes = {}
     for part in filter(None, rest.split(",")):
@@ -87,14 +89,14 @@ def split_changes(text: str, example: str) -> tuple[str, dict[str, str]]:
 
 
 def text_of(value: Any) -> str:
-    """A TOML value as the command line would have it."""
+    """A TOML value as written on the command line."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def with_overrides(method: Method, protocol: Protocol) -> Settings:
-    """The method's defaults, with what the protocol says for all methods that have a setting of the name."""
+    """The method's defaults with the overrides in the protocol's `unlearning`."""
     settings = method.settings()
     names = {field.name for field in fields(settings)}
     given = {field.name: getattr(protocol.unlearning, field.name) for field in fields(protocol.unlearning)}

@@ -1,6 +1,6 @@
-"""Probes: measurements that need the model itself, not only its predictions.
+"""Probes: measurements that need the model, not only its predictions.
 
-A probe is a module of this package, with its function, its settings and its `Probe`, and one line in PROBES.
+A probe is a module of this package with a function, its settings and a `Probe`, and an entry in PROBES.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ PROBES: dict[str, Probe] = {
 
 @dataclass(frozen=True)
 class ChosenProbe:
-    """A probe with some of its settings changed, as `relearn:epochs=3`."""
+    """A probe with some settings changed, such as `relearn:epochs=3`."""
 
     name: str
     changes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "ChosenProbe":
-        """Raises InputError for an unknown probe or setting, or a bad value."""
+        """Parse `NAME:field=value,…`. Raises InputError for an unknown probe or setting, or a bad value."""
         name, changes = split_changes(text, "a probe with settings looks like relearn:epochs=3")
         return cls.of(name, changes)
 

@@ -1,4 +1,4 @@
-"""What a probe is: it works with a published model and writes what it finds into the table `measures`."""
+"""The interface of a probe, which measures a published model; its results go to the table `measures`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from salun_grid.trainables.methods.base import PassCount, Settings, Unlearning
 
 @dataclass(frozen=True)
 class Measure:
-    """One number that a probe found. `element` numbers an epoch, a class or a layer where there are several."""
+    """One measured number. `element` is the index of an epoch, class or layer if there are several."""
 
     metric: str
     value: float
@@ -19,11 +19,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class Probe:
-    """`run` yields measures of the model of its job, which it may change: nobody else has it.
+    """An entry of PROBES. `run` yields measures of its job's model, a private copy that it may change.
 
-    The job is what an unlearning method gets too, with the same engine. `passes` counts what the probe passes over, a
-    pass forward alone as a third. `version` is part of the key: raise it when the code gives another result; without
-    one, the key has a hash of the module's source.
+    The job is the same object that an unlearning method gets. `passes` maps the settings to a PassCount, where a
+    forward-only pass counts as a third. `version` is part of the key: raise it when the code gives a different result.
+    Without a version, the key contains a hash of the module's source.
     """
 
     run: Callable[[Unlearning[Any]], Iterator[Measure]]

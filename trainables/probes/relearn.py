@@ -1,8 +1,8 @@
-"""Relearning: how quickly a model regains D_f when it is trained on a small part of it, or on D_r alone.
+"""Relearning: how quickly a model relearns D_f when it is trained on a small fraction of it, or on D_r alone.
 
-A model that still holds D_f regains it sooner than the retrain does, although both may predict it equally badly before
-(relearn time: Golatkar et al. 2020, section 5; anamnesis index: Chundawat et al. 2023). The target is the retrain's
-curve.
+A model that retains information about D_f relearns it faster than the retrain, even if both predict it equally badly
+before (relearn time: Golatkar et al. 2020, section 5; anamnesis index: Chundawat et al. 2023). The target is the
+retrain's curve.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from salun_grid.trainables.settings import setting
 
 @dataclass(frozen=True)
 class Relearn(Iterative):
-    """SGD with a constant learning rate, on `fraction` of D_f drawn at random, or on D_r where that is 0."""
+    """SGD with a constant learning rate on a random `fraction` of D_f, or on D_r if `fraction` is 0."""
 
     epochs: int = setting(5, at_least=1, unit="passes", source="ours")
     learning_rate: float = setting(0.01, above=0, below=100, source="ours")
     fraction: float = setting(
-        0.1, at_least=0, below=1, unit="of D_f", doc="What is trained on; 0 trains on D_r alone.", source="ours"
+        0.1, at_least=0, below=1, unit="of D_f", doc="Fraction trained on; 0 trains on D_r alone.", source="ours"
     )
 
 
 def relearn(job: Unlearning[Relearn]) -> Iterator[Measure]:
-    """Accuracy on the images of D_f that are not trained on, before the training (element 0) and after each epoch."""
+    """Accuracy on the held-out images of D_f, before training (element 0) and after each epoch."""
     seen, unseen = split(job.forget, job.settings.fraction, job.generator("relearn"))
     trained_on = seen if len(seen) else job.retain
     passes = job.passes(job.sgd())
@@ -42,7 +42,7 @@ def relearn(job: Unlearning[Relearn]) -> Iterator[Measure]:
 
 
 def split(forget: Subset, fraction: float, random: torch.Generator) -> tuple[Subset, Subset]:
-    """`fraction` of a subset, at least one image unless that is 0, and the rest, at least one image."""
+    """A random `fraction` of a subset, empty only if that is 0, and the rest, which is never empty."""
     count = min(max(round(fraction * len(forget)), 1), len(forget) - 1) if fraction else 0
     order = torch.randperm(len(forget), generator=random)
     return tuple(  # type: ignore[return-value]
@@ -71,7 +71,7 @@ PROBE = Probe(
     relearn,
     Relearn,
     passes=passes,
-    idea="Accuracy on D_f, epoch by epoch, of a model that trains on a part of D_f or on D_r.",
+    idea="Accuracy on D_f after each epoch of training on a fraction of D_f or on D_r.",
     paper="Golatkar et al. 2020, arXiv 1911.04933; Chundawat et al. 2023, arXiv 2205.08096",
     version=1,
 )
