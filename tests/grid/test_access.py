@@ -153,7 +153,7 @@ def test_what_listens_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert where_ray_runs("10.0.0.1:6379") == (
-        "Joining Ray at 10.0.0.1:6379 (from RAY_ADDRESS; --address local would start one on this machine) …"
+        "Joining Ray at 10.0.0.1:6379 (from RAY_ADDRESS; --address local starts Ray on this machine) …"
     )
     assert where_ray_runs("10.0.0.2:6379") == "Joining Ray at 10.0.0.2:6379 …"
     assert where_ray_runs(None) == "Starting Ray on this machine …"

@@ -56,7 +56,7 @@ def test_another_missing_module_is_a_fault_of_ours_and_not_blamed_on_the_extra(o
 def test_status_and_export_work_without_the_extra(out: Path) -> None:
     status = without_extra("status", "--out", out)
     assert status.returncode == 0, status.stderr
-    assert "no run works here now" in status.stdout and "demo: 8/8 jobs done" in status.stdout
+    assert "no active run" in status.stdout and "demo: 8/8 jobs done" in status.stdout
     models = without_extra("export", "--out", out)
     assert models.returncode == 0, models.stderr
     assert len(models.stdout.splitlines()) == 4
@@ -64,7 +64,7 @@ def test_status_and_export_work_without_the_extra(out: Path) -> None:
 
 def test_status_without_psutil_goes_by_the_heartbeat(out: Path) -> None:
     with held(DriverLock(Store(str(out)))):
-        assert f"a run works here: process {os.getpid()}" in without_extra("status", "--out", out).stdout
+        assert f"active run: process {os.getpid()}" in without_extra("status", "--out", out).stdout
 
 
 def test_a_study_cannot_forge_a_line_of_status(out: Path, tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_bucket_that_refuses_what_is_written_midway(
     elsewhere = Path(store.publish_failure(rest[0], "why"))
     assert elsewhere.read_text() == "why"
     told = use(salun_grid, "status", "--out", out).stdout
-    assert f"a run works here: process {os.getpid()}" in told  # it could not delete its heartbeat
+    assert f"active run: process {os.getpid()}" in told  # it could not delete its heartbeat
     assert "small: 1/5 jobs done" in told
     with pytest.raises(InputError, match=r"cannot write to --out .* the credentials"):
         Store(out).create()
@@ -256,7 +256,7 @@ def test_a_bucket_that_refuses_what_is_written_midway(
 
 def test_a_prefix_with_other_files(s3_port: int) -> None:
     client("s3", s3_port).put_object(Bucket=BUCKET, Key="runs/out/thesis.doc", Body=b"")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="contains other files"):
         Store(address(s3_port)).check()
     Store(address(s3_port, "elsewhere")).check()
 

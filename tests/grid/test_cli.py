@@ -120,7 +120,7 @@ def test_plan_prices_what_is_missing_by_the_rows_that_landed(small_npz: Path, tm
     assert "CPU core-hours" in salun_grid(*words).stdout
     refused = salun_grid(*words, "--measured", tmp_path / "out")
     assert refused.exit_code == 2
-    assert "was measured with bf16 and the 3x3 stem" in refused.stderr
+    assert "has bf16 and the 3x3 stem, as this study has" in refused.stderr
 
 
 PRICES = {
@@ -153,10 +153,10 @@ def test_status_counts_what_has_landed(small_npz: Path, tmp_path: Path) -> None:
     store.create()
     store.publish_study(plan.summary())
     assert "small: 0/8 jobs done" in salun_grid("status", "--out", tmp_path / "out").stdout
-    assert "no run works here now" in salun_grid("status", "--out", tmp_path / "out").stdout
+    assert "no active run" in salun_grid("status", "--out", tmp_path / "out").stdout
     with held(DriverLock(store)):
         here = salun_grid("status", "--out", tmp_path / "out").stdout
-    assert f"a run works here: process {os.getpid()} on {socket.gethostname()}, last heartbeat" in here
+    assert f"active run: process {os.getpid()} on {socket.gethostname()}, last heartbeat" in here
     run_without_ray(plan, store)
     assert "small: 8/8 jobs done: 4/4 models, 4/4 rows" in salun_grid("status", "--out", tmp_path / "out").stdout
 

@@ -67,7 +67,7 @@ def test_no_place_for_the_session_folder(monkeypatch: pytest.MonkeyPatch) -> Non
         raise PermissionError
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
-    with pytest.raises(InputError, match="set TMPDIR to one that can be written"):
+    with pytest.raises(InputError, match="set TMPDIR to a writable one"):
         cluster.private_folder()
 
 

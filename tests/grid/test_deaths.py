@@ -62,4 +62,4 @@ def test_a_process_that_dies_before_its_job_starts(tmp_path: Path) -> None:
     callback.on_trial_error(0, [trial], trial)
     assert graph.failed == {"a": "why"}
     events = [line.partition("left · ")[2] for line in progress.console.file.getvalue().splitlines()]
-    assert events == [f"its process died, starting again: {job.label}", f"FAILED {job.label}"]
+    assert events == [f"process died, restarting: {job.label}", f"FAILED {job.label}"]

@@ -33,7 +33,7 @@ def test_a_sound_machine_has_a_line_for_each_check_and_no_problem() -> None:
     text = found.stdout
     assert f"Python {platform.python_version()}, torch 2." in text
     assert "channels_last for ResNet-18 of width 64" in text
-    assert "starts and computes in" in text
+    assert "started and ran a task in" in text
     assert "RAY_ADDRESS unset" in text
 
 
@@ -46,7 +46,7 @@ def test_a_temporary_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
     result = report(monkeypatch, "temporary")
     assert result.exit_code == 1
-    assert f"Problem: TMPDIR is {tmp_path / 'none'}, which cannot be written" in result.stderr
+    assert f"Problem: TMPDIR is {tmp_path / 'none'}, which is not writable" in result.stderr
 
 
 def test_a_long_temporary_folder_gives_way_to_a_short_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_long_temporary_folder_gives_way_to_a_short_one(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor.tempfile, "tempdir", None)
     result = report(monkeypatch, "temporary")
     assert result.exit_code == 0
-    assert f"{long}; Ray's session goes to /tmp" in result.stdout
+    assert f"{long}; Ray's session in /tmp" in result.stdout
 
 
 @pytest.mark.parametrize("what", ["a file", "a folder"])
@@ -78,7 +78,7 @@ def test_where_medmnist_is_looked_for(what: str, monkeypatch: pytest.MonkeyPatch
 def test_little_memory_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "SMALL_GIB", 1e6)
     result = report(monkeypatch, "memory")
-    assert result.exit_code == 1 and "GiB of memory are free; close other programs" in result.stderr
+    assert result.exit_code == 1 and "GiB of memory is free; close other programs" in result.stderr
 
 
 def test_a_ray_that_does_not_start_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_a_model_by_its_key(landed: tuple[Plan, Store]) -> None:
     Path(key, "weights.safetensors").write_bytes(b"mine")
     again = salun_grid("export", key, "--out", "out")
     assert again.exit_code == 2
-    assert "nothing is overwritten; give a new folder with --to" in " ".join(again.stderr.split())
+    assert "already exists and is not overwritten; give a new folder with --to" in " ".join(again.stderr.split())
     assert Path(key, "weights.safetensors").read_bytes() == b"mine"
 
 
@@ -114,7 +114,7 @@ def two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["aa", "--out", "out"], "2 models of out start with 'aa'; give more digits"),
         (["aa1", "--out", "elsewhere"], "no model 'aa1' is published in elsewhere"),
         (["aa1", "--out", "out", "--to", "/proc/model"], "cannot write to /proc/model"),
-        (["aa1", "--out", "out", "--to", "s3://bucket/a"], "is no local folder"),
+        (["aa1", "--out", "out", "--to", "s3://bucket/a"], "is not a local folder"),
         (["--out", "out"], "out holds no runs yet"),
         (["--out", "elsewhere"], "there is no folder elsewhere"),
     ],

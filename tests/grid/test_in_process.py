@@ -67,7 +67,7 @@ def test_a_failed_job_blocks_what_needs_it_and_the_rest_is_done(small_npz: Path,
     done = run(small_npz, tmp_path / "out", *methods)
     assert done.returncode == 1
     assert "FAILED salun:epochs=9,learning_rate=99" in done.stdout and "Traceback" not in done.stdout + done.stderr
-    assert "1 jobs that need a failed one were not started." in done.stdout
+    assert "1 jobs that depend on a failed job were not started." in done.stdout
     assert sorted(run["method"] for run in read_runs(tmp_path / "out")) == ["finetune", "retrain"]
 
 
@@ -83,7 +83,7 @@ def test_a_stopped_run_says_so_and_the_same_command_resumes_it(small_npz: Path, 
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 130 and rest.rstrip().endswith("rerun the same command to resume.")
     assert (
-        "no run works here now"
+        "no active run"
         in subprocess.run(
             [sys.executable, "-m", "salun_grid.grid", "status", "--out", str(out)], capture_output=True, text=True
         ).stdout

@@ -56,7 +56,9 @@ def store_with(tmp_path: Path, beat: dict[str, object] | None) -> Store:
 def test_a_living_driver_keeps_others_out(changes: dict[str, object], tmp_path: Path) -> None:
     beat = driver(**changes)
     store = store_with(tmp_path, beat)
-    with pytest.raises(InputError, match=f"another run works in {store.out} .process {beat['pid']} on {beat['host']}"):
+    with pytest.raises(
+        InputError, match=f"another run is active in {store.out} .process {beat['pid']} on {beat['host']}"
+    ):
         DriverLock(store).check()
     assert read(store) == beat
 
@@ -86,18 +88,18 @@ COLLECTED_AT = time.time()
 @pytest.mark.parametrize(
     ("beat", "line"),
     [
-        (None, "no run works here now"),
-        (driver(host="elsewhere", pid=7), r"a run works here: process 7 on elsewhere, last heartbeat [0-9] s ago"),
+        (None, "no active run"),
+        (driver(host="elsewhere", pid=7), r"active run: process 7 on elsewhere, last heartbeat [0-9] s ago"),
         (
             driver(alive_at=time.time() + 30),
-            r"a run works here: process \d+ on .*, last heartbeat 30 s ahead of .* clock",
+            r"active run: process \d+ on .*, last heartbeat 30 s ahead of .* clock",
         ),
-        (driver(alive_at=time.time() - 4000), r"a run works here: .* last heartbeat 4,0\d\d s ago"),
+        (driver(alive_at=time.time() - 4000), r"active run: .* last heartbeat 4,0\d\d s ago"),
         (
             driver(host="elsewhere", pid=7, alive_at=time.time() - 4000),
-            r"no run seems to work here now; last heartbeat of process 7 on elsewhere: 4,0\d\d s ago",
+            r"probably no active run; last heartbeat of process 7 on elsewhere: 4,0\d\d s ago",
         ),
-        (driver(process="another boot/1"), r"no run works here now; the last one .* died, last heartbeat \d+ s ago"),
+        (driver(process="another boot/1"), r"no active run; the last run .* died, last heartbeat \d+ s ago"),
     ],
 )
 def test_who_works_here(beat: dict[str, Any] | None, line: str, tmp_path: Path) -> None:
@@ -114,9 +116,9 @@ def test_a_step_of_the_clock_kills_no_driver(step: float, tmp_path: Path, monkey
     store = store_with(tmp_path, driver())
     now = time.time()
     monkeypatch.setattr(lock_module.time, "time", lambda: now + step)
-    with pytest.raises(InputError, match="another run works in"):
+    with pytest.raises(InputError, match="another run is active in"):
         DriverLock(store).check()
-    assert DriverLock(store).describe().startswith("a run works here")
+    assert DriverLock(store).describe().startswith("active run")
 
 
 @pytest.mark.parametrize("skew", [-3600.0, -STALE_SECONDS - 1, STALE_SECONDS + 1, 3600.0])
@@ -132,7 +134,7 @@ def test_a_machine_whose_clock_differs_is_watched(skew: float, beats: bool, tmp_
 
     lock = DriverLock(store, sleep)
     if beats:
-        with pytest.raises(InputError, match="another run works in"):
+        with pytest.raises(InputError, match="another run is active in"):
             lock.check()
     else:
         lock.check()
@@ -162,7 +164,7 @@ def test_a_damaged_heartbeat_blocks_nobody(content: bytes, tmp_path: Path) -> No
     store = store_with(tmp_path, None)
     store.publish(content, LOCK_FILE)
     assert Heartbeat.parse(content) is None
-    assert DriverLock(store).describe() == "no run works here now"
+    assert DriverLock(store).describe() == "no active run"
     with held(DriverLock(store)):
         assert read(store)["pid"] == os.getpid()
     assert read(store) is None
@@ -174,7 +176,7 @@ def test_a_driver_stops_where_another_took_over(tmp_path: Path) -> None:
     lock.renew()
     lock.renewed_at = float("-inf")
     lock.store.publish(json.dumps(driver()).encode(), LOCK_FILE)
-    with pytest.raises(InputError, match="another run works"):
+    with pytest.raises(InputError, match="another run is active"):
         lock.renew()
     lock.release()
     assert read(lock.store)["pid"] == os.getppid()
@@ -205,5 +207,5 @@ def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Pa
     result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), *SMALL_SETTINGS, "--out", str(out)])
     first.communicate("\n")
     assert result.exit_code == 2
-    assert f"another run works in {out}" in " ".join(result.stderr.split())
+    assert f"another run is active in {out}" in " ".join(result.stderr.split())
     assert sorted(out.rglob("*")) == before

@@ -57,10 +57,13 @@ def attempts(*texts: str) -> str:
     [
         (attempts(*[DIED] * 4), r"its process was killed or lost its connection, without .* \(4 attempts\)"),
         (with_evidence(attempts(DIED), SEGMENTATION_FAULT, 0), r"its process crashed with signal 11 \(SIGSEGV\)"),
-        (with_evidence(attempts(DIED), "", 2), r"its process was killed .*; the kernel killed processes .* memory .*"),
+        (
+            with_evidence(attempts(DIED), "", 2),
+            r"its process was killed .*; the kernel of this machine killed processes .* memory .*",
+        ),
         (with_evidence(attempts(GROUP), "", 2), r"salun_grid.records.errors.Diverged: the loss .* below 0.1."),
-        (attempts(DIED, LOW_MEMORY), r"its machine ran low on memory and Ray killed .* \(2 attempts\)"),
-        (attempts(LOW_MEMORY, NODE_DIED), r"its machine went away \(2 attempts\)"),
+        (attempts(DIED, LOW_MEMORY), r"its node ran low on memory and Ray killed .* \(2 attempts\)"),
+        (attempts(LOW_MEMORY, NODE_DIED), r"its node died \(2 attempts\)"),
         (
             attempts(DIED, GROUP),
             r"salun_grid.records.errors.Diverged: the loss .* is nan; try a .* below 0.1. \(2 attempts\)",

@@ -78,7 +78,7 @@ def test_a_killed_process_is_started_again(
             run.kill()
 
     assert run.returncode == 0, output
-    assert "its process died, starting again: retrain 10%" in output
+    assert "process died, restarting: retrain 10%" in output
     assert "2 jobs done" in output
     assert "(raylet)" not in output
     (row,), (wanted,) = read_runs(out), read_runs(undisturbed)

@@ -139,7 +139,7 @@ def test_a_cluster_that_is_already_up(ray_cluster: str, small_npz: Path, tmp_pat
     out = tmp_path / "out"
     refused = salun_grid(*small_run(small_npz, out), "--address", ray_cluster)
     assert (refused.returncode, out.exists()) == (2, False)
-    assert f"the Ray cluster at {ray_cluster} asks for no token" in refused.stderr
+    assert f"the Ray cluster at {ray_cluster} requires no token" in refused.stderr
     run = salun_grid(*small_run(small_npz, out), "--address", ray_cluster, "--allow-open-cluster")
     assert run.returncode == 0, run.stderr
     assert methods_landed(out) == ALL
@@ -149,8 +149,8 @@ def test_a_cluster_that_is_already_up(ray_cluster: str, small_npz: Path, tmp_pat
     ("address", "problem"),
     [
         ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
-        ("nowhere", "nowhere is no address of a Ray cluster; give HOST:PORT"),
-        ("127.0.0.1", "127.0.0.1 is no address of a Ray cluster; give HOST:PORT"),
+        ("nowhere", "nowhere is not the address of a Ray cluster; give HOST:PORT"),
+        ("127.0.0.1", "127.0.0.1 is not the address of a Ray cluster; give HOST:PORT"),
     ],
 )
 def test_an_address_where_no_cluster_is(address: str, problem: str, small_npz: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_ray_is_not_used_where_it_listens_beyond_loopback(tmp_path: Path, monkey
     monkeypatch.setattr(cluster.ray, "init", lambda **_: None)
     monkeypatch.setattr(cluster, "open_ports", lambda: [("0.0.0.0", 6379)])
     with (
-        pytest.raises(InputError, match=r"it listens beyond loopback, on 0\.0\.0\.0:6379"),
+        pytest.raises(InputError, match=r"Ray listens beyond loopback, on 0\.0\.0\.0:6379"),
         cluster.connected(None, tmp_path / "log"),
     ):
         pass

@@ -119,7 +119,7 @@ def test_a_study_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     [
         ({"format.json": json.dumps({"schema_version": 99})}, "schema version 99"),
         ({"format.json": "{"}, "cannot be read"),
-        ({"thesis.doc": "…"}, "holds other files"),
+        ({"thesis.doc": "…"}, "contains other files"),
     ],
 )
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: dict[str, str], message: str) -> None:
@@ -157,6 +157,6 @@ def test_a_folder_of_other_keys_is_not_added_to(tmp_path: Path) -> None:
     store.check_keys()
     store.publish_model("key", b"weights", {"model_key": "key"})
     store.check()
-    with pytest.raises(InputError, match="other keys, so a run would compute each of them a second time"):
+    with pytest.raises(InputError, match="another key format, so a run would compute each of them a second time"):
         store.check_keys()
     Store(str(tmp_path / "new")).check_keys()

@@ -124,8 +124,8 @@ def test_every_field_of_a_study_file_has_its_cases() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "says nothing"),
-        (b"\n# only a remark\n", "says nothing"),
+        (b"", "is empty"),
+        (b"\n# only a remark\n", "is empty"),
         (b"\xff\xfe\x00", "not valid TOML"),
         (b"a = [", "not valid TOML"),
         (b"a = " + b"[" * 3000, "not valid TOML"),

@@ -55,7 +55,7 @@ def test_train_images_alone_are_refused_where_their_entry_is_longer_than_their_h
     np.save(content, arrays()["train_images"])
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("train_images.npy", content.getvalue() + b"0")
-    with pytest.raises(InputError, match="train_images says"):
+    with pytest.raises(InputError, match="train_images declares"):
         read_train_images(path)
 
 
