@@ -164,5 +164,5 @@ def test_a_class_that_is_not_there_is_an_input_error():
         parse_rule("class:5").count(DATA)
     with pytest.raises(InputError, match="class:4 has no train image"):
         parse_rule("class:4").count(replace(DATA, class_counts=(50, 50, 50, 50, 0)))
-    with pytest.raises(InputError, match="class:0 holds every train image"):
+    with pytest.raises(InputError, match="class:0 has every train image"):
         parse_rule("class:0").count(replace(DATA, class_counts=(200, 0, 0, 0, 0)))
