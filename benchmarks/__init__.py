@@ -1,1 +1,1 @@
-"""What grows with the size of a study, measured. Benchmarks report; they never fail on a time."""
+"""Benchmarks of speed, memory, scaling and agreement. They report timings and never fail on one."""

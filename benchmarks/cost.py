@@ -1,8 +1,8 @@
-"""The error of the cost model: `python -m benchmarks.cost DIR...` over folders with published rows.
+"""`python -m benchmarks.cost DIR...`: the held-out error of the cost model on folders with published rows.
 
-Each line fits the rates without some jobs and predicts those: a random tenth at a time, or all jobs with one width,
-image size, augmentation, or shape (the three and the batch together), which the fit then has never seen. The last
-column is the median error of a simpler model on the same rows: the median seconds per GMAC.
+Each line fits the rates without some jobs and predicts those: a random tenth at a time, or all jobs of one width,
+image size, augmentation or shape (these three and the batch size). The last column is the median error of a simpler
+model on the same rows: the median seconds per GMAC.
 """
 
 import sys
@@ -26,7 +26,7 @@ HEADER = (
     "by seconds per GMAC",
 )
 
-# What may be held out together, by name.
+# Groups of jobs to hold out together, by name.
 AXES: dict[str, Callable[[Work], Hashable]] = {
     "width": lambda work: work.width,
     "image size": lambda work: work.image_size,
@@ -36,7 +36,7 @@ AXES: dict[str, Callable[[Work], Hashable]] = {
 
 
 def by_median_rate(rows: Sequence[Measurement], groups: Sequence[Hashable]) -> np.ndarray:
-    """As `held_out`, with one rate: the median seconds per GMAC, where a forward pass is a third of a training step."""
+    """As `held_out` with one rate, the median seconds per GMAC; a forward pass counts as a third of a training step."""
     gmacs = np.array([(row.work.train_images + row.work.eval_images / 3) * row.work.gmac for row in rows])
     rates = np.array([row.seconds for row in rows]) / gmacs
     held = np.array([[own == group for own in groups] for group in groups])
@@ -44,7 +44,7 @@ def by_median_rate(rows: Sequence[Measurement], groups: Sequence[Hashable]) -> n
 
 
 def lines_of(rows: Sequence[Measurement]) -> list[tuple[str, ...]]:
-    """The table's lines for the rows of one device and kind."""
+    """The lines of the table for one device and kind of work."""
     drawn = random_groups(len(rows))
     lines = [line("random jobs", rows, held_out(rows, drawn), by_median_rate(rows, drawn))]
     for name, of in AXES.items():
@@ -62,7 +62,7 @@ def lines_of(rows: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 
 def line(name: str, rows: Sequence[Measurement], ratios: np.ndarray, simple: np.ndarray) -> tuple[str, ...]:
-    """One line: `ratios` are predicted over measured seconds of each row, `simple` those of the simpler model."""
+    """One line; `ratios` are predicted / measured seconds per row, `simple` the same for the simpler model."""
     errors, seconds = np.abs(ratios - 1), np.array([row.seconds for row in rows])
     return (
         name,

@@ -1,7 +1,7 @@
-"""What the driver costs a trial as trials grow: the project's own Tune run with trials that do nothing.
+"""Driver overhead per trial as the number of trials grows: the grid's Tune run with no-op trials.
 
-`python -m benchmarks.driver NUM_TRIALS ours` prints one JSON object and needs 2 CPUs and some minutes; `tune` in place
-of `ours` leaves Tune its own scheduler and its snapshots.
+`python -m benchmarks.driver NUM_TRIALS ours` prints one JSON object and needs 2 CPUs and some minutes; `tune` instead
+of `ours` keeps Tune's own scheduler and snapshots.
 """
 
 import json
@@ -28,14 +28,14 @@ RESOURCES = {"CPU": 1.0}
 
 
 def study_of(num_cells: int) -> Study:
-    """At least `num_cells` cells of scikit-learn's digits, which need no download."""
+    """A study of at least `num_cells` cells of scikit-learn's digits, which need no download."""
     sets = tuple(f"random:{rate}" for rate in (0.1, 0.2, 0.3, 0.4, 0.5))
     cells_a_seed = len(STUDIES["demo"].augmentations) * len(sets) * len(STUDIES["demo"].methods)
     return replace(STUDIES["demo"], name="scale", forget_sets=sets, seeds=tuple(range(-(-num_cells // cells_a_seed))))
 
 
 def measure(num_trials: int, whose: str) -> dict[str, Any]:
-    """When each trial finished, by the clock and in CPU seconds of the driver, and what Tune's snapshots took."""
+    """Finish times of the trials in wall-clock and driver CPU seconds, and durations of Tune's snapshots."""
     plan = make_plan(study_of(num_trials))
     jobs = list(plan.jobs.values())[:num_trials]
     graph = JobGraph(jobs, set(), lambda job: job.work.train_images)
@@ -90,7 +90,7 @@ def measure(num_trials: int, whose: str) -> dict[str, Any]:
 
 
 def nothing(config: dict[str, Any], assignment: Any) -> None:
-    """A job that costs nothing, so that what is left is the driver's share."""
+    """A no-op job, so that only the driver's overhead is measured."""
     tune_run.tune.report({"failed": ""})
 
 

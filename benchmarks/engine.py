@@ -1,4 +1,4 @@
-"""The training engine and its input pipeline against research-style code, on one device."""
+"""Benchmarks of the training engine and its input pipeline against research-style code, on one device."""
 
 import tempfile
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from salun_grid.trainables.training import train
 GPU = DEVICE.type == "cuda"
 NUM_CLASSES = 8
 BATCH = 256 if GPU else 32
-# Images of an epoch: enough for seconds, by the arithmetic of stem and size.
+# Images per epoch, chosen so that an epoch takes seconds for each stem and size.
 EPOCH = {
     ("3x3", 28): 25_600 if GPU else 128,
     ("3x3", 64): 25_600 if GPU else 64,
@@ -43,7 +43,7 @@ Part = tuple[np.ndarray, np.ndarray]
 
 
 def pixels(num_images: int, size: int, seed: int = 0) -> Part:
-    """Random uint8 images (N, S, S, 3) and labels (N,): what they show costs nothing."""
+    """Random uint8 images (N, S, S, 3) and labels (N,)."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (num_images, size, size, 3), dtype=np.uint8)
     return images, random.integers(0, NUM_CLASSES, num_images)
@@ -67,7 +67,7 @@ def training(repetitions: int) -> list[Result]:
             part = pixels(num_images, size)
             ways: dict[str, Callable[[], object]] = {"research style": reference_epoch(stem, part, name, Path(folder))}
             for way, (precision, compile) in WAYS.items():
-                if not compile or name == "none":  # what is compiled does not depend on the augmentation
+                if not compile or name == "none":  # the compiled code does not depend on the augmentation
                     config = ModelConfig(stem=stem, precision=precision)
                     ways[way] = our_epoch(config, part, name, Path(folder), compile_model if compile else None)
             seconds = interleaved(ways, repetitions)
@@ -84,7 +84,7 @@ def reference_epoch(
     return partial(peer.train_epoch, model, batches, peer.sgd(model, 0.1), folder / "peer.pt")
 
 
-# Makes the module that training batches go through from the model, its data and the batch size.
+# Makes the module that runs the training batches from the model, its data and the batch size.
 MakeForward = Callable[[nn.Module, ResidentData, int], nn.Module]
 
 
@@ -100,12 +100,12 @@ def our_epoch(
     make_forward: MakeForward | None = None,
     batch_size: int = BATCH,
 ) -> Callable[[], None]:
-    """An epoch of `train`, its state saved as a job saves it, at most so often."""
+    """An epoch of `train`, with checkpoints at most as often as in a job."""
     data = on_the_device(dict.fromkeys(("train", "val", "test"), part))
     model = build_model(config, NUM_CLASSES, 0).to(DEVICE)
     protocol = Protocol(training=TrainingConfig(epochs=1, batch_size=batch_size))
     augmenter = Augmenter(name, protocol.augmentation, 0)
-    with reproducible():  # a CUDA graph keeps the kernels that were chosen at its capture
+    with reproducible():  # a CUDA graph keeps the kernels selected at capture
         forward = make_forward(model, data, batch_size) if make_forward else None
     checkpoints = Checkpoints(save=partial(write_whole, folder / "ours.safetensors"), min_seconds=CHECKPOINT_SECONDS)
     indices = torch.arange(len(part[1]))
@@ -119,7 +119,7 @@ def our_epoch(
 
 
 def reproducible() -> AbstractContextManager[None]:
-    """cuDNN as a job has it, and research-style code has not."""
+    """Deterministic cuDNN, as in a job but not in research-style code."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True)
 
 
@@ -127,7 +127,7 @@ def reproducible() -> AbstractContextManager[None]:
 
 
 def pipeline(repetitions: int) -> list[Result]:
-    """Batches of augmented images on the device, from uint8 pixels."""
+    """Throughput of augmented batches on the device, from uint8 pixels."""
     results = []
     for size, name in product((28, 64), AUGMENTATIONS):
         num_images = 25_600 if GPU else 512

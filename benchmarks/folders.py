@@ -1,4 +1,4 @@
-"""Synthetic result folders of any size, for the benchmark of reading."""
+"""Synthetic result folders of any size for the reading benchmark."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ Run = dict[str, Any]
 METHODS = ("retrain", "retrain-again", "original", "salun")
 COUNTS = {"train": 14_000, "val": 2_000, "test": 4_000}  # images
 NUM_CLASSES = 8
-# What a column holds that nothing here depends on.
+# Values of the columns that the benchmark does not use.
 FILLERS: dict[pa.DataType, object] = {
     pa.string(): "{}",
     pa.int64(): 1,
@@ -35,7 +35,7 @@ FILLERS: dict[pa.DataType, object] = {
 def make_rows(
     datasets: Iterable[str], rates: Iterable[float], augmentations: Iterable[str], seeds: Iterable[int]
 ) -> list[Run]:
-    """A row of `runs` for each combination and each of METHODS, with random metrics, paired by their keys."""
+    """Rows of `runs` for each combination and each of METHODS, with random metrics and matching keys."""
     rng = np.random.default_rng(0)
     fillers = {field.name: FILLERS[field.type] for field in SCHEMAS["runs"]}
     fillers |= {"protocol": "paper", "protocol_json": to_json(STUDIES["paper"].protocol), "note": None}
@@ -62,7 +62,7 @@ def make_rows(
 
 
 def write(folder: Path, rows: Sequence[Run], num_models: int) -> None:
-    """Each row; the first `num_models` with predictions of their own, the others with a link to those of the first."""
+    """Write the rows; the first `num_models` have their own predictions, the others link to those of the first."""
     for table in ("runs", "predictions"):
         (folder / "results" / table).mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(rows):
@@ -75,7 +75,7 @@ def write(folder: Path, rows: Sequence[Run], num_models: int) -> None:
 
 
 def predictions(row: Run, seed: int) -> pa.Table:
-    """Random logits of 20,000 images, right more often than not; the forget set is that of the row's seed."""
+    """Random logits of 20,000 images, mostly correct; the forget set depends on the row's seed."""
     rng, total = np.random.default_rng(seed), sum(COUNTS.values())
     forgotten = np.random.default_rng(row["seed"]).permutation(COUNTS["train"]) < row["num_forget"]
     labels = np.random.default_rng(0).integers(0, NUM_CLASSES, total)

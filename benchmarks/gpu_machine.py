@@ -1,4 +1,4 @@
-"""What a GPU benchmark ran on: device, driver, library versions, and which source files."""
+"""The environment of a GPU benchmark: device, driver, library versions and source files."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ MEASURED_PACKAGES = ("trainables", "records", "benchmarks", "analysis")
 
 
 def facts() -> dict[str, str]:
-    """Device, driver, CUDA, cuDNN, versions, source and date, in the order in which a page states them."""
+    """Device, driver, CUDA, cuDNN, versions, source and date, in the order of the page."""
     host = f"{os.cpu_count()} CPU cores of {device_name('cpu').partition(' (')[0]}"
     facts = {"device": device_name(str(DEVICE)) if DEVICE.type == "cuda" else "no GPU", "host": host}
     if DEVICE.type == "cuda":
@@ -35,7 +35,7 @@ def facts() -> dict[str, str]:
 
 
 def driver() -> str:
-    """The version of NVIDIA's driver, as nvidia-smi prints it."""
+    """The NVIDIA driver version printed by nvidia-smi."""
     ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -52,9 +52,9 @@ def installed(package: str) -> str:
 
 
 def source() -> str:
-    """A SHA-256 over the Python files that were measured, and the commit where git knows it.
+    """A SHA-256 of the measured Python files, and the commit if available.
 
-    A copy of the tree without its `.git` gets the same hash, so it can be matched to a commit later.
+    A copy of the tree without `.git` has the same hash, so it can be matched to a commit later.
     """
     digest = hashlib.sha256()
     for package in MEASURED_PACKAGES:

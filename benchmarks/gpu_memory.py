@@ -1,6 +1,6 @@
 """`python -m benchmarks.gpu_memory VARIANT SIZE_JSON`: peak memory and host syncs of one kind of epoch, as JSON.
 
-Each variant runs in a process of its own, because peaks are those of a process's whole life.
+Each variant runs in its own process, because peaks cover the lifetime of a process.
 """
 
 import json
@@ -37,7 +37,7 @@ EPOCHS: dict[str, Make] = {
 
 
 def memory(size: Size, time_left: TimeLeft) -> dict[str, dict[str, Any]]:
-    """For each variant what `measure` returns, or {"failed": reason}."""
+    """The result of `measure` per variant, or {"failed": reason}."""
     return {variant: in_its_own_process(variant, size, time_left()) for variant in EPOCHS}
 
 
@@ -55,10 +55,10 @@ def in_its_own_process(variant: str, size: Size, seconds_left: float) -> dict[st
 
 
 def measure(variant: str, size: Size) -> dict[str, Any]:
-    """Peak memory in MiB, and the host syncs of the second epoch with their lines; None where it takes CUDA to know.
+    """Peak memory in MiB, and the host syncs of the second epoch with their lines; None without CUDA.
 
     PyTorch counts the synchronizing operations that it calls itself. The explicit `torch.cuda.synchronize` at the
-    start and the end of our passes, for the clock, is not one of them.
+    start and end of our passes, for timing, is not included.
     """
     syncs: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def measure(variant: str, size: Size) -> dict[str, Any]:
 
 @contextmanager
 def counted_syncs(syncs: list[str]) -> Iterator[None]:
-    """Adds to `syncs` each operation that waits for the device, with the line that called it."""
+    """Append the calling line of each synchronizing operation to `syncs`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if DEVICE.type == "cuda":

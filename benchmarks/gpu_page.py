@@ -1,4 +1,4 @@
-"""The tables of `benchmarks.on_gpu` in Markdown, for docs/performance.md."""
+"""Markdown tables of `benchmarks.on_gpu`, for docs/performance.md."""
 
 import statistics
 from typing import Any
@@ -11,7 +11,7 @@ CASE_HEADER = ["variant", "seconds: min / median / max", "n", "images/s", "first
 
 
 def page(report: dict[str, Any]) -> str:
-    """All parts so far, what they were measured on, and what failed."""
+    """All parts so far, their environments, and the failures."""
     parts = report["parts"]
     blocks = [section(name, part["result"]) for name, part in parts.items()]
     if any(part["settings"]["tiny"] for part in parts.values()):
@@ -21,7 +21,7 @@ def page(report: dict[str, Any]) -> str:
 
 
 def notes(parts: dict[str, Any]) -> list[str]:
-    """One line for each set of device and versions, with the parts measured so."""
+    """One line per environment, with the parts measured in it."""
     where: dict[str, list[str]] = {}
     for name, part in parts.items():
         line = ", ".join(f"{fact} {value}" for fact, value in part["facts"].items())
@@ -106,7 +106,7 @@ def study(result: dict[str, Any]) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` in one cell of a table."""
+    """`text` escaped for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

@@ -1,8 +1,8 @@
-"""The parts of `benchmarks.on_gpu`; each runs in a process of its own, which a CUDA error or a hang may end.
+"""The parts of `benchmarks.on_gpu`; each runs in its own process, since a CUDA error or a hang may end it.
 
 `python -m benchmarks.gpu_parts NAME OUT DEADLINE SETTINGS_JSON` writes OUT/parts/NAME.json once the part is done;
-DEADLINE is on the monotonic clock, which the processes of one machine share. Each part imports only what it needs:
-torchvision, scikit-learn and their like cost seconds in every process.
+DEADLINE is on the monotonic clock, which all processes of a machine share. Each part imports only what it needs, since
+importing libraries such as torchvision and scikit-learn takes seconds per process.
 """
 
 import json
@@ -19,13 +19,13 @@ from benchmarks.gpu_variants import FULL, NO_TIME, TINY, Case, Size, TimeLeft, c
 from salun_grid.records.folder import write_whole
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol, TrainingConfig, UnlearningConfig
 
-# From the end of a part's own time to where its process is killed.
+# Time between a part's own deadline and killing its process.
 GRACE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured. The fields from `images` on are the study's; `epochs` 0 means the protocol's own."""
+    """Benchmark settings. The fields from `images` on belong to the study; `epochs` 0 means the protocol's value."""
 
     tiny: bool = False
     repetitions: int = 3
@@ -43,7 +43,7 @@ class Settings:
 
     @property
     def protocol(self) -> Protocol:
-        """`paper`; with `tiny` the same steps on a narrow model at the images' own size."""
+        """The protocol `paper`; with `tiny`, the same steps on a narrow model at the images' own size."""
         paper = PROTOCOLS["paper"]
         if self.tiny:
             training = TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05)
@@ -54,7 +54,7 @@ class Settings:
         return replace(paper, model=model, training=replace(paper.training, epochs=epochs))
 
 
-Result = tuple[dict[str, Any], bool]  # what was measured, and whether a rerun could add nothing
+Result = tuple[dict[str, Any], bool]  # the measurements, and whether they are complete
 
 
 def tests_part(settings: Settings, out: Path, time_left: TimeLeft) -> Result:
@@ -116,13 +116,13 @@ def path_of(name: str, out: Path) -> Path:
 
 
 def kept(name: str, out: Path) -> dict[str, Any] | None:
-    """What the last run of a part wrote, or None."""
+    """The saved result of a part, or None."""
     path = path_of(name, out)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def run_part(name: str, settings: Settings, out: Path, time_left: TimeLeft) -> None:
-    """Measure a part and write its file, whole."""
+    """Measure a part and write its file atomically."""
     started = time.perf_counter()
     result, done = PARTS[name](settings, out, time_left)
     content = {
@@ -138,7 +138,7 @@ def run_part(name: str, settings: Settings, out: Path, time_left: TimeLeft) -> N
 
 
 def command(name: str, settings: Settings, out: Path, deadline: float) -> list[str]:
-    """The command that runs a part in a process of its own."""
+    """The command that runs a part in its own process."""
     return [sys.executable, "-m", "benchmarks.gpu_parts", name, str(out), repr(deadline), json.dumps(asdict(settings))]
 
 

@@ -1,4 +1,4 @@
-"""SalUn on a GPU in parts: the mask, an epoch, the prediction of every image and the membership attack."""
+"""Benchmarks of SalUn's parts on a GPU: mask, epoch, prediction of every image and membership inference attack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Work:
-    """Random images of every split; the first tenth of the train images is forgotten."""
+    """Random images for every split; the first tenth of the train images is the forget set."""
 
     size: Size
 
@@ -48,7 +48,7 @@ class Work:
         return indices[: self.size.num_forgotten], indices[self.size.num_forgotten :]
 
     def images(self, split: str, augmentation: str, kept: slice = slice(None)) -> peer.Images:
-        """A split, or the images `kept` of it, for research style."""
+        """A split, or its images `kept`, for research-style code."""
         images, labels = self.parts[split]
         return peer.Images(images[kept], labels[kept], peer.transform(augmentation, self.size.image_size))
 
@@ -78,7 +78,7 @@ def salun(size: Size, repetitions: int, time_left: TimeLeft) -> list[Case]:
 def both(
     research: Callable[[Work], Callable[[], object]], ours: Callable[[Work, str], Callable[[], object]], work: Work
 ) -> dict[str, MakeVariant]:
-    """Research style, and ours in each precision."""
+    """The research-style variant, and ours in each precision."""
     variants: dict[str, MakeVariant] = {RESEARCH: partial(research, work)}
     return variants | {f"ours, {precision}": partial(ours, work, precision) for precision in PRECISIONS}
 

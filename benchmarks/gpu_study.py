@@ -1,8 +1,8 @@
-"""One cell of the protocol `paper` on real images, in slices of any length: original, SalUn, retrain, and their rows.
+"""One cell of the protocol `paper` on real images, in resumable slices: original, SalUn, retrain and their rows.
 
 FOLDER/NAME.checkpoint   the state of an unfinished training
 FOLDER/NAME.safetensors  a finished model's weights
-FOLDER/NAME.json         its seconds and metrics; last, so that it makes the model count as finished
+FOLDER/NAME.json         its seconds and metrics; written last, as the mark of a finished model
 """
 
 import json
@@ -38,20 +38,20 @@ from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import prepare_device, train
 
-# SalUn before the retrain, which takes as long as the original: where the time ends, more rows are there.
+# SalUn before the retrain, which takes as long as the original, so that an early stop leaves more rows.
 NAMES = ("original", "salun", "retrain")
 ROWS = ("retrain", "original", "salun")  # the target first, as in the tables of the analysis
-# A stopped training loses at most the epochs of this time.
+# A stopped training loses at most this much work.
 SECONDS_BETWEEN_STATES = 5.0
 
 
 class OutOfTime(Exception):
-    """The slice is over. What is done is in the folder."""
+    """The time of the slice is over; finished work is in the folder."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the cell is, the folder of its state and the time that is left."""
+    """The cell's settings, the folder of its state, and the remaining time."""
 
     settings: Settings
     folder: Path
@@ -74,7 +74,7 @@ class Work:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """The protocol with the precision that this device gives it."""
+        """The protocol with the precision resolved for this device."""
         return replace(self.settings.protocol, model=self.precision.of(self.settings.protocol.model))
 
     @property
@@ -95,7 +95,7 @@ class Work:
 
 
 def slice_of_study(work: Work) -> dict[str, Any]:
-    """Go on with the cell until it is complete or no time is left; returns its rows so far."""
+    """Resume the cell until it is complete or out of time; returns its rows so far."""
     prepare_device(DEVICE)
     epochs_done: dict[str, int] = {}
     try:
@@ -143,7 +143,7 @@ def finish(name: str, work: Work, epochs_done: dict[str, int]) -> None:
 
 
 def train_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
-    """The original or the retrain. It stops after saving its state, when the next save would come too late."""
+    """Train the original or the retrain; stops after a save if the next one would exceed the time."""
     protocol, seeds, state = work.protocol, Seeds.all(work.settings.seed), work.path(name, "checkpoint")
     indices = work.forget_and_retain[1] if name == "retrain" else torch.arange(len(work.data.labels["train"]))
     model = build_model(protocol.model, work.data.num_classes, seeds.initialisation).to(DEVICE)
@@ -179,7 +179,7 @@ def train_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tup
 
 
 def unlearn_model(name: str, work: Work, on_epoch: Callable[[Epoch], None]) -> tuple[torch.nn.Module, dict[str, float]]:
-    """SalUn from the original, in one go: it starts only where the time suffices by the original's epochs."""
+    """Run SalUn without interruption, if the remaining time suffices, judged by the original's epochs."""
     original = work.finished("original") or {}
     settings, mask = Variant("salun").resolved(work.protocol)
     epochs = METHODS["salun"].passes(settings).retain
@@ -206,7 +206,7 @@ def rate(epochs: list[Epoch]) -> float:
 
 
 def metrics(model: torch.nn.Module, work: Work) -> dict[str, float]:
-    """UA, RA, TA and MIA in percent, as the protocol's evaluation has them."""
+    """UA, RA, TA and MIA in percent, with the protocol's evaluation settings."""
     evaluation = work.protocol.evaluation
     attack = Attack(evaluation.mia_svc_c, evaluation.mia_non_members, evaluation.mia_members, work.settings.seed)
     forgotten = np.zeros(len(work.dataset.labels["train"]), dtype=bool)
@@ -215,14 +215,14 @@ def metrics(model: torch.nn.Module, work: Work) -> dict[str, float]:
 
 
 def rows(work: Work) -> list[dict[str, Any]]:
-    """One row for each finished model; `ag` and `ag3` are None until the retrain is finished."""
+    """One row per finished model; `ag` and `ag3` are None until the retrain is finished."""
     retrain, found = work.finished("retrain"), []
     for name in ROWS:
         if (own := work.finished(name)) is None:
             continue
         values = {metric: own[metric] for metric in ("ua", "ra", "ta", "mia")}
         gap = gaps(own, retrain) if retrain else {}
-        # The original unlearns nothing, so it takes no time; its training is not an unlearning.
+        # The original is the no-op, so its unlearning time is 0.
         minutes = 0.0 if name == "original" else own["seconds"] / 60
         averages = {average: gap.get(average) for average in ("ag", "ag3")}
         timing = {"rte_minutes": minutes, "seconds": own["seconds"], "images_per_second": own["images_per_second"]}

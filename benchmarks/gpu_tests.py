@@ -1,7 +1,7 @@
-"""The tests that need a GPU, run by pytest in a process of its own, and counted.
+"""Runs the tests that need a GPU in a pytest process and counts the outcomes.
 
-This module is also the pytest plugin that selects them: those whose `skipif` reason mentions a GPU. pytest and the
-modules that it collects here work without Ray.
+This module is also the pytest plugin that selects them: tests whose `skipif` reason mentions a GPU. The collected
+modules work without Ray.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ SKIPPED_WITHOUT_CUDA = "skipif(not torch.cuda.is_available()"
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Keep only the tests that are skipped where there is no GPU."""
+    """Keep only the tests that are skipped without a GPU."""
     chosen = [item for item in items if needs_gpu(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
@@ -29,16 +29,16 @@ def needs_gpu(item: Any) -> bool:
 
 
 def files_with_gpu_tests() -> list[Path]:
-    """Only these are collected, so that a module that imports Ray need not import."""
+    """The files to collect; others may import Ray, which need not be installed."""
     paths = sorted((ROOT / "tests").rglob("test_*.py"))
     return [path for path in paths if SKIPPED_WITHOUT_CUDA in path.read_text(encoding="utf-8")]
 
 
 def run_tests(seconds_left: float) -> dict[str, Any]:
-    """The number of tests by outcome, the failures by name with their message, and pytest's last lines."""
+    """The number of tests per outcome, the failures with their messages, and the last lines of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "junit.xml")
-        # Another machine's library versions may warn; that is no failure of the code under test.
+        # Warnings of other library versions are not failures of the code under test.
         options = ["-q", "-W", "default", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
         command = [sys.executable, "-m", "pytest", "-p", "benchmarks.gpu_tests", *options, f"--junitxml={written}"]
         files = [str(path.relative_to(ROOT)) for path in files_with_gpu_tests()]
@@ -52,7 +52,7 @@ def run_tests(seconds_left: float) -> dict[str, Any]:
 
 
 def outcomes(junit: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Counts by outcome, and the message of each failure or error, from pytest's JUnit file."""
+    """Counts per outcome, and the message of each failure or error, from pytest's JUnit file."""
     counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
     failures = {}
     for case in ElementTree.parse(junit).iter("testcase"):

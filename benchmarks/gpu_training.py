@@ -1,4 +1,4 @@
-"""An epoch of training in each precision, with and without torch.compile and CUDA graphs, against research style."""
+"""Benchmarks of a training epoch per precision, with and without torch.compile and CUDA graphs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,14 +21,14 @@ RESEARCH = "research style, fp32"
 
 
 class Replayed(FullBatches):
-    """`model` compiled, its forward and backward pass replayed as CUDA graphs."""
+    """A compiled `model` whose forward and backward passes are replayed as CUDA graphs."""
 
     def __init__(self, model: nn.Module, batch_size: int) -> None:
         super().__init__(model, batch_size)
         self.compiled = torch.compile(model, dynamic=False, mode="reduce-overhead")
 
     def forward(self, images: Tensor) -> Tensor:
-        torch.compiler.cudagraph_mark_step_begin()  # outputs of the step before may be overwritten
+        torch.compiler.cudagraph_mark_step_begin()  # outputs of the previous step may be overwritten
         return super().forward(images)
 
 
@@ -38,7 +38,7 @@ def compile_and_capture(model: nn.Module, data: ResidentData, batch_size: int) -
 
 
 def capture(model: nn.Module, data: ResidentData, batch_size: int) -> nn.Module:
-    """`model` itself, whose forward and backward pass for one batch size are captured as CUDA graphs, uncompiled."""
+    """`model`, uncompiled, with its passes for one batch size captured as CUDA graphs."""
     require_cuda()
     model.train()
     side = data.images["train"].shape[1]
@@ -56,7 +56,7 @@ FORWARDS: dict[str, MakeForward | None] = {
 
 
 def training(size: Size, precision: str, repetitions: int, folder: Path, time_left: TimeLeft) -> Case:
-    """Images a second of an epoch with the augmentation `default`, checkpoints into `folder`."""
+    """Throughput of an epoch with the augmentation `default` and checkpoints in `folder`."""
     part = pixels(size.num_train, size.image_size)
     variants: dict[str, MakeVariant] = {RESEARCH: partial(research_epoch, size, part, folder)}
     for name, make_forward in FORWARDS.items():
@@ -66,7 +66,7 @@ def training(size: Size, precision: str, repetitions: int, folder: Path, time_le
 
 
 def research_model(size: Size) -> nn.Module:
-    """Research style's ResNet-18; a narrower model, which torchvision does not build, is ours."""
+    """The research-style ResNet-18; narrower models, which torchvision lacks, are ours."""
     if size.width == FULL.width:
         return peer.build("3x3", NUM_CLASSES)
     return build_model(ModelConfig(width=size.width), NUM_CLASSES, 0).to(DEVICE)

@@ -1,4 +1,4 @@
-"""Sizes of the GPU benchmarks, and measuring variants of which some may fail or find no time left."""
+"""Sizes of the GPU benchmarks, and measurement of variants that may fail or run out of time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ NEEDS_CUDA = "needs CUDA"
 
 @dataclass(frozen=True)
 class Size:
-    """How much a benchmark computes; `width` is ResNet-18's first stage (64 is ResNet-18 proper)."""
+    """The problem size of a benchmark; `width` is that of ResNet-18's first stage (64 in the standard network)."""
 
     image_size: int
     batch_size: int
@@ -34,7 +34,7 @@ TINY = Size(image_size=8, batch_size=32, width=4, num_train=64, num_test=32)
 
 
 class Unavailable(RuntimeError):
-    """A variant cannot run on this machine; the message says what it needs."""
+    """A variant cannot run on this machine; the message names what it needs."""
 
 
 def require_cuda() -> None:
@@ -46,8 +46,8 @@ def require_cuda() -> None:
 class Case:
     """One piece of work in several variants, the reference first.
 
-    `seconds[variant]` holds each repetition, `first[variant]` the seconds of setting up and of the first run, in which
-    compiling and capturing fall; `failed[variant]` is the reason for having no seconds.
+    `seconds[variant]` lists the repetitions; `first[variant]` is the duration of setup and first run, including
+    compilation and capture; `failed[variant]` is the reason for missing seconds.
     """
 
     name: str
@@ -60,23 +60,23 @@ class Case:
 
     @property
     def variants(self) -> list[str]:
-        """All of them, the reference first, those that failed last."""
+        """All variants, the reference first and failed ones last."""
         return sorted([*self.seconds, *self.failed], key=lambda name: (name in self.failed, name != self.reference))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-# Sets a variant up, and returns the work to be timed.
+# Sets up a variant and returns the work to be timed.
 MakeVariant = Callable[[], Callable[[], object]]
 
 
 def measured(
     name: str, unit: str, work: float, variants: Mapping[str, MakeVariant], repetitions: int, time_left: TimeLeft
 ) -> Case:
-    """Each variant set up and run once, then all of them in turn, `repetitions` times or until no time is left.
+    """Set up and run each variant once, then time them in turn, `repetitions` times or until time runs out.
 
-    A variant that raises is recorded with its reason, and the others are measured.
+    A variant that raises is recorded with the reason, and the others are still measured.
     """
     case = Case(name, unit, work, next(iter(variants)))
     ready: dict[str, Callable[[], object]] = {}
@@ -103,7 +103,7 @@ def measured(
 
 
 def reason(error: Exception) -> str:
-    """An exception in one line of at most 200 characters."""
+    """An exception as one line of at most 200 characters."""
     if isinstance(error, Unavailable):
         return str(error)
     text = " ".join(str(error).split())
@@ -111,5 +111,5 @@ def reason(error: Exception) -> str:
 
 
 def complete(case: Case) -> bool:
-    """Whether a rerun could add nothing: no variant went without time."""
+    """Whether no variant ran out of time."""
     return NO_TIME not in case.failed.values()

@@ -1,4 +1,4 @@
-"""Masks, Fisher diagonals and influence in batches, against a loop over single images that computes the same."""
+"""Benchmarks of batched masks, Fisher diagonals and influence against an equivalent loop over images."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -20,13 +20,13 @@ from salun_grid.trainables.seeds import Seeds
 
 SIZE = 64 if GPU else 28
 NUM_IMAGES = 512 if GPU else 64
-TOLERANCE = 1e-3  # of the largest value: float32 sums in another order
+TOLERANCE = 1e-3  # relative to the largest value; float32 sums differ by order
 
 Values = list[Tensor]
 
 
 def importance(repetitions: int) -> list[Result]:
-    """Each quantity both ways. Raises RuntimeError where the two differ."""
+    """Time each quantity in both variants. Raises RuntimeError if they differ."""
     results = []
     for stem, (name, (ours, by_loop)) in product(STEMS, QUANTITIES.items()):
         job = job_of(stem)
@@ -56,7 +56,7 @@ def check_equal(name: str, ours: Values, by_loop: Values) -> None:
 
 
 def gradients_by_loop(job: Unlearning, subset: Subset) -> list[Values]:
-    """The gradient of each image, one backward pass each."""
+    """Per-image gradients, one backward pass each."""
     weights, found = list(job.model.parameters()), []
     for index, label in zip(subset.indices, subset.labels, strict=True):
         logits = job.model(job.data.images["train"][index : index + 1].permute(0, 3, 1, 2))
@@ -84,14 +84,14 @@ def fisher_by_loop(job: Unlearning) -> Values:
 
 
 def influence_of(job: Unlearning) -> Values:
-    """The step of `influence` along the weights, which stand in for the gradients that it corrects."""
+    """The step of `influence`, with the weights in place of the gradient difference."""
     step = [weight.detach() for weight in job.model.parameters()]
     first, correction = curvature(job, step)
     return [part - correction * gradient for part, gradient in zip(step, first, strict=True)]
 
 
 def influence_by_loop(job: Unlearning) -> Values:
-    """The recursion of WoodFisher on whole vectors, an image at a time."""
+    """The WoodFisher recursion on full vectors, one image at a time."""
     k = as_vector(job.model.parameters()).detach()
     o, *others = [as_vector(parts) for parts in gradients_by_loop(job, sample(job))]
     for g in others:

@@ -1,4 +1,4 @@
-"""The memory layout that the engine chooses against both layouts, for whole training steps in fp32.
+"""Benchmark of the engine's memory layout against both fixed layouts, for fp32 training steps.
 
 `python -m benchmarks.layouts` prints a Markdown table. The step is forward, loss, backward and optimizer.
 """
@@ -16,14 +16,14 @@ from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.layout import memory_layout
 from salun_grid.trainables.protocol import ModelConfig
 
-CASES = {("3x3", 28): 32, ("imagenet", 64): 64}  # (stem, side in pixels): images of a batch
+CASES = {("3x3", 28): 32, ("imagenet", 64): 64}  # (stem, side in pixels): batch size
 NUM_CLASSES = 8
 REPETITIONS = 9
 STEPS = 4
 
 
 def steps(model: nn.Module, layout: torch.memory_format, images: torch.Tensor, labels: torch.Tensor) -> None:
-    """STEPS training steps of `model` on one batch; the images come in the layout too."""
+    """STEPS training steps of `model` on one batch, with the images in the same layout."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     images = images.contiguous(memory_format=layout)
     for _ in range(STEPS):

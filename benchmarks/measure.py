@@ -1,4 +1,4 @@
-"""Measuring ways of doing the same work side by side."""
+"""Interleaved timing of variants of the same work."""
 
 import os
 import statistics
@@ -18,7 +18,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 @dataclass(frozen=True)
 class Result:
-    """One case: `seconds[way]` of each repetition, the reference first; a repetition does `work` of `unit`."""
+    """The timings of one case: `seconds[variant]` per repetition, the reference first; each does `work` units."""
 
     case: str
     unit: str
@@ -30,11 +30,11 @@ class Result:
         return next(iter(self.seconds))
 
     def rates(self, way: str) -> tuple[float, float, float]:
-        """Units a second of the median repetition, of the slowest and of the quickest."""
+        """Throughput per second of the median, slowest and fastest repetition."""
         return tuple(self.work / end(self.seconds[way]) for end in (statistics.median, max, min))  # type: ignore[return-value]
 
     def ratio(self, way: str) -> float:
-        """How many times as fast as the reference, by the medians."""
+        """Speed-up over the reference, by medians."""
         return statistics.median(self.seconds[self.reference]) / statistics.median(self.seconds[way])
 
 
@@ -44,9 +44,9 @@ Ways = Mapping[str, Callable[[], object]]
 def interleaved(
     ways: Ways, repetitions: int, warm: bool = True, before: Callable[[], object] = lambda: None
 ) -> dict[str, list[float]]:
-    """Seconds of each way, all of them in turn, so that what else the machine does falls on each alike.
+    """Seconds of each variant, timed in turn so that other load on the machine affects all of them equally.
 
-    `before` each comes something that is not counted.
+    `before` runs before each timing and is not timed.
     """
     for act in ways.values() if warm else ():
         act()
@@ -63,13 +63,13 @@ def interleaved(
 
 
 def settle() -> None:
-    """Wait for what the GPU still has to do."""
+    """Wait for pending GPU work."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
 def hardware() -> str:
-    """The machine and the versions, for under a table."""
+    """The machine and the versions, as a note for a table."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "matplotlib"))
     python = sys.version.partition(" ")[0]
     machine = f"{os.cpu_count()} cores of {device_name('cpu').partition(' (')[0]}"
@@ -79,11 +79,11 @@ def hardware() -> str:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def number(value: float) -> str:
-    """Three digits."""
+    """A number with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.method_memory [METHOD …]`: the peak memory of each method beyond that of training, ResNet-18.
+"""`python -m benchmarks.method_memory [METHOD …]`: the peak memory that each method adds, for ResNet-18.
 
-Each method runs once in a process of its own, at width 64 and 64 px, on a few and on twice as many images: a method
-that streams has the same peak on both. The table goes to docs/performance.md by hand.
+Each method runs once in its own process, at width 64 and 64 px, on a few and on twice as many images: a method that
+streams has the same peak for both. The table is copied to docs/performance.md by hand.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from salun_grid.trainables.seeds import Seeds
 
 SIZE, BATCH = 64, 32
 NUM_IMAGES = (64, 128)
-# The methods with per-image gradients or copies of the weights, after the one that the others are compared with.
+# The reference, then the methods with per-image gradients or copies of the weights.
 CHOSEN = ("finetune", "fisher", "influence", "ssd", "lfssd", "sfron", "munba", "amun", "neg_merge")
 MIB = 2**20
 
 
 def peak_of(method: str, stem: str, num_images: int) -> int:
-    """Bytes by which the resident memory of this process grows, at most, while `method` runs for one epoch."""
+    """Peak growth of this process's resident memory, in bytes, while `method` runs for one epoch."""
     data = on_the_device(dict.fromkeys(("train", "val", "test"), pixels(num_images, SIZE)))
     model = build_model(ModelConfig(stem=stem), data.num_classes, 0)
     settings: Any
@@ -43,7 +43,7 @@ def peak_of(method: str, stem: str, num_images: int) -> int:
     augmenter = Augmenter("none", AugmentationConfig(), 0)
     job = Unlearning(model, model, data, *subsets, settings, augmenter, Seeds.all(0))
     if not reset_peak():
-        sys.exit("the peak of the resident memory cannot be reset here; run on Linux, where /proc/self is writable.")
+        sys.exit("the peak of resident memory cannot be reset here; run on Linux with a writable /proc/self.")
     before = resident()["VmRSS"]
     unlearn(METHODS[method], job, mask)
     return resident()["VmHWM"] - before
@@ -57,7 +57,7 @@ def in_a_process(method: str, stem: str, num_images: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory of each method.")
-    parser.add_argument("methods", nargs="*", default=CHOSEN, metavar="METHOD", help=f"of {', '.join(METHODS)}")
+    parser.add_argument("methods", nargs="*", default=CHOSEN, metavar="METHOD", help=f"any of {', '.join(METHODS)}")
     head = ["method", *(f"{stem} stem, {count} images (MiB)" for stem in STEMS for count in NUM_IMAGES)]
     rows = []
     for method in parser.parse_args().methods:

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.on_gpu`: everything that only a CUDA GPU can tell, in a few minutes and without Ray.
+"""`python -m benchmarks.on_gpu`: all measurements that need a CUDA GPU, in a few minutes and without Ray.
 
-Each part runs in a process of its own and writes OUT/parts/NAME.json as soon as it is done; the same command goes on
-with what is missing, the study from its last state. OUT/on_gpu.json and OUT/on_gpu.md hold all parts so far.
-Deleting a part's file repeats the part.
+Each part runs in its own process and writes OUT/parts/NAME.json when it is done; rerunning the same command resumes,
+the study from its last state. OUT/on_gpu.json and OUT/on_gpu.md contain all parts so far. To repeat a part, delete its
+file.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from salun_grid.trainables.forget import check_forget_rate, forget_count
 from salun_grid.trainables.protocol import PRECISIONS, to_json
 from salun_grid.trainables.settings import validated
 
-# Numbers that differ in one of these are not put into one table.
+# Results that differ in one of these are not mixed in a table.
 SAME_IN_A_FOLDER = ("device", "torch", "tiny", "repetitions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 1 where a part failed, or 2 for bad input. Time that ran out is no failure."""
+    """Exit status: 0, 1 if a part failed, or 2 for bad input. Running out of time is not a failure."""
     asked = parse(arguments)
     settings = Settings(**{field.name: getattr(asked, field.name) for field in fields(Settings)})
     try:
@@ -53,19 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.on_gpu",
-        description="Measure on a CUDA GPU what no CPU can tell, in a few minutes and without Ray.",
+        description="Run the benchmarks that need a CUDA GPU, in a few minutes and without Ray.",
     )
     names = list(PARTS)
-    which = f"which of {', '.join(names)}; all unless named"
+    which = f"any of {', '.join(names)} (all)"
     parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=which)
     parser.add_argument("--minutes", type=positive, default=8, help="stop after this long (8); rerun to resume")
     parser.add_argument("--out", type=Path, default=Path("runs/on_gpu"), help="folder of results (runs/on_gpu)")
-    parser.add_argument("--tiny", action="store_true", help="rehearse at tiny size, without a GPU too")
+    parser.add_argument("--tiny", action="store_true", help="rehearse at tiny size; works without a GPU")
     parser.add_argument("--repetitions", type=whole, default=3, help="timed runs of each variant (3)")
     study = parser.add_argument_group("study", "one cell of the protocol `paper`: original, SalUn, retrain")
-    study.add_argument("--images", default="", metavar="FILE.npz", help="real images in MedMNIST's layout; needed")
-    study.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 where the device has it")
-    study.add_argument("--epochs", type=whole, default=0, help="of the original and the retrain (the protocol's 200)")
+    study.add_argument("--images", default="", metavar="FILE.npz", help="images in MedMNIST's layout (required)")
+    study.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto is bf16 if the device supports it")
+    study.add_argument("--epochs", type=whole, default=0, help="epochs of the original and the retrain (200)")
     study.add_argument("--forget-rate", type=float, default=0.1, help="fraction of the train images (0.1)")
     study.add_argument("--augmentation", choices=list(AUGMENTATIONS), default="default")
     study.add_argument("--seed", type=int, default=0)
@@ -91,11 +91,11 @@ def whole(text: str) -> int:
 
 
 def identify(settings: Settings, out: Path) -> None:
-    """Raises InputError without a GPU, and where OUT holds parts that this run must not be mixed with."""
+    """Raise InputError without a GPU, or if OUT has parts that must not be mixed with this run."""
     if DEVICE.type != "cuda" and not settings.tiny:
-        raise InputError("No CUDA device was found; --tiny rehearses the same parts on this CPU.")
+        raise InputError("No CUDA device found; use --tiny to rehearse the same parts on this CPU.")
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is not a folder; name another with --out.")
+        raise InputError(f"{out} is not a folder; choose another with --out.")
     now = facts() | asdict(settings)
     for name in PARTS:
         if part := kept(name, out):
@@ -104,12 +104,12 @@ def identify(settings: Settings, out: Path) -> None:
                 if then[field] != now[field]:
                     raise InputError(
                         f"{path_of(name, out)} was measured with {field} {then[field]}, not {now[field]}; "
-                        "name another folder with --out."
+                        "choose another folder with --out."
                     )
 
 
 def check_study(settings: Settings, out: Path) -> str:
-    """The study's cell as JSON. Raises InputError for bad images or settings, and where OUT/study holds another."""
+    """The study's cell as JSON. Raises InputError for bad images or settings, or if OUT/study is of another cell."""
     if not settings.images.endswith(".npz"):
         raise InputError(f"--images must be an .npz file in MedMNIST's layout, not {settings.images}.")
     protocol = validated(settings.protocol)
@@ -120,7 +120,9 @@ def check_study(settings: Settings, out: Path) -> str:
     text = json.dumps(cell, indent=1)
     path = out / "study" / "cell.json"
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{path.parent} holds a study of other images or settings; name another folder with --out.")
+        raise InputError(
+            f"{path.parent} contains a study of other images or settings; choose another folder with --out."
+        )
     return text
 
 
@@ -128,7 +130,7 @@ def check_study(settings: Settings, out: Path) -> str:
 
 
 def run_parts(names: Sequence[str], settings: Settings, out: Path, deadline: float) -> dict[str, str]:
-    """Run the parts that are not complete in OUT; returns why each part that failed did."""
+    """Run the parts that are not complete in OUT; returns the reasons of failures by part."""
     failures = {}
     for name in names:
         part = kept(name, out)
@@ -150,7 +152,7 @@ def run_parts(names: Sequence[str], settings: Settings, out: Path, deadline: flo
 
 
 def run_one(name: str, settings: Settings, out: Path, deadline: float) -> str:
-    """Run a part in a process of its own; returns "" or why it failed."""
+    """Run a part in its own process; returns "" or the reason of a failure."""
     ask = command(name, settings, out.resolve(), deadline)
     left = max(deadline - time.monotonic(), 1)
     try:
@@ -166,7 +168,7 @@ def run_one(name: str, settings: Settings, out: Path, deadline: float) -> str:
 
 
 def write_report(out: Path, failures: dict[str, str]) -> None:
-    """Put all parts so far into on_gpu.json and on_gpu.md."""
+    """Write all parts so far to on_gpu.json and on_gpu.md."""
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {
         "parts": {name: part for name in PARTS if (part := kept(name, out))},

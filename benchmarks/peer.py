@@ -1,8 +1,8 @@
-"""The same work in the usual style of research code, written here as the reference that ours is measured against.
+"""The reference of the benchmarks: the same work in typical research-code style.
 
-One image at a time through PIL, a DataLoader, float32 in the default layout, `.item()` for loss and accuracy at each
-step, a checkpoint each epoch; SalUn's mask by two sorts for each of ten thresholds, the masked step by masking each
-gradient and putting each weight back; five attacks where one is read. Correct, and not made slow on purpose.
+Per-image PIL transforms, a DataLoader, float32 in the default layout, `.item()` for loss and accuracy at each step, a
+checkpoint per epoch; SalUn's mask by two sorts for each of ten thresholds, a masked step that masks each gradient and
+restores each weight; five attacks of which one is used. Correct, and not deliberately slow.
 """
 
 import os
@@ -24,7 +24,7 @@ THRESHOLDS = [0.1 * step for step in range(1, 11)]
 
 
 class Images(Dataset):
-    """uint8 (N, S, S, 3) and labels, transformed image by image."""
+    """A dataset of uint8 images (N, S, S, 3) and labels, transformed image by image."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: transforms.Compose) -> None:
         self.images, self.labels, self.transform = images, labels, transform
@@ -46,7 +46,7 @@ def transform(augmentation: str, size: int) -> transforms.Compose:
 
 
 def loader(dataset: Dataset, batch_size: int, shuffle: bool = True) -> DataLoader:
-    """Worker processes where a GPU waits for them; on a few cores they would only take the model's."""
+    """A DataLoader, with worker processes only for a GPU; on a CPU they would compete with the model for cores."""
     num_workers = min(8, os.cpu_count() or 1) if DEVICE.type == "cuda" else 0
     return DataLoader(dataset, batch_size, shuffle=shuffle, num_workers=num_workers, pin_memory=DEVICE.type == "cuda")
 
@@ -92,7 +92,7 @@ def gradients(model: nn.Module, batches: DataLoader) -> dict[str, Tensor]:
 
 
 def masks(saliency: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """A mask for each of ten thresholds: rank all weights by a sort of a sort, keep the first ones."""
+    """A mask for each of ten thresholds, by ranking all weights with two sorts."""
     flat = torch.cat([scores.flatten() for scores in saliency.values()])
     for threshold in THRESHOLDS:
         ranks = torch.argsort(torch.argsort(flat, descending=True))
@@ -103,7 +103,7 @@ def masks(saliency: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def masked_step(model: nn.Module, optimizer: torch.optim.SGD, mask: dict[str, Tensor]) -> None:
-    """The hard mask: each gradient masked, each weight put back after the step."""
+    """A step with the hard mask: mask each gradient, and restore each masked weight after the step."""
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     for name, weight in model.named_parameters():
         weight.grad *= mask[name]  # type: ignore[operator]
@@ -121,7 +121,7 @@ def unlearn(model: nn.Module, forget: Images, retain: Dataset, num_classes: int,
 
 
 def find_mask(model: nn.Module, forget: Images, batch_size: int) -> dict[str, Tensor]:
-    """The mask of the fifth of ten thresholds, 0.5; as SalUn's code does, all ten are computed."""
+    """The mask of the threshold 0.5; as in SalUn's code, all ten masks are computed."""
     return list(masks(gradients(model, loader(forget, batch_size))))[4]
 
 
@@ -134,7 +134,7 @@ def unlearning_epoch(
     num_classes: int,
     batch_size: int,
 ) -> None:
-    """Random labels on the forget set, then the retain set as it is."""
+    """An epoch on the forget set with random labels, then on the retain set."""
     labels = np.random.default_rng().integers(0, num_classes, len(forget))
     model.train()
     for part in (Images(forget.images, labels, forget.transform), retain):
@@ -157,7 +157,7 @@ def probabilities(model: nn.Module, batches: DataLoader) -> tuple[np.ndarray, np
 
 
 def evaluate(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dict[str, float]:
-    """Accuracies of each part, then the attack: each part predicted anew, an SVC for each of five features."""
+    """The accuracy of each part, then the attacks on new predictions, with an SVC for each of five features."""
     accuracy = {}
     for name, part in parts.items():
         predicted, labels = probabilities(model, loader(part, batch_size, shuffle=False))
@@ -167,7 +167,7 @@ def evaluate(model: nn.Module, parts: dict[str, Images], batch_size: int) -> dic
 
 
 def attacks(scores: dict[str, np.ndarray]) -> dict[str, float]:
-    """An SVC for each feature; `scores` (N, 5) of the forget, the retain and the test images."""
+    """Attacks with an SVC per feature; `scores` (N, 5) are of the forget, retain and test images."""
     n = min(len(scores["retain"]), len(scores["test"]))
     found = {}
     for feature in range(scores["test"].shape[1]):

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.performance [NAME …]`: how fast everything is, as ratios, into docs/performance.md.
+"""`python -m benchmarks.performance [NAME …]`: run the speed benchmarks and update docs/performance.md.
 
-Small on a CPU (some 26 minutes on 2 cores), full size on a GPU, by the same command; each kind of device has its own
-part of the page and its own picture, and keeps the benchmarks that were not asked for again.
+Problem sizes are small on a CPU (some 26 minutes on 2 cores) and full on a GPU. Each kind of device has its own part of
+the page and its own figure; benchmarks that are not rerun keep their results.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from benchmarks import engine, importance, precision, reading, salun, sharing, w
 from benchmarks.measure import DEVICE, Result, hardware, number, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]  # Okabe and Ito's, for colour-blind readers too
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]  # Okabe and Ito's colour-blind-safe palette
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """`measure` gets the number of repetitions, which is `repetitions` unless the user says another."""
+    """A benchmark; `measure` gets the number of repetitions, by default `repetitions`."""
 
     title: str
     measure: Callable[[int], list[Result]]
@@ -48,9 +48,11 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How fast everything is, as ratios, into docs/performance.md.")
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which benchmarks; all unless named")
-    parser.add_argument("--repetitions", type=int, help="of each way, in place of each benchmark's own number")
+    parser = argparse.ArgumentParser(description="Run the speed benchmarks and update docs/performance.md.")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="benchmarks to run (all)")
+    parser.add_argument(
+        "--repetitions", type=int, help="timed runs of each variant, instead of each benchmark's default"
+    )
     arguments = parser.parse_args()
     kept_in = PAGE.parent / f"performance_{DEVICE.type}.json"
     kept = json.loads(kept_in.read_text()) if kept_in.exists() else {}
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def refresh(kept: dict) -> None:
-    """Put what is kept into the page and the picture."""
+    """Write the saved results to the page and the figure."""
     text = "\n\n".join(section(name, kept[name]) for name in BENCHMARKS if name in kept)
     markers = re.compile(f"(?<=<!-- {DEVICE.type} -->\n).*(?=<!-- /{DEVICE.type} -->)", re.DOTALL)
     picture = f"![Images a second and ratios](performance_{DEVICE.type}.svg)"
@@ -79,7 +81,7 @@ def results_of(entry: dict) -> list[Result]:
 
 
 def section(name: str, entry: dict) -> str:
-    """One benchmark's heading, table, and where it was measured."""
+    """The heading, table and environment note of one benchmark."""
     results = results_of(entry)
     rows = [
         [result.case if way == result.reference else "", way, *figures(result, way)]
@@ -88,7 +90,7 @@ def section(name: str, entry: dict) -> str:
     ]
     counts = {len(times) for result in results for times in result.seconds.values()}
     n = " or ".join(map(str, sorted(counts)))
-    header = ["case", "way", "a second (slowest–quickest)", "seconds", "× the first"]
+    header = ["case", "variant", "throughput/s (min–max)", "seconds", "speed-up"]
     note = f"Medians of n = {n} interleaved repetitions. {entry['about']}"
     return f"### {BENCHMARKS[name].title}\n\n{table(header, rows)}\n\n{note}"
 
@@ -110,12 +112,12 @@ def draw(kept: dict) -> None:
     for axis, name in zip(axes, drawn, strict=True):
         bars(axis, results_of(kept[name]))
         axis.set_title(BENCHMARKS[name].title, loc="left", fontsize=9)
-    figure.supxlabel(f"times as fast as the first of each group; {kept[drawn[-1]]['about']}", fontsize=6)
+    figure.supxlabel(f"speed-up over the first of each group; {kept[drawn[-1]]['about']}", fontsize=6)
     FigureCanvasSVG(figure).print_svg(PAGE.parent / f"performance_{DEVICE.type}.svg", metadata={"Date": None})
 
 
 def bars(axis: Axes, results: list[Result]) -> None:
-    """A bar for each way, as long as its ratio, with the range of the repetitions."""
+    """Draw a bar per variant with its speed-up and the range of the repetitions."""
     place, places, labels = 0.0, [], []
     for result in results:
         reference = statistics.median(result.seconds[result.reference])

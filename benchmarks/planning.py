@@ -1,4 +1,4 @@
-"""What it costs to plan a study, find what is missing, and hand out its jobs, as studies grow."""
+"""Benchmark of planning a study, finding its missing jobs and dispatching them, as studies grow."""
 
 import statistics
 import tempfile
@@ -20,7 +20,7 @@ STEPS = ("plan", "missing", "graph", "hand out")
 
 @dataclass(frozen=True)
 class Planning:
-    """`seconds[step]`: CPU seconds of each repetition."""
+    """The cost of planning one study; `seconds[step]` lists the CPU seconds of the repetitions."""
 
     num_cells: int
     num_jobs: int
@@ -32,7 +32,7 @@ class Planning:
 
 
 def measure(num_cells: int, repetitions: int) -> Planning:
-    """Plan a study of about `num_cells` cells, half of whose rows are published, and hand out all its jobs."""
+    """Plan a study of about `num_cells` cells, half of whose rows are published, and dispatch all its jobs."""
     study = study_of(num_cells)
     seconds: dict[str, list[float]] = {step: [] for step in STEPS}
     plan = make_plan(study)
@@ -60,7 +60,7 @@ def timed(seconds: list[float], call: Callable, *args: Any) -> Any:
 
 
 def publish_half(plan: Plan, out: Path) -> None:
-    """Files with the names that count; what they hold plays no part."""
+    """Create empty files with the names of half of the rows; only the names matter."""
     folder = out / "results" / "runs"
     folder.mkdir(parents=True)
     for key in [key for key, job in plan.jobs.items() if job.makes == "row"][::2]:

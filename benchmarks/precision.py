@@ -1,4 +1,4 @@
-"""bf16 against fp32 by the size of the network: what `model.precision=auto` on a CPU goes by."""
+"""Benchmark of bf16 against fp32 by network size, the basis of `model.precision=auto` on a CPU."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from salun_grid.trainables.protocol import PRECISIONS, ModelConfig
 
 NUM_CLASSES = 8
 STEPS = 3
-# Architecture, stem, width, side in pixels, images of a step.
+# Network, image side in pixels, batch size.
 CASES = [
     (ModelConfig(), 64, 16),
     (ModelConfig(), 28, 32),
@@ -30,7 +30,7 @@ CASES = [
 
 
 def precision(repetitions: int) -> list[Result]:
-    """Training steps of each case in fp32, then in bf16."""
+    """Time training steps of each case in fp32 and bf16."""
     results = []
     for config, size, batch in CASES:
         macs = count_macs(config, NUM_CLASSES, size)

@@ -1,4 +1,4 @@
-"""What it takes to read large results: 10,000 rows of `runs`, and the predictions of 100 models.
+"""Benchmark of reading large results: 10,000 rows of `runs`, and the predictions of 100 models.
 
 `python -m benchmarks.reading` prints the seconds and the peak memory.
 """
@@ -16,7 +16,7 @@ from benchmarks.measure import Result, interleaved
 
 NUM_RUNS, NUM_MODELS = 10_000, 100
 
-# The usual script: every file on its own, joined, grouped. Its means have no gaps, intervals or checks.
+# A typical script that reads file by file; it computes means without gaps, intervals or checks.
 BY_HAND = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SalUn, whole and in parts, against research-style code."""
+"""Benchmarks of SalUn, end to end and in parts, against research-style code."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +27,7 @@ def salun(repetitions: int) -> list[Result]:
 
 
 def whole_salun(repetitions: int) -> Result:
-    """Mask, two epochs of unlearning at 10 %, and the evaluation of every split."""
+    """Time mask, two epochs of unlearning 10 %, and evaluation of every split."""
     stem, size, epochs = ("3x3", 64, 2) if GPU else ("imagenet", 28, 2)
     counts = {"train": 12_000, "val": 1_700, "test": 3_400} if GPU else {"train": 600, "val": 85, "test": 170}
     parts = {split: pixels(count, size, seed) for seed, (split, count) in enumerate(counts.items())}
@@ -84,7 +84,7 @@ def scores_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def masks(repetitions: int) -> Result:
-    """Ten thresholds of 11 million saliencies."""
+    """Time ten masks of 11 million saliencies."""
     scores = scores_of(with_gradients())
     ways: dict[str, Callable[[], object]] = {
         "two sorts a threshold": lambda: list(peer.masks(scores)),
@@ -94,7 +94,7 @@ def masks(repetitions: int) -> Result:
 
 
 def steps(repetitions: int) -> Result:
-    """A step of SGD on ResNet-18's 11 million weights, plain and masked, the caches cold as after a backward pass."""
+    """Time plain and masked SGD steps on ResNet-18's 11 million weights, with cold caches as after a backward pass."""
     plain, theirs = with_gradients(), with_gradients()
     scores = scores_of(plain)
     mask = top_fraction(list(scores.values()), 0.5)
@@ -114,13 +114,13 @@ def steps(repetitions: int) -> Result:
 
 
 def attack(repetitions: int) -> Result:
-    """The membership attack alone, 2,000 members and as many non-members."""
+    """Time the membership inference attack on 2,000 members and as many non-members."""
     ways = attack_ways({"train": 2_500, "val": 2_000, "test": 2_000}, num_forgotten=500)
     return Result("membership attack, 4,000 images", "attacks", 1, interleaved(ways, repetitions))
 
 
 def attack_ways(counts: dict[str, int], num_forgotten: int) -> dict[str, Callable[[], object]]:
-    """The membership attack on random logits of so many images in each split, the first train images forgotten."""
+    """Variants of the membership inference attack on random logits; the first train images are forgotten."""
     random = np.random.default_rng(0)
     logits = {split: random.normal(0, 3, (count, NUM_CLASSES)).astype(np.float32) for split, count in counts.items()}
     labels = {split: random.integers(0, NUM_CLASSES, count) for split, count in counts.items()}

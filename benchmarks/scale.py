@@ -1,8 +1,8 @@
-"""`python -m benchmarks.scale`: what planning, scheduling and the driver cost as studies grow.
+"""`python -m benchmarks.scale`: the cost of planning, scheduling and the driver as studies grow.
 
-Prints the tables, writes them into docs/scale.md between its markers, and draws docs/scale.svg. Takes some 15 minutes
-on 2 cores, nearly all of it in the driver's trials; `--trials 100 1000` is shorter. A driver's run is kept in
-runs/scale and not repeated; delete it there to measure it anew.
+Prints the tables, writes them to docs/scale.md between its markers, and draws docs/scale.svg. Takes some 15 minutes on
+2 cores, nearly all of it for the driver's trials; `--trials 100 1000` is shorter. Driver runs are cached in runs/scale;
+delete one there to measure it again.
 """
 
 import argparse
@@ -29,14 +29,16 @@ ROOT = Path(__file__).parent.parent
 DOCS, RUNS = ROOT / "docs", ROOT / "runs" / "scale"
 SIZES = (100, 1_000, 10_000, 100_000)
 REPETITIONS = 5
-# How many equal parts of a run the spread of a trial's cost is taken over.
+# Number of equal parts of a run for the spread of the cost per trial.
 PARTS = 10
 WHOSE = {"ours": "as salun-grid sets it", "tune": "with Tune's defaults"}
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]  # Okabe and Ito's palette, for colour-blind readers too
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]  # Okabe and Ito's colour-blind-safe palette
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What planning, scheduling and the driver cost as studies grow.")
+    parser = argparse.ArgumentParser(
+        description="Measure the cost of planning, scheduling and the driver as studies grow."
+    )
     parser.add_argument(
         "--trials", type=int, nargs="*", default=[100, 1_000, 10_000], help="sizes of the driver's runs"
     )
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def run_driver(num_trials: int, whose: str) -> dict[str, Any]:
-    """One run in a process of its own, with the machine's load as it began; from RUNS where it is kept there."""
+    """The result of one run in its own process, with the machine's load at the start; cached in RUNS."""
     kept = RUNS / f"{whose}-{num_trials}.json"
     if not kept.exists():
         load = os.getloadavg()[0]
@@ -68,7 +70,7 @@ def run_driver(num_trials: int, whose: str) -> dict[str, Any]:
 
 
 def plan_table(plans: list[Planning]) -> str:
-    """CPU seconds: median and range."""
+    """The table of planning: median and range of CPU seconds."""
     rows = [
         [f"{plan.num_cells:,}", f"{plan.num_jobs:,}"]
         + [f"{plan.median(step):.3g} ({min(s):.3g}–{max(s):.3g})" for step in STEPS for s in [plan.seconds[step]]]
@@ -118,7 +120,7 @@ def driver_table(drivers: list[tuple[str, dict[str, Any]]]) -> str:
 
 
 def costs(times: list[float]) -> list[float]:
-    """Milliseconds a trial in each of PARTS equal parts of a run."""
+    """Milliseconds per trial in each of PARTS equal parts of a run."""
     marks = [round(part * (len(times) - 1) / PARTS) for part in range(PARTS + 1)]
     return [1e3 * (times[b] - times[a]) / (b - a) for a, b in pairwise(marks)]
 
@@ -152,7 +154,7 @@ def planning_panel(axis: Axes, plans: list[Planning]) -> None:
 
 
 def simulation_panel(axis: Axes) -> None:
-    """Makespans over the lower bound on 256 GPUs as the study grows."""
+    """Plot makespan over lower bound on 256 GPUs as the study grows."""
     shapes = [Shape(num_cells) for num_cells in (72, 300, 600, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000)]
     outcomes = [simulate(shape.plan(), gpus(shape.num_gpus)) for shape in shapes]
     jobs = [len(shape.plan().jobs) / shape.num_gpus for shape in shapes]
@@ -166,7 +168,7 @@ def simulation_panel(axis: Axes) -> None:
 
 
 def driver_panel(axis: Axes, drivers: list[tuple[str, dict[str, Any]]]) -> None:
-    """CPU milliseconds a trial along the largest run of each kind."""
+    """Plot CPU milliseconds per trial during the largest run of each kind."""
     for (whose, label), colour in zip(WHOSE.items(), COLOURS, strict=False):
         run = max((run for kind, run in drivers if kind == whose), key=lambda run: run["num_trials"])
         trials = [(part + 0.5) * run["num_trials"] / PARTS for part in range(PARTS)]

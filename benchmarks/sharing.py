@@ -1,4 +1,4 @@
-"""Several processes on one machine: one training by several workers, and several trainings on one device."""
+"""Benchmarks of several processes on one machine: data-parallel training, and several trainings on one device."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ JOBS = (1, 2, 4, 8)
 
 
 def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -> float:
-    """Seconds of an epoch, after one that warms up; `barrier` lets neighbours begin and end together."""
+    """Seconds of an epoch after a warm-up epoch; `barrier` synchronises the starts and ends of several processes."""
     torch.set_num_threads(num_threads)
     prepare_device(DEVICE)
     part = pixels(NUM_IMAGES, SIZE)
@@ -51,7 +51,7 @@ def an_epoch(worker: Worker, num_threads: int, barrier: Barrier | None = None) -
 
 
 def workers(repetitions: int) -> list[Result]:
-    """An epoch of the same global batches by 1 worker and by 2, or by 1, 2, 4 … GPUs; a CPU worker has one thread."""
+    """Time an epoch with the same global batches on 1 and 2 CPU workers of one thread, or on 1, 2, 4 … GPUs."""
     most = torch.cuda.device_count() if GPU else 2
     counts = [count for count in (1, 2, 4, 8) if count <= most]
     seconds: dict[str, list[float]] = {f"{count} worker{'s' * (count > 1)}": [] for count in counts}
@@ -84,21 +84,21 @@ def one_worker(rank: int, world: int, folder: str) -> None:
 
 
 def packing(repetitions: int) -> list[Result]:
-    """1, 2, 4 and 8 trainings at once, each in its process; the CPU's threads are shared among them."""
+    """Time 1, 2, 4 and 8 concurrent trainings, each in its own process; CPU threads are divided among them."""
     seconds: dict[str, list[float]] = {f"{count} at once": [] for count in JOBS}
     for _ in range(repetitions):
         for way, count in zip(seconds, JOBS, strict=True):
-            # The seconds of all together for as many images as one of them takes.
+            # Total seconds divided by the number of trainings: seconds per epoch.
             seconds[way].append(at_once(count) / count)
     return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, seconds)]
 
 
 def at_once(count: int) -> float:
-    """Seconds until the last of `count` trainings has ended its epoch."""
+    """Seconds until the last of `count` trainings has finished its epoch."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(count), context.SimpleQueue()
     arguments = (max(1, (os.cpu_count() or 1) // count), barrier, queue)
-    spawning.spawn(one_of_many, arguments, nprocs=count)  # where one dies, the others end too
+    spawning.spawn(one_of_many, arguments, nprocs=count)  # if one process dies, the others are stopped
     return max(queue.get() for _ in range(count))
 
 

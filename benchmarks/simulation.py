@@ -1,4 +1,4 @@
-"""A study on simulated GPUs: the plan and the graph are the real ones, and a job only advances a clock."""
+"""Simulation of a study on GPUs: plan and graph are the real ones, and a job only advances a clock."""
 
 import heapq
 import random
@@ -19,7 +19,7 @@ ALL = STUDIES["paper"].methods
 
 
 def study_of(num_cells: int, methods: tuple[str, ...] = ALL, unlearning_epochs: int = 10) -> Study:
-    """The study `paper` with as many seeds as give at least `num_cells` cells: MedMNIST as described, no pixel."""
+    """The study `paper` with enough seeds for at least `num_cells` cells; uses only MedMNIST's metadata."""
     paper = STUDIES["paper"]
     cells_a_seed = len(paper.datasets) * len(paper.augmentations) * len(paper.forget_sets) * len(methods)
     seeds = tuple(range(-(-num_cells // cells_a_seed)))
@@ -34,7 +34,7 @@ def gpus(num: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Shape:
-    """A study and the GPUs that it gets; `pending` jobs are handed out ahead, as to Tune."""
+    """A study and its number of GPUs; `pending` jobs are dispatched ahead, as to Tune."""
 
     num_cells: int = 10_000
     num_gpus: int = 256
@@ -51,7 +51,7 @@ def plan_of(num_cells: int, methods: tuple[str, ...], unlearning_epochs: int) ->
     return make_plan(study_of(num_cells, methods, unlearning_epochs))
 
 
-# Enough jobs for each GPU that the bound can be met.
+# Studies with enough jobs per GPU to reach the lower bound.
 AMPLE = {
     "as planned": Shape(),
     "two pending jobs a GPU, as Tune holds them": Shape(pending=512),
@@ -62,17 +62,17 @@ AMPLE = {
     "no chains": Shape(methods=("retrain", "retrain-again")),
     "a third of the cells": Shape(num_cells=3_000),
 }
-# A GPU gets one to four long trainings of these: one more than its share, or a slow GPU, and the study ends late.
+# Studies with one to four long trainings per GPU: one extra training or a slow GPU delays the whole study.
 SCARCE = {"1,000 cells": Shape(1_000), "300 cells": Shape(300), "the paper's 72 cells": Shape(72)}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Seconds of a GPU of speed 1: how long the study took, no schedule can do better than, list scheduling promises.
+    """The makespan of a study, a lower bound, and list scheduling's upper bound, in seconds of a GPU of speed 1.
 
-    With W the work of all jobs, L that of the longest chain, S the sum of the speeds:
+    With W the work of all jobs, L that of the longest chain and S the sum of the speeds,
     `lower_bound` is max(W / S, L / fastest). `promise` is W / S + L · (1 / slowest − 1 / S), which holds for every
-    schedule that leaves no GPU idle while a job is ready: while one idles, the chain that ends last is being run
+    schedule that leaves no GPU idle while a job is ready: while one idles, the chain that ends last is running
     (Graham's argument, SIAM J. Appl. Math. 17, 1969, with speeds).
     """
 
@@ -93,11 +93,11 @@ def simulate(
     error: float = 0.0,
     seed: int = 0,
 ) -> Outcome:
-    """Run `plan` to its end on GPUs of these speeds.
+    """Run `plan` to completion on GPUs of the given speeds.
 
-    As with Ray, a job does not choose its GPU: it takes any idle one. `pending` jobs are handed out before a GPU is
-    idle, as to Tune, and start in that order. `priority` replaces the estimate that the order goes by; `error` is how
-    far, as a part, a job's own time may lie from its estimate.
+    As with Ray, a job gets an arbitrary idle GPU. `pending` jobs are dispatched before a GPU is idle, as to Tune, and
+    start in that order. `priority` replaces the estimate that determines the order; `error` is the maximum relative
+    deviation of a job's duration from its estimate.
     """
     seconds, draw = GPU.seconds_of, random.Random(seed)
     work = {key: seconds(job) * draw.uniform(1 - error, 1 + error) for key, job in plan.jobs.items()}
@@ -122,7 +122,7 @@ def simulate(
 
 
 def longest_chain(plan: Plan, work: dict[str, float]) -> float:
-    """Work of the longest chain, forwards through the plan; the graph counts it backwards."""
+    """Work of the longest chain, computed forwards through the plan, unlike in the graph."""
     ends: dict[str, float] = {}
     for key, job in plan.jobs.items():
         ends[key] = work[key] + max((ends[need.key] for need in job.needs), default=0.0)

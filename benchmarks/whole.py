@@ -1,4 +1,4 @@
-"""A whole small study against loops without Ray, and what a job costs beyond its own compute."""
+"""Benchmarks of a whole small study against loops without Ray, and of the overhead of a job."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ NUM_TINY = 100
 
 @dataclass(frozen=True)
 class Words:
-    """A study as the command line says it."""
+    """A study as given on the command line."""
 
     axes: dict[str, tuple]
     settings: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Words:
         return narrowed(find_study("demo"), self.axes, self.settings)
 
     def run(self, out: str) -> None:
-        """`salun-grid run` in a process of its own."""
+        """Run `salun-grid run` in its own process."""
         options = {"augmentations": "--augmentation", "methods": "--method", "forget_sets": "--forget"}
         options |= {"seeds": "--seed"}
         words = [word for axis, values in self.axes.items() for value in values for word in (options[axis], str(value))]
@@ -55,7 +55,7 @@ def call(module: str, *words: str) -> None:
 
 
 def small_study(repetitions: int) -> list[Result]:
-    """Every cell of a study from nothing to its rows: 2 rates × 2 seeds, SalUn against the retrain."""
+    """Time a whole study of 2 rates × 2 seeds with SalUn and the retrain, from scratch."""
     plan = make_plan(SMALL.study)
     cells = [(forget, seed) for forget in plan.study.forget_sets for seed in plan.study.seeds]
     ways: dict[str, Callable[[], object]] = {
@@ -73,7 +73,7 @@ def in_a_new_folder(act: Callable[[str], object]) -> None:
 
 
 def shell_loop(cells: list[tuple[str, int]]) -> None:
-    """Each cell on its own: original, SalUn (mask and unlearning) and retrain, each in a process of its own."""
+    """Run each cell separately: original, SalUn (mask and unlearning) and retrain, each in its own process."""
     for forget, seed in cells:
         with tempfile.TemporaryDirectory() as folder:
             for stage in ("original", "salun", "retrain"):
@@ -81,7 +81,7 @@ def shell_loop(cells: list[tuple[str, int]]) -> None:
 
 
 def in_order(plan: Plan, out: str, methods: tuple[str, ...] = ("original", "retrain", "salun")) -> None:
-    """The jobs of a plan one after the other in this process, with all of the machine's threads."""
+    """Run the jobs of a plan sequentially in this process, with all threads of the machine."""
     for job in plan.jobs.values():
         if job.method in methods:
             dataset = load(plan.datasets[job.data.source])
@@ -96,7 +96,7 @@ def in_order(plan: Plan, out: str, methods: tuple[str, ...] = ("original", "retr
 
 
 def tiny_jobs(repetitions: int) -> list[Result]:
-    """Seconds of a job whose own compute is some hundredths of a second."""
+    """Time a job that computes for only some hundredths of a second."""
     plan = make_plan(TINY.study)
     ways: dict[str, Callable[[], object]] = {
         "a fresh process": partial(call, "benchmarks.whole", "tiny"),
@@ -108,7 +108,7 @@ def tiny_jobs(repetitions: int) -> list[Result]:
 
 
 def after_the_first() -> float:
-    """Seconds a job between the first and the last row of one run."""
+    """Seconds per job between the first and the last row of one run."""
     with tempfile.TemporaryDirectory() as folder:
         replace(TINY, axes=TINY.axes | {"seeds": tuple(range(NUM_TINY))}).run(f"{folder}/out")
         finished = sorted(run["finished_at"] for run in read_runs(Path(folder, "out")))

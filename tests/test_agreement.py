@@ -74,7 +74,7 @@ def test_a_step_that_does_nothing_is_no_agreement(tmp_path):
     [
         (["slaun", "--official", "."], "unknown method 'slaun'. Did you mean 'salun'?"),
         (["salun", "--official", "FOLDER"], "has no Classification/generate_mask.py; give a checkout"),
-        (["salun", "--official", "FOLDER/nowhere"], "is no folder; give a checkout"),
+        (["salun", "--official", "FOLDER/nowhere"], "is not a folder; give a checkout"),
     ],
 )
 def test_a_bad_argument_is_one_sentence(tmp_path, capsys, given, message):

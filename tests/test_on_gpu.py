@@ -253,7 +253,7 @@ def test_bad_options_end_with_status_2(words: list[str], tmp_path: Path) -> None
 @pytest.mark.skipif(CUDA, reason="a machine without CUDA is refused")
 def test_without_cuda_only_the_rehearsal_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert on_gpu.main(["--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith("No CUDA device was found; --tiny")
+    assert capsys.readouterr().err.startswith("No CUDA device found; use --tiny")
     assert not (tmp_path / "out").exists()
 
 
@@ -278,4 +278,4 @@ def test_another_study_in_the_same_folder_is_refused(
     words = ["--parts", "study", "--images", small_npz]
     assert run(tmp_path, *words) == 0
     assert run(tmp_path, *words, "--seed", 1) == 2
-    assert "holds a study of other images or settings" in capsys.readouterr().err
+    assert "contains a study of other images or settings" in capsys.readouterr().err

@@ -1,7 +1,7 @@
-"""Each method beside its authors' code: the same weights, images, batches and labels, in float64 on the CPU.
+"""Comparison of each method with its authors' code on the same weights, images, batches and labels, in float64 on CPU.
 
-A family of methods is a module of this package with its COMPARISONS. The authors' code is read from a checkout that
-the user gives; none of it is part of this project.
+Each family of methods has a module of this package with COMPARISONS. The authors' code is imported from a checkout
+that the user provides; none of it is part of this project.
 """
 
 from benchmarks.agreement import attacks, challenge, distillation, importance, salun

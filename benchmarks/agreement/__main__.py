@@ -1,4 +1,4 @@
-"""`python -m benchmarks.agreement METHOD --official CHECKOUT`: how far a method is from its authors' code."""
+"""`python -m benchmarks.agreement METHOD --official CHECKOUT`: compare a method with its authors' code."""
 
 import argparse
 import json
@@ -12,11 +12,13 @@ from salun_grid.records.errors import InputError, unknown_choice
 
 
 def main(given: list[str] | None = None) -> int:
-    """0 where both sides agree but for documented departures, 1 where they differ, 2 for a bad argument."""
+    """Exit status: 0 if both agree up to documented departures, 1 if they differ, 2 for a bad argument."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     parser.add_argument("method", metavar="METHOD", help=f"one of {', '.join(COMPARISONS)}")
-    parser.add_argument("--official", metavar="CHECKOUT", type=Path, required=True, help="of the authors' repository")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="keep the record in FILE, by method")
+    parser.add_argument(
+        "--official", metavar="CHECKOUT", type=Path, required=True, help="checkout of the authors' repository"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="save the record in FILE, by method")
     arguments = parser.parse_args(given)
     try:
         if arguments.method not in COMPARISONS:
@@ -48,7 +50,7 @@ def shown(record: dict[str, Any]) -> str:
 
 
 def keep(record: dict[str, Any], file: Path) -> None:
-    """Put the record into a JSON file of records by method."""
+    """Save the record in a JSON file of records by method."""
     records = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     records[record["method"]] = record
     text = json.dumps(dict(sorted(records.items())), indent=1, ensure_ascii=False)

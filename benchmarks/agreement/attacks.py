@@ -13,13 +13,13 @@ from benchmarks.agreement.official import Official
 from salun_grid.trainables.methods.amun import attacked, nearest_wrong
 from salun_grid.trainables.methods.unsir import learned_noise, pixel_config
 
-EPOCHS = 10  # as in the authors' code, whose other settings are our defaults too
+EPOCHS = 10  # as in the authors' code; its other settings equal our defaults
 BOUNDARY = "https://github.com/TY-LEE-KR/Boundary-Unlearning-Code"
 UNUSED = {"path": "", "evaluate": False, "device": "cpu"}
 
 
 def boundary_module(official: Official) -> Any:
-    """The authors' two functions, without the evaluation and the saving at their ends."""
+    """The authors' module, without the final evaluation and saving of its two functions."""
     official.stand_in("trainer", "utils")
     module = official.module("boundary_unlearning")
     module.eval = lambda **_: (0.0, 0.0)
@@ -43,7 +43,7 @@ def boundary_shrink(official: Official, cell: Cell) -> list[Measured]:
 
 
 class Split(nn.Module):
-    """A classifier of ours as the authors' network is: `features`, then `classifier`."""
+    """Adapter of our classifier to the authors' interface: `features`, then `classifier`."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Split(nn.Module):
 
 
 class Features(nn.Module):
-    """Images → the last layer's input."""
+    """Maps images to the last layer's input."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Features(nn.Module):
 
 
 def boundary_expand(official: Official, cell: Cell) -> list[Measured]:
-    """The authors' extra class is drawn by ours."""
+    """Compare with our initial weights of the extra class given to the authors' code."""
     variant, module = f"boundary_expand:batch_size={BATCH}", boundary_module(official)
     job = cell.job(variant)
     fc: Any = job.model.fc
@@ -87,7 +87,7 @@ def boundary_expand(official: Official, cell: Cell) -> list[Measured]:
 
 
 def ninety_six_features() -> Cell:
-    """The authors' code has the number of features of its own network in it, 96."""
+    """A cell with 96 features, the number hard-coded in the authors' code."""
     return make_cell(width=12)
 
 
@@ -95,7 +95,7 @@ def ninety_six_features() -> Cell:
 
 
 def amun(official: Official, cell: Cell) -> list[Measured]:
-    """The adversarial images and their labels; the rest of the method is finetuning on them."""
+    """Compare the adversarial images and their labels; the rest of the method is finetuning on them."""
     images, model = Images(cell, cell.forget), cell.copy().eval()
     ours = attacked(model, images.images, images.targets, radius=0.04, steps=120)
     attack = official.module("pgdl2_modified").PGDL2(model, eps=0.04, steps=10)
@@ -115,7 +115,7 @@ NOISE_STEPS = 6
 
 
 def unsir(official: Official, cell: Cell) -> list[Measured]:
-    """The noise that stands for a class; the rest of the method, which is in a notebook, is training on it."""
+    """Compare the noise; the rest of the method, which is in a notebook, is training on it."""
     of_class = cell.data.subset("forget", torch.nonzero(cell.data.labels["train"] == 3).flatten())
     job = replace(cell, forget=of_class).job(f"unsir:batch_size={BATCH},noise_steps={NOISE_STEPS}")
     ours, _ = learned_noise(job, passes_of(job))

@@ -1,4 +1,4 @@
-"""The small unlearning problem on which both sides run: images, labels, a model, and the batches of each pass."""
+"""The small unlearning problem for both implementations: images, labels, a model and the batches of each pass."""
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -19,14 +19,14 @@ from salun_grid.trainables.resident import Augmenter, ResidentData, Subset
 from salun_grid.trainables.seeds import Seeds
 
 NUM_CLASSES, NUM_VAL = 10, 20
-# An odd number of batches, the last of them smaller: what a mean or a schedule depends on differs between batches.
+# Gives an odd number of batches with a smaller last one, so that errors in means and schedules show.
 BATCH = 16
 Batches = list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`model` is the original, briefly trained; nothing may change it. Images are not augmented."""
+    """An unlearning problem; `model` is the briefly trained original and must not change. Images are not augmented."""
 
     data: ResidentData
     forget: Subset
@@ -34,7 +34,7 @@ class Cell:
     model: nn.Module
 
     def job(self, variant: str) -> Unlearning[Any]:
-        """An unlearning of a copy of the model, as a variant such as `salun:epochs=2` says; not yet begun."""
+        """The job of a variant such as `salun:epochs=2` on a copy of the model."""
         parsed = Variant.parse(variant)
         settings, _ = parsed.resolved(Protocol())
         model, seeds = deepcopy(self.model), Seeds.all(0)
@@ -44,19 +44,19 @@ class Cell:
         return job
 
     def unlearned(self, variant: str) -> nn.Module:
-        """What our method makes of the model."""
+        """The model after our implementation of the variant."""
         parsed, job = Variant.parse(variant), self.job(variant)
         _, mask = parsed.resolved(Protocol())
         unlearn(METHODS[parsed.method], job, mask)
         return job.model
 
     def copy(self) -> nn.Module:
-        """The original again, for the authors' step to change."""
+        """A copy of the original for the authors' code."""
         return deepcopy(self.model).train()
 
 
 def make_cell(num_forget: int = 40, num_retain: int = 72, side: int = 12, width: int = 8) -> Cell:
-    """Random images around a pattern for each class, and a ResNet-18 trained on them for a few steps, in float64."""
+    """Noisy images of one random pattern per class, and a ResNet-18 trained on them for a few steps."""
     random = torch.Generator().manual_seed(0)
     patterns = torch.rand(NUM_CLASSES, side, side, 3, generator=random)
 
@@ -77,7 +77,7 @@ def make_cell(num_forget: int = 40, num_retain: int = 72, side: int = 12, width:
 
 
 def train_a_little(model: nn.Module, data: ResidentData, subset: Subset) -> None:
-    """Enough for the statistics of BatchNorm and for predictions that differ between images."""
+    """Train enough to set BatchNorm's statistics and make predictions differ between images."""
     augmenter = Augmenter("none", AugmentationConfig(), 0)
     passes = Passes(model, sgd(model, 0.02, 0.9, 5e-4), data, augmenter, BATCH, 0)
     for epoch in range(3):
@@ -88,7 +88,7 @@ def train_a_little(model: nn.Module, data: ResidentData, subset: Subset) -> None
 
 
 class Prepared:
-    """In the place of a DataLoader: each pass over it is the next of those prepared, and again from the first."""
+    """A stand-in for a DataLoader: each iteration yields the next prepared pass, cyclically."""
 
     def __init__(self, passes: list[Batches], dataset: Any = None) -> None:
         self.passes, self.dataset, self.begun = passes, dataset, 0
@@ -103,7 +103,7 @@ class Prepared:
 
 
 class Images(torch.utils.data.Dataset):
-    """A subset's images, float in [0, 1], and labels, one by one and in its order."""
+    """A dataset of a subset's images, float in [0, 1], and labels, in order."""
 
     def __init__(self, cell: Cell, subset: Subset) -> None:
         self.images = pixels(cell.data.images["train"][subset.indices].permute(0, 3, 1, 2))
@@ -117,12 +117,12 @@ class Images(torch.utils.data.Dataset):
 
 
 def pixels(images: Tensor) -> Tensor:
-    """uint8 images as our models see them: float in [0, 1]."""
+    """uint8 images as float in [0, 1]."""
     return images / 255
 
 
 def passes_of(job: Unlearning[Any]) -> Passes:
-    """The engine of a job, to draw batches from it."""
+    """The engine of a job, used only to draw batches."""
     return job.passes(torch.optim.SGD(job.model.parameters(), lr=0.0))
 
 
@@ -138,6 +138,6 @@ def prepared(job: Unlearning[Any], subset: Subset, epochs: Iterable[int]) -> Pre
 
 
 def in_order(cell: Cell, subset: Subset, size: int) -> Prepared:
-    """One pass in the order of the subset, the same each time: for gradients."""
+    """One pass in the order of the subset, repeated, for gradients."""
     images = Images(cell, subset)
     return Prepared([list(zip(images.images.split(size), images.targets.split(size), strict=True))], images)

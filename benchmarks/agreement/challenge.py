@@ -1,4 +1,4 @@
-"""Two methods of the NeurIPS 2023 unlearning challenge, as DeepUnlearn (Cadet et al. 2024) has them."""
+"""Two methods of the NeurIPS 2023 unlearning challenge, compared with DeepUnlearn (Cadet et al. 2024)."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,7 @@ def ct(official: Official, cell: Cell) -> list[Measured]:
 
 
 def msg(official: Official, cell: Cell) -> list[Measured]:
-    """The images of D_r for the gradients and the new weights are drawn by ours and given to theirs."""
+    """Compare with our sample of D_r for the gradients and our new weights given to the authors' code."""
     variant, theirs = f"msg:{SETTINGS},fraction={FRACTION}", cell.copy().eval()
     job = cell.job(variant)
     forget = Images(cell, cell.forget)
@@ -55,12 +55,12 @@ def msg(official: Official, cell: Cell) -> list[Measured]:
     scored = module.get_grads_for_snip
 
     def gradients(model: nn.Module, *loaders: Any, **keywords: Any) -> None:
-        # The second draw is the order of the images drawn first, which their sum does not depend on.
+        # Later draws only order the sampled images, which does not affect the sum of gradients.
         with drawing("randperm", [order, *[torch.arange(len(forget))] * 9]):
             scored(model, *loaders, **keywords)
 
     def drawn(weight: Tensor, **keywords: Any) -> Tensor:
-        # A layer begins with a draw of PyTorch's own, which the authors' draw replaces.
+        # PyTorch initialises each new layer before the authors' code redraws it.
         return draw(weight, **keywords, generator=stream) if "mode" in keywords else draw(weight, **keywords)
 
     with patch.object(module, "get_grads_for_snip", gradients), patch.object(nn.init, "kaiming_normal_", drawn):

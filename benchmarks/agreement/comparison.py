@@ -1,4 +1,4 @@
-"""What a comparison of one method with its authors' code is, and how far two results are from each other."""
+"""The interface of a comparison with the authors' code, and the measurement of differences."""
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.agreement.cell import Cell, make_cell
 from benchmarks.agreement.official import Official, checked, commit_of, official_code
 
-# Both sides compute in float64; rounding stays far below this, and a step that is another step far above.
+# Both sides use float64: rounding is far below this limit, and a different step is far above it.
 AGREES_BELOW = 1e-9
 
 
@@ -23,7 +23,7 @@ AGREES_BELOW = 1e-9
 class Measured:
     """The largest relative difference of one quantity.
 
-    `departs` is the reason of a difference that is on purpose, `at_most` how large it may be; None is any.
+    `departs` is the reason for an intended difference, `at_most` its upper bound; None is no bound.
     """
 
     quantity: str
@@ -33,14 +33,14 @@ class Measured:
 
     @property
     def explained(self) -> bool:
-        """Whether there is no difference but rounding, or one that `departs` explains."""
+        """Whether the difference is only rounding or is explained by `departs`."""
         limit = AGREES_BELOW if not self.departs else inf if self.at_most is None else self.at_most
-        return self.difference < limit  # False for what is no number
+        return self.difference < limit  # False for NaN
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`run` takes both steps on a cell and measures. The code lies in `root` of the checkout; it must have `files`."""
+    """`run` measures the differences on a cell. `root` is the import root in the checkout, which must have `files`."""
 
     repository: str
     files: tuple[str, ...]
@@ -52,7 +52,7 @@ class Comparison:
 
 
 def compare(method: str, comparison: Comparison, checkout: Path) -> dict[str, Any]:
-    """The record of one comparison, ready for JSON. Raises InputError for a folder that is not the checkout."""
+    """The record of one comparison, ready for JSON. Raises InputError if the folder is not the checkout."""
     checkout = checked(checkout, comparison.files)
     with double_precision():
         cell = comparison.cell()
@@ -71,13 +71,13 @@ def compare(method: str, comparison: Comparison, checkout: Path) -> dict[str, An
 
 
 def unexplained(record: Mapping[str, Any]) -> list[str]:
-    """The quantities of a record that differ, for no reason that it gives."""
+    """The quantities of a record that differ without a documented reason."""
     measured = [Measured(**each) for each in record["measured"]]
     return [one.quantity for one in measured if not one.explained]
 
 
 def environment() -> dict[str, str]:
-    """What a number was measured with."""
+    """The processor and versions used for a measurement."""
     return {"processor": processor(), "python": platform.python_version(), "torch": torch.__version__}
 
 
@@ -90,7 +90,7 @@ def processor() -> str:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """float64 by default and one thread, for a block."""
+    """float64 as the default dtype, and one thread, within the context."""
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
@@ -105,7 +105,7 @@ def double_precision() -> Iterator[None]:
 
 
 def farthest(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
-    """The largest |ours − theirs| of a tensor over its largest |theirs|, over pairs of tensors."""
+    """The maximum over pairs of tensors of max |ours − theirs| / max |theirs|."""
     return max(apart(mine, wanted) for mine, wanted in zip(ours, theirs, strict=True))
 
 
@@ -115,14 +115,14 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
 
 
 def moves(before: nn.Module, after: nn.Module, buffers: bool = True) -> list[Tensor]:
-    """How far each weight, and each statistic of BatchNorm, is from where it was."""
+    """The change of each weight and, with `buffers`, of each BatchNorm statistic."""
     kept = dict(before.state_dict() if buffers else before.named_parameters())
     now = dict(after.state_dict() if buffers else after.named_parameters())
     return [(now[name] - kept[name]).detach() for name in kept if kept[name].is_floating_point()]
 
 
 def weights_moved(cell: Cell, ours: nn.Module, theirs: nn.Module, quantity: str = "") -> Measured:
-    """How far the two changes of the original are from each other, relative to the change: stricter than weights."""
+    """The difference of both changes of the original, relative to the change, which is stricter than to the weights."""
     quantity = quantity or "change of the weights and BatchNorm statistics"
     wanted = moves(cell.model, theirs)
     if not any(move.any() for move in wanted):
@@ -135,7 +135,7 @@ def weights_moved(cell: Cell, ours: nn.Module, theirs: nn.Module, quantity: str 
 
 @contextmanager
 def drawing(name: str, values: Iterable[Tensor]) -> Iterator[None]:
-    """Let `torch.NAME` return the given tensors, one a call, for a block."""
+    """Make `torch.NAME` return the given tensors, one per call, within the context."""
     queue = iter(values)
     with patch.object(torch, name, lambda *_, **__: next(queue)):
         yield

@@ -1,4 +1,4 @@
-"""Methods that distil: SCRUB and NegGrad+ (Kurmanji et al. 2023), bad teacher (Chundawat et al. 2023), DELETE."""
+"""Distillation methods: SCRUB and NegGrad+ (Kurmanji et al. 2023), bad teacher (Chundawat et al. 2023), DELETE."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ NOTEBOOK = "the loop over epochs, which is in a notebook, is written here"
 
 
 def scrub(official: Official, cell: Cell) -> list[Measured]:
-    """Two ascents in four epochs; the learning rate falls at the third."""
+    """Compare over four epochs with two ascents; the learning rate falls at the third."""
     settings = "temperature=2,alpha=0.5,gamma=0.9,weight_decay=0.0005"
     variant = f"scrub:epochs=4,batch_size={BATCH},learning_rate=0.01,ascent_epochs=2,decay_epochs=2,{settings}"
     job, theirs = cell.job(variant), cell.copy()
@@ -62,7 +62,7 @@ def bad_teacher(official: Official, cell: Cell) -> list[Measured]:
 
 
 def delete(official: Official, cell: Cell) -> list[Measured]:
-    """On any forget set: the step does not ask whether it is a whole class."""
+    """Compare on a random forget set, since the step does not require a whole class."""
     variant, theirs = f"delete:epochs=2,batch_size={BATCH},learning_rate=0.01", cell.copy()
     loader = prepared(cell.job(variant), cell.forget, range(2))
     official.without_init("method")

@@ -1,4 +1,4 @@
-"""Methods that weigh weights or gradients: SSD (Foster et al. 2024), SFR-on (Huang et al. 2024), MUNBa (Wu 2025)."""
+"""Methods that score weights or gradients: SSD (Foster et al. 2024), SFR-on (Huang et al. 2024), MUNBa (Wu 2025)."""
 
 import tempfile
 from argparse import Namespace
@@ -39,7 +39,7 @@ def importances(perturber: Any, cell: Cell, subset: Subset, batch_size: int) -> 
 def dampened(
     official: Official, cell: Cell, batch_size: int, as_readme_says: bool = False
 ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """What the authors make of the original, and the importances for D_f."""
+    """The model after the authors' step, and their importances for D_f."""
     model = cell.copy().eval()
     names = ("lower_bound", "exponent", "magnitude_diff", "min_layer", "max_layer", "forget_threshold")
     parameters: dict[str, Any] = dict(zip(names, (1, 1, None, -1, -1, 1), strict=True))
@@ -55,7 +55,7 @@ def dampened(
 
 @contextmanager
 def loss_free() -> Iterator[None]:
-    """The two lines that the authors' README replaces for LFSSD: the loss, and the square of its gradient."""
+    """Apply the changes of the authors' README for LFSSD: another loss, and the absolute gradient."""
     with (
         patch.object(nn, "CrossEntropyLoss", lambda: lambda logits, _: logits.square().sum(1).mean()),
         patch.object(torch.Tensor, "pow", lambda self, _: self.abs()),
@@ -89,7 +89,7 @@ SFRON_EPOCHS = 3
 
 
 def whole_batches() -> Cell:
-    """All batches of D_r have one size: the schedule goes by steps officially, and by images here."""
+    """A cell whose batches of D_r all have one size, since the official schedule counts steps and ours images."""
     return make_cell(num_forget=40, num_retain=4 * BATCH)
 
 
@@ -100,7 +100,7 @@ def sfron(official: Official, cell: Cell) -> list[Measured]:
     official.stand_in("trainer")
     retain = [batches_of(job, cell.retain, epoch) for epoch in range(SFRON_EPOCHS)]
     forget = [batches_of(job, cell.forget, 0), batches_of(job, cell.forget, 0, "cycle", 1)]
-    # The first pass over each is that of the mask.
+    # The first pass over each set is for the mask.
     loaders = {
         "forget_train": Prepared([*in_order(cell, cell.forget, BATCH).passes, *forget]),
         "retain_train": Prepared([*in_order(cell, cell.retain, BATCH).passes, *retain]),

@@ -1,7 +1,7 @@
-"""The authors' code, imported from a checkout that the user gives, and made to run on a CPU in float64.
+"""Import of the authors' code from a user's checkout, adapted to run on a CPU in float64.
 
-Nothing of it is part of this project. What it needs to run here is done around it, for the time of a `with` block, and
-noted in `Official.adaptations`.
+None of that code is part of this project. Adaptations are applied by patching within a `with` block and recorded in
+`Official.adaptations`.
 """
 
 import importlib
@@ -26,17 +26,17 @@ from salun_grid.records.errors import InputError
 
 @dataclass
 class Official:
-    """A checkout whose modules can be imported; `adaptations` grows with what these needed."""
+    """A checkout with importable modules; `adaptations` records what they needed."""
 
     folder: Path
     adaptations: list[str] = field(default_factory=list)
 
     def module(self, name: str) -> Any:
-        """A module of the checkout, by its dotted name from `folder`."""
+        """Import a module of the checkout by its dotted name relative to `folder`."""
         return importlib.import_module(name)
 
     def without_init(self, *packages: str) -> None:
-        """Let modules of packages of the checkout be imported without what their `__init__` imports."""
+        """Skip the `__init__` of packages of the checkout when their modules are imported."""
         for name in packages:
             package = ModuleType(name)
             package.__path__ = [str(self.folder.joinpath(*name.split(".")))]
@@ -44,7 +44,7 @@ class Official:
         self.adaptations.append(f"`__init__` of {', '.join(packages)} is skipped")
 
     def stand_in(self, *packages: str) -> None:
-        """Put a stand-in for packages of the checkout that the step does not use."""
+        """Replace packages of the checkout that the step does not use by stand-ins."""
         for name in packages:
             sys.modules[name] = StandIn(name)
             parent, _, last = name.rpartition(".")
@@ -55,7 +55,7 @@ class Official:
 
 @contextmanager
 def official_code(folder: Path) -> Iterator[Official]:
-    """Let modules be imported from `folder`, silent, on the CPU and in float64; leave no trace of them afterwards."""
+    """Make modules importable from `folder`, silenced, on the CPU and in float64; unload them on exit."""
     official = Official(folder)
     before = set(sys.modules)
     stand_ins = StandIns(official)
@@ -63,10 +63,10 @@ def official_code(folder: Path) -> Iterator[Official]:
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(redirect_stderr(io.StringIO()))
         stack.enter_context(patch.object(sys, "path", [str(folder), *sys.path]))
-        # Some of the authors' modules read the command line when they are imported.
+        # Some of the authors' modules parse the command line at import.
         stack.enter_context(patch.object(sys, "argv", ["official"]))
         stack.enter_context(patch.object(sys, "meta_path", [*sys.meta_path, stand_ins]))
-        # No bytecode is written into the user's checkout.
+        # Keeps bytecode out of the user's checkout.
         stack.enter_context(patch.object(sys, "dont_write_bytecode", True))
         for target, name, replacement in on_the_cpu():
             stack.enter_context(patch.object(target, name, replacement))
@@ -79,15 +79,15 @@ def official_code(folder: Path) -> Iterator[Official]:
 
 
 def belongs(module: ModuleType, folder: Path) -> bool:
-    """Whether a module is of the checkout, or stands in for one that it misses."""
+    """Whether a module is from the checkout or is a stand-in."""
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
     return isinstance(module, StandIn) or any(place and Path(place).is_relative_to(folder) for place in places)
 
 
 def checked(folder: Path, files: Sequence[str]) -> Path:
-    """`folder` itself. Raises InputError where it is no folder, or lacks one of `files`."""
+    """Return the resolved `folder`. Raises InputError if it is not a folder or lacks one of `files`."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give a checkout of the authors' repository.")
+        raise InputError(f"{folder} is not a folder; give a checkout of the authors' repository.")
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} has no {missing[0]}; give a checkout of the authors' repository.")
@@ -95,8 +95,8 @@ def checked(folder: Path, files: Sequence[str]) -> Path:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit of a checkout, or "unknown" where git does not know it."""
-    # Of this folder, and not of a repository around it.
+    """The commit of a checkout, or "unknown" if it is not a git repository."""
+    # Otherwise git would report a repository that contains the folder.
     if not (folder / ".git").exists():
         return "unknown"
     found = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
@@ -107,7 +107,7 @@ def commit_of(folder: Path) -> str:
 
 
 def on_the_cpu() -> list[tuple[Any, str, Callable[..., Any]]]:
-    """What is replaced: moves to a GPU do nothing, and a change to float32 keeps float64."""
+    """The patches: moves to a GPU are no-ops, and conversions to float32 keep float64."""
     return [
         (Tensor, "cuda", lambda self, *_, **__: self),
         (nn.Module, "cuda", lambda self, *_, **__: self),
@@ -118,7 +118,7 @@ def on_the_cpu() -> list[tuple[Any, str, Callable[..., Any]]]:
 
 
 def moved(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`to`, to the CPU where a GPU is named."""
+    """`to` with GPU devices replaced by the CPU."""
 
     def to(self: Any, *arguments: Any, **keywords: Any) -> Any:
         keywords = {name: on_cpu(value) for name, value in keywords.items()}
@@ -136,7 +136,7 @@ def on_cpu(value: Any) -> Any:
 
 
 class Absent:
-    """Whatever the authors' code makes, at import, of a package that is not installed; it does nothing."""
+    """A no-op object for whatever the authors' code gets from a missing package at import."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -160,7 +160,7 @@ class Absent:
 
 
 class StandIn(ModuleType):
-    """In the place of a package that is not installed: each of its names is a class that does nothing."""
+    """A stand-in for a missing package, in which every name is a no-op class."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -173,7 +173,7 @@ class StandIn(ModuleType):
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds, after all other finders, what none of them has; notes each package once."""
+    """An import finder of last resort that makes stand-ins and records each package once."""
 
     def __init__(self, official: Official) -> None:
         self.folder, self.adaptations = official.folder, official.adaptations
@@ -184,7 +184,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if inside and not isinstance(sys.modules.get(parent), StandIn):
             return None
         if not Path(importing_file()).is_relative_to(self.folder):
-            return None  # some library asks whether it has an optional package
+            return None  # a library probing for an optional package
         if not inside:
             self.adaptations.append(f"a stand-in for the missing package {name}")
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
@@ -193,11 +193,11 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """There is nothing to execute."""
+        """No-op."""
 
 
 def importing_file() -> str:
-    """The file whose import is being carried out."""
+    """The file that contains the current import statement."""
     frame = sys._getframe(1)
     while frame.f_back and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.agreement.page`: docs/agreement.md from the records in docs/agreement.json."""
+"""`python -m benchmarks.agreement.page`: generate docs/agreement.md from the records in docs/agreement.json."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ around it: the column of adaptations lists that. In every row `.cuda()`, `.to("c
 
 
 def page(records: Mapping[str, Any]) -> str:
-    """The page: an introduction, a table of the methods compared, and a list of the others."""
+    """The page: an introduction, a table of the compared methods, and a list of the others."""
     from benchmarks.agreement.comparison import AGREES_BELOW
 
     found = {described(record["environment"]) for record in records.values()}

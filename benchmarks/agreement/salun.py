@@ -1,4 +1,4 @@
-"""SalUn's repository (Fan et al. 2024), which has many baselines besides, and Unlearn-Sparse (Jia et al. 2023)."""
+"""Methods in the repositories of SalUn (Fan et al. 2024), with its baselines, and Unlearn-Sparse (Jia et al. 2023)."""
 
 import sys
 import tempfile
@@ -36,7 +36,7 @@ FRACTION, TENTHS = 0.5, [count / 10 for count in range(1, 11)]
 
 
 def arguments(**changes: Any) -> Namespace:
-    """What the authors' command line would hold."""
+    """The values of the authors' command-line arguments."""
     plain = {
         "decreasing_lr": "91,136",
         "rewind_epoch": 0,
@@ -67,7 +67,7 @@ def stepwise(
 
 
 def method_module(official: Official, name: str) -> Any:
-    """A module of the authors' package `unlearn`, whose imports of what the methods here do not use may fail."""
+    """A module of the authors' package `unlearn`, with stand-ins for imports that the methods here do not use."""
     if "unlearn" not in sys.modules:
         official.without_init("unlearn")
         official.stand_in("pruner", "trainer")
@@ -78,7 +78,7 @@ def method_module(official: Official, name: str) -> Any:
 
 
 def random_labels(cell: Cell, job: Any) -> tuple[dict[str, Prepared], list[Tensor]]:
-    """The loaders of D_f, with its own labels, and of D_r; and the random labels of each batch of D_f."""
+    """The loaders of D_f and D_r, and the random labels of each batch of D_f."""
     forget: list[Batches] = []
     for epoch in range(EPOCHS):
         labels = draw_labels(len(cell.forget), cell.data.num_classes, job.seeds.unlearning, epoch)
@@ -96,7 +96,7 @@ def random_label(official: Official, cell: Cell) -> list[Measured]:
 
 
 def official_masks(official: Official, cell: Cell) -> list[dict[str, Tensor]]:
-    """The masks that the authors' `generate_mask` writes for the fractions 0.1, 0.2 … 1."""
+    """The masks written by the authors' `generate_mask` for the fractions 0.1, 0.2 … 1."""
     method_module(official, "impl")
     module, loaders = official.module("generate_mask"), {"forget": in_order(cell, cell.forget, BATCH)}
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def official_masks(official: Official, cell: Cell) -> list[dict[str, Tensor]]:
 
 
 def salun(official: Official, cell: Cell) -> list[Measured]:
-    """The masks, and the step in both modes: the official step before 2026 is today's without the weights put back."""
+    """Compare the masks and the step in both modes; the official step before 2026 did not restore the weights."""
     masks = official_masks(official, cell)
     module = method_module(official, "RL")
     hard = masked_steps(official, cell, masks, "hard")
@@ -155,7 +155,7 @@ def l1_sparse(official: Official, cell: Cell) -> list[Measured]:
 
 
 def fisher(official: Official, cell: Cell) -> list[Measured]:
-    """The noise is drawn by ours, in float32 or float64 as the default is, and given to theirs."""
+    """Compare with our noise, in the default dtype, given to the authors' code."""
     alpha, theirs = 1e-8, cell.copy()
     variant = f"fisher:alpha={alpha}"
     job, module = cell.job(variant), method_module(official, "fisher")
@@ -187,7 +187,7 @@ TEN_INPUTS = "the factor of ten goes to tensors whose last dimension is 10, so t
 
 
 def influence_cell() -> Cell:
-    """The official recursion divides by 1,000 whatever it is given; ours divides by the size of the sample."""
+    """A cell with 1,000 images of D_r, since the official recursion divides by 1,000, ours by the sample size."""
     return make_cell(num_forget=40, num_retain=1000, side=8, width=4)
 
 

@@ -1,4 +1,4 @@
-"""The methods that are not compared with their authors' code, and why."""
+"""Methods that are not compared with their authors' code, with the reasons."""
 
 NO_CODE = "no official repository is known to us; the step follows the paper"
 UGRADSL = (

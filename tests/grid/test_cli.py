@@ -52,7 +52,7 @@ BAD_INPUTS = {
     "empty forget set": ("--forget-rate 0.0001", "empty forget set"),
     "empty retain set": ("--forget-rate 0.9999", "empty retain set"),
     "missing npz": ("--dataset none.npz", "no dataset file"),
-    "broken npz": ("--dataset {broken}", "broken"),
+    "broken npz": ("--dataset {broken}", "damaged or not an .npz file"),
     "npz with a hole": ("--dataset {hole}", "has no array val_images"),
     "pickled npz": ("--dataset {pickled}", "pickled Python objects"),
     "epochs": ("--epochs 0", "training.epochs must be a whole number, at least 1"),

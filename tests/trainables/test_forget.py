@@ -162,7 +162,7 @@ def test_a_class_is_every_train_image_with_its_label():
 def test_a_class_that_is_not_there_is_an_input_error():
     with pytest.raises(InputError, match="has the classes 0 to 4; the forget set class:5"):
         parse_rule("class:5").count(DATA)
-    with pytest.raises(InputError, match="class:4 holds no train image"):
+    with pytest.raises(InputError, match="class:4 has no train image"):
         parse_rule("class:4").count(replace(DATA, class_counts=(50, 50, 50, 50, 0)))
-    with pytest.raises(InputError, match="class:0 holds every train image"):
+    with pytest.raises(InputError, match="class:0 has every train image"):
         parse_rule("class:0").count(replace(DATA, class_counts=(200, 0, 0, 0, 0)))

@@ -59,7 +59,7 @@ def test_names_of_data_parallel_and_our_own_are_known() -> None:
     [
         (ModelConfig(architecture="densenet121"), CLASSES, "do not fit densenet121: they lack .* and 6"),
         (ModelConfig(stem="imagenet"), 7, r"fc.bias has shape \(5,\) in the weights and \(7,\) in resnet18"),
-        (ModelConfig(stem="3x3"), CLASSES, r"conv1.weight have the shape \(64, 3, 7, 7\) .* model.stem"),
+        (ModelConfig(stem="3x3"), CLASSES, r"conv1.weight has shape \(64, 3, 7, 7\) .* model.stem"),
     ],
 )
 def test_other_weights_are_refused_in_a_sentence(config, classes, message) -> None:
