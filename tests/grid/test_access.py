@@ -95,7 +95,7 @@ def test_who_has_the_token_gets_in(ray_cluster: tuple, monkeypatch: pytest.Monke
 
 def test_who_has_none_is_turned_away(ray_cluster: tuple) -> None:
     assert not lets_in(ray_cluster[0], "disabled")
-    with pytest.raises(InputError, match="asks for a token, and this user has none; copy "):
+    with pytest.raises(InputError, match="requires a token, and this user has none; copy "):
         check_access(ray_cluster[0], allow_open=True)
 
 
