@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above
-from salun_grid.analysis.gaps import NOTHING
+from salun_grid.analysis.gaps import NO_OP
 from salun_grid.analysis.plots import method_styles, new_figure
 from salun_grid.analysis.results import Run, read_table
 from salun_grid.records.text import printable_row
@@ -48,7 +48,7 @@ def training_curves(rows: Sequence[Run]) -> Figure:
     for row in rows:
         lines[row["dataset"], row["image_size"], row["method"], row["augmentation"]].append(row)
     places = sorted({key[:2] for key in lines})
-    methods = sorted({key[2] for key in lines}, key=lambda m: (m != NOTHING, m))
+    methods = sorted({key[2] for key in lines}, key=lambda m: (m != NO_OP, m))
     augmentations = in_order({key[3] for key in lines})
     figure, axes = new_figure(0.8 + 2.5 * len(methods), 0.9 + 2.2 * len(places), len(places), len(methods))
     for row_of_axes, place in zip(axes, places, strict=True):

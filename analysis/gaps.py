@@ -16,9 +16,9 @@ PAPER_METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
 AVERAGES: dict[str, tuple[str, ...]] = {"ag": PAPER_METRICS, "ag3": ("ua", "ta", "mia")}
 
-# What a method is measured against: doing nothing, and what two retrainings differ by.
-NOTHING, NOISE = "original", "retrain-again"
-CONTROLS = {NOTHING: "original (nothing unlearned)", NOISE: "retrain-again (noise floor)"}
+# What a method is measured against: the no-op, and what two retrainings differ by.
+NO_OP, NOISE = "original", "retrain-again"
+CONTROLS = {NO_OP: "original (no-op)", NOISE: "retrain-again (noise floor)"}
 NOT_METHODS = {"retrain", *CONTROLS}
 
 

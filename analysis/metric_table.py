@@ -58,6 +58,6 @@ def _note(names: Sequence[str], reasons: dict[str, dict[str, None]], provenance:
     absent = " ".join(f"No {', '.join(metrics)}: {reason}." for reason, metrics in reasons.items())
     return (
         "Mean ± sample standard deviation over n seeds. No value is good by itself: the target is that of `retrain`, "
-        "`retrain-again` shows what two retrainings differ by, `original` what doing nothing gives. "
+        "`retrain-again` shows what two retrainings differ by, `original` what the no-op gives. "
         f"{meanings}. {absent} {provenance} {remarks}"
     ).strip()

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
-from salun_grid.analysis.gaps import CONTROLS, NOTHING, PAPER_METRICS, Summary
+from salun_grid.analysis.gaps import CONTROLS, NO_OP, PAPER_METRICS, Summary
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 from salun_grid.records.forget_label import forget_name, forget_order
@@ -53,7 +53,7 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
     shown = [s for s in summaries if s.gaps and s.method != "retrain"]
     places = list(dict.fromkeys(place_of(s.group) for s in shown))
     forgets = sorted({s.group.forget for s in shown}, key=forget_order)
-    methods = list(dict.fromkeys(s.method for s in shown if s.method != NOTHING))
+    methods = list(dict.fromkeys(s.method for s in shown if s.method != NO_OP))
     few = len(methods) <= len(MARKERS)
     styles = {m: marker if few else "o" for m, (_, marker) in method_styles(methods).items()}
     augmentations = in_order({s.group.augmentation for s in shown})
@@ -62,12 +62,12 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
     for row, place in zip(axes, places, strict=True):
         for axis, forget in zip(row, forgets, strict=True):
             cell = [s for s in shown if (*place_of(s.group), s.group.forget) == (*place, forget)]
-            points = [point for s in cell if s.method != NOTHING for point in _points(s)]
+            points = [point for s in cell if s.method != NO_OP for point in _points(s)]
             for x, ag, summary in points:
                 hue = hues[summary.group.augmentation]
                 axis.plot(x, ag, styles[summary.method], color=hue, markeredgecolor="black", markersize=8 if few else 5)
             for summary in cell:
-                if summary.method == NOTHING:
+                if summary.method == NO_OP:
                     hue = hues[summary.group.augmentation]
                     axis.axhline(summary.gaps["ag"].mean, color=hue, linestyle="--", linewidth=1.2)
             _minutes_axis(axis, [x for x, _, _ in points])
@@ -82,7 +82,7 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
     look: dict[str, Any] = {"linestyle": "", "color": "0.5", "markeredgecolor": "black"}
     named = styles if few else {}
     handles = [Line2D([], [], marker=m, label=label(CONTROLS.get(name, name)), **look) for name, m in named.items()]
-    handles += [Line2D([], [], color="0.5", linestyle="--", label=CONTROLS[NOTHING])]
+    handles += [Line2D([], [], color="0.5", linestyle="--", label=CONTROLS[NO_OP])]
     handles += [Line2D([], [], linestyle="", marker="s", color=hue, label=label(a)) for a, hue in hues.items()]
     legend_above(figure, handles, fontsize=8)
     return figure

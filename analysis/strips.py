@@ -24,12 +24,12 @@ from salun_grid.analysis.figures import (
     ranked,
     with_gaps,
 )
-from salun_grid.analysis.gaps import CONTROLS, NOISE, NOT_METHODS, NOTHING, Summary
+from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, NOT_METHODS, Summary
 from salun_grid.records.forget_label import forget_name, forget_order
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES_PER_PAGE = 50
-FLOOR_LINES: dict[str, Any] = {NOTHING: "--", NOISE: ":"}
+CONTROL_LINES: dict[str, Any] = {NO_OP: "--", NOISE: ":"}
 Item = TypeVar("Item")
 
 
@@ -94,9 +94,9 @@ def _page(
     handles = [Line2D([], [], linestyle="", label=label(a), **_look(i)) for i, a in enumerate(augmentations)]
     found = {s.method for s in summaries}
     handles += [
-        Line2D([], [], color="0.4", linestyle=dash, label=f"mean of {floor}")
-        for floor, dash in FLOOR_LINES.items()
-        if floor in found
+        Line2D([], [], color="0.4", linestyle=dash, label=f"mean of {control}")
+        for control, dash in CONTROL_LINES.items()
+        if control in found
     ]
     legend_above(figure, handles, title=title, fontsize=8)
     if provenance:
@@ -115,8 +115,8 @@ def _look(i: int) -> dict[str, Any]:
 
 def _floor_lines(axis: Axes, summaries: Sequence[Summary]) -> None:
     """AG of the no-op and of a second retraining, mean over the augmentations."""
-    for floor, dash in FLOOR_LINES.items():
-        values = [s.gaps["ag"].mean for s in summaries if s.method == floor]
+    for control, dash in CONTROL_LINES.items():
+        values = [s.gaps["ag"].mean for s in summaries if s.method == control]
         if values:
             axis.axvline(float(np.mean(values)), color="0.4", linestyle=dash, linewidth=1)
 

@@ -49,7 +49,7 @@ def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -
         "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
         "n seeds; AG of nothing, of noise: that of `original` and of `retrain-again` over the same seeds; p: "
         "Holm-corrected, so no interval here stands for it (a TOST alone asks for 90 % intervals within the margin). "
-        f"{rules(margin)} {_without_floors([v.summary for v in verdicts])}{provenance} {remarks}"
+        f"{rules(margin)} {_without_controls([v.summary for v in verdicts])}{provenance} {remarks}"
     )
     rows = [_verdict_row(verdict) for verdict in verdicts]
     return Table(f"Verdicts at ±{margin:g} percentage points", rows, note.strip(), tuple(VERDICT_COLUMNS))
@@ -77,11 +77,11 @@ def _note(summaries: Sequence[Summary], signs: Signs, provenance: str, remarks: 
         "Percent; mean ± sample standard deviation over n seeds; in brackets the gap to the retrain of the same seed, "
         "mean signed; mean absolute. AG averages the absolute gaps of UA RA TA MIA, AG3 those of UA TA MIA, each with "
         f"its 95 % Student interval. RTE: mask + training or unlearning. {devices_note(signs)} "
-        f"{_without_floors(summaries)}{provenance} {remarks}"
+        f"{_without_controls(summaries)}{provenance} {remarks}"
     ).strip()
 
 
-def _without_floors(summaries: Sequence[Summary]) -> str:
+def _without_controls(summaries: Sequence[Summary]) -> str:
     """Says which of the two controls these rows do not have, since no gap means much without them."""
     found = {summary.method for summary in summaries}
     return "".join(f"No row of {name} is here. " for method, name in CONTROLS.items() if method not in found)

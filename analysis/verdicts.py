@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salun_grid.analysis.gaps import CONTROLS, NOISE, NOTHING, PAPER_METRICS, Summary
+from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, PAPER_METRICS, Summary
 from salun_grid.analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
 
 ALPHA = 0.05
@@ -19,8 +19,8 @@ RULES = (
     "Gaps are method minus the retrain of the same seed. Fewer than {min_seeds} such pairs: too few seeds to say. "
     "Indistinguishable: for each of UA, RA, TA and MIA, two one-sided paired t tests (TOST) put the mean gap within "
     "±{margin:g} points; their largest p, Holm-corrected over all cells and methods here, is below {alpha:g}. "
-    "But so is doing nothing: `original` passes the same tests, uncorrected. "
-    "Better than doing nothing: its AG lies below that of `original` of the same seeds in a one-sided paired t test, "
+    "But so is the no-op: `original` passes the same tests, uncorrected. "
+    "Better than the no-op: its AG lies below that of `original` of the same seeds in a one-sided paired t test, "
     "Holm-corrected in the same way. No better: its mean AG does not, whatever the scatter. Not shown better: its mean "
     "AG does, but not the test. Whatever passes no test is not proven different: more seeds may decide. "
     "Where all seeds have one and the same gap other than 0, p is a sign test's. "
@@ -61,19 +61,19 @@ def judge(summaries: Sequence[Summary], margin: float = MARGIN_POINTS) -> list[V
     by_place = {(summary.group, summary.method): summary for summary in rows}
     uncorrected = [equivalence_of(row, margin) for row in rows]
     equivalence = _corrected(rows, uncorrected)
-    benefit = _corrected(rows, [benefit_of(row, by_place.get((row.group, NOTHING))) for row in rows])
+    benefit = _corrected(rows, [benefit_of(row, by_place.get((row.group, NO_OP))) for row in rows])
     as_equal = {(row.group, row.method) for row, p in zip(rows, uncorrected, strict=True) if p < ALPHA}
     verdicts = []
     for row, p, q in zip(rows, equivalence, benefit, strict=True):
-        nothing, noise = (by_place.get((row.group, floor)) for floor in (NOTHING, NOISE))
-        text = verdict_of(row, margin, p, q, ag_excess(row, nothing), (row.group, NOTHING) in as_equal)
+        nothing, noise = (by_place.get((row.group, control)) for control in (NO_OP, NOISE))
+        text = verdict_of(row, margin, p, q, ag_excess(row, nothing), (row.group, NO_OP) in as_equal)
         verdicts.append(Verdict(row, margin, p, q, shared_ag(row, nothing), shared_ag(row, noise), text))
     return verdicts
 
 
-def shared_ag(row: Summary, floor: Summary | None) -> Spread | None:
-    """AG of a floor over the seeds that `row` has too; None where there is none."""
-    shared = [floor.ag_by_seed[seed] for seed in row.ag_by_seed if seed in floor.ag_by_seed] if floor else []
+def shared_ag(row: Summary, control: Summary | None) -> Spread | None:
+    """AG of a control over the seeds that `row` has too; None where there is none."""
+    shared = [control.ag_by_seed[seed] for seed in row.ag_by_seed if seed in control.ag_by_seed] if control else []
     return spread(shared) if shared else None
 
 
@@ -93,23 +93,23 @@ def verdict_of(
     if summary.method in CONTROLS:
         return f"{closeness}, n = {n}"
     if equal and nothing_is_equal:
-        return f"{closeness}, but so is doing nothing, n = {n}"
+        return f"{closeness}, but so is the no-op, n = {n}"
     why_not = _incomparable(excess)
     if why_not:
         return f"{closeness}, n = {n}; {why_not}"
     counts = f"n = {n}" if len(excess) == n else f"n = {n}, {len(excess)} of them beside `original`"
     if benefit < ALPHA:
-        return f"{closeness}, {counts}" if equal else f"better than doing nothing, but {closeness}, {counts}"
+        return f"{closeness}, {counts}" if equal else f"better than the no-op, but {closeness}, {counts}"
     benefits = "no better" if sum(excess) >= -ROUNDING * n else "not shown better"
-    return f"{f'{closeness}, but ' if equal else ''}{benefits} than doing nothing, {counts}"
+    return f"{f'{closeness}, but ' if equal else ''}{benefits} than the no-op, {counts}"
 
 
 def _incomparable(excess: Sequence[float]) -> str:
-    """Why a method cannot be compared with doing nothing, or ""."""
+    """Why a method cannot be compared with the no-op, or ""."""
     if len(excess) < MIN_SEEDS:
-        return "too few seeds of `original` to compare with doing nothing"
+        return "too few seeds of `original` to compare with the no-op"
     if not math.isfinite(sum(excess)):
-        return "NaN among the metrics of `original`, no comparison with doing nothing"
+        return "NaN among the metrics of `original`, no comparison with the no-op"
     return ""
 
 
@@ -129,15 +129,15 @@ def equivalence_of(summary: Summary, margin: float) -> float:
 
 
 def ag_excess(summary: Summary, nothing: Summary | None) -> list[float]:
-    """AG of the method minus AG of doing nothing, for each seed that has both."""
+    """AG of the method minus AG of the no-op, for each seed that has both."""
     other = nothing.ag_by_seed if nothing else {}
     return [ag - other[seed] for seed, ag in summary.ag_by_seed.items() if seed in other]
 
 
 def benefit_of(summary: Summary, nothing: Summary | None) -> float:
-    """p that the method's AG lies below that of doing nothing; NaN for `original` itself and below MIN_SEEDS."""
+    """p that the method's AG lies below that of the no-op; NaN for `original` itself and below MIN_SEEDS."""
     excess = ag_excess(summary, nothing)
-    return math.nan if summary.method == NOTHING or len(excess) < MIN_SEEDS else below_zero_p(excess)
+    return math.nan if summary.method == NO_OP or len(excess) < MIN_SEEDS else below_zero_p(excess)
 
 
 def _corrected(rows: Sequence[Summary], p_values: list[float]) -> list[float]:

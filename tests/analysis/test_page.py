@@ -94,7 +94,7 @@ def test_text_columns_stand_left_and_long_ones_wrap() -> None:
 
 def test_rows_of_the_floors_alone_are_tinted() -> None:
     table = Table("", [["original"], ["salun"]], "", ("Method",))
-    for controls, tinted in ((("original",), ["floor", ""]), ((), ["", ""])):
+    for controls, tinted in ((("original",), ["control", ""]), ((), ["", ""])):
         section = Section("a", table=table, controls=controls)
         parsed = Page(render(replace(EMPTY, sections=[section])))
         assert [a.get("class", "") for tag, a in parsed.tags if tag == "tr"][1:] == tinted

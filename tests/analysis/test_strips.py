@@ -50,7 +50,7 @@ def test_each_variant_has_one_line_and_ranks_follow_its_mean_ag(summaries: list[
     shown = [re.sub(r"  \d+$", "", name) for name in names]
     order = ranked([s for s in summaries if s.method != "retrain"])
     assert shown == [
-        {"original": "original (nothing unlearned)"}.get(m, m).replace("retrain-again", "retrain-again (noise floor)")
+        {"original": "original (no-op)"}.get(m, m).replace("retrain-again", "retrain-again (noise floor)")
         for m in order
     ]
     means = [np.mean([s.gaps["ag"].mean for s in summaries if s.method == m]) for m in order]

@@ -40,7 +40,7 @@ def test_close_to_the_retrain_on_every_metric_is_indistinguishable() -> None:
 
 def test_when_doing_nothing_is_as_close_the_verdict_says_so() -> None:
     runs = retrains(5) + rows("salun", 5) + rows("original", 5, offset=0.1)
-    assert salun(runs) == "indistinguishable from retraining at ±1 point, but so is doing nothing, n = 5"
+    assert salun(runs) == "indistinguishable from retraining at ±1 point, but so is the no-op, n = 5"
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.4, 0.8, 1.2])
@@ -55,7 +55,7 @@ def test_whoever_does_nothing_is_never_praised_for_it(spread: float) -> None:
         runs += same + [make_run(**{m: run[m] for m in ("dataset", "seed", *RETRAIN)}) for run in same]
     texts = [v.text for v in judge(Results.of(runs).summaries) if v.summary.method == "salun"]
     for text in texts:
-        assert "but so is doing nothing" in text or text == "no better than doing nothing, n = 5"
+        assert "but so is the no-op" in text or text == "no better than the no-op, n = 5"
 
 
 @pytest.mark.parametrize(("offset", "benefit"), [(0.7, "not shown better"), (0.9, "no better")])
@@ -64,12 +64,12 @@ def test_close_but_no_closer_than_doing_nothing_says_so(offset: float, benefit: 
     scattered = (0.0, 6.0, -1.0, 4.0, -5.0)
     original = [run | {"ua": run["ua"] + scattered[run["seed"]]} for run in rows("original", 5)]
     text = salun(retrains(5) + rows("salun", 5, offset) + original)
-    assert text == f"indistinguishable from retraining at ±1 point, but {benefit} than doing nothing, n = 5"
+    assert text == f"indistinguishable from retraining at ±1 point, but {benefit} than the no-op, n = 5"
 
 
 def test_close_without_original_says_what_is_missing() -> None:
     text = salun(retrains(5) + rows("salun", 5) + rows("original", 2, offset=6.0))
-    missing = "too few seeds of `original` to compare with doing nothing"
+    missing = "too few seeds of `original` to compare with the no-op"
     assert text == f"indistinguishable from retraining at ±1 point, n = 5; {missing}"
 
 
@@ -79,7 +79,7 @@ def test_equal_averages_are_no_lead_whatever_the_order_of_their_sum() -> None:
     runs = retrains(3)
     for method, ua, ra in (("salun", one, other), ("original", other, one)):
         runs += [make_run(method=method, seed=s, **RETRAIN | {"ua": 5 + ua, "ra": 99 - ra}) for s in range(3)]
-    assert salun(runs) == "no better than doing nothing, n = 3"
+    assert salun(runs) == "no better than the no-op, n = 3"
 
 
 def test_the_floors_beside_a_verdict_are_of_its_own_seeds() -> None:
@@ -96,7 +96,7 @@ def test_the_floors_beside_a_verdict_are_of_its_own_seeds() -> None:
 def test_one_metric_beyond_the_margin_is_enough(metric: str) -> None:
     far = [run | {metric: run[metric] - 2.0} for run in rows("salun", 5)]
     text = salun(retrains(5) + far + rows("original", 5, offset=6.0))
-    assert text == "better than doing nothing, but not shown equal to retraining at ±1 point, n = 5"
+    assert text == "better than the no-op, but not shown equal to retraining at ±1 point, n = 5"
 
 
 def test_the_margin_decides() -> None:
@@ -107,13 +107,13 @@ def test_the_margin_decides() -> None:
 
 def test_as_far_as_doing_nothing_is_no_better() -> None:
     runs = retrains(4) + rows("salun", 4, offset=6.0) + rows("original", 4, offset=5.0)
-    assert salun(runs) == "no better than doing nothing, n = 4"
+    assert salun(runs) == "no better than the no-op, n = 4"
 
 
 def test_a_lead_smaller_than_its_scatter_is_not_shown() -> None:
     noisy = [run | {"mia": run["mia"] + 12 * (-1) ** run["seed"]} for run in rows("salun", 4, offset=6.0)]
     nothing = [run | {"mia": run["mia"] + 24 * (run["seed"] % 2)} for run in rows("original", 4, offset=6.0)]
-    assert salun(retrains(4) + noisy + nothing) == "not shown better than doing nothing, n = 4"
+    assert salun(retrains(4) + noisy + nothing) == "not shown better than the no-op, n = 4"
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -137,7 +137,7 @@ def test_without_retrains_there_is_nothing_to_compare_with() -> None:
 def test_without_enough_of_original_the_verdict_says_so() -> None:
     text = salun(retrains(4) + rows("salun", 4, offset=3.0) + rows("original", 2, offset=6.0))
     assert text.startswith("not shown equal to retraining")
-    assert text.endswith("too few seeds of `original` to compare with doing nothing")
+    assert text.endswith("too few seeds of `original` to compare with the no-op")
 
 
 def test_a_nan_is_named() -> None:
@@ -150,7 +150,7 @@ def test_a_nan_of_original_alone_is_named_too() -> None:
     runs = retrains(4) + rows("salun", 4, offset=3.0) + rows("original", 4, offset=6.0)
     spoilt = [run | {"mia": math.nan} if (run["method"], run["seed"]) == ("original", 2) else run for run in runs]
     unequal = "not shown equal to retraining at ±1 point, n = 4"
-    assert salun(spoilt) == f"{unequal}; NaN among the metrics of `original`, no comparison with doing nothing"
+    assert salun(spoilt) == f"{unequal}; NaN among the metrics of `original`, no comparison with the no-op"
 
 
 def test_controls_are_judged_against_the_retrain_only() -> None:
