@@ -7,8 +7,8 @@ import torch
 from salun_grid.trainables.architectures import count_macs, count_weights
 from salun_grid.trainables.protocol import ModelConfig
 
-# Above both limits bf16 was faster on every CPU measured (docs/performance.md, "bf16 on a CPU"). Below the first it took
-# 1.10 times as long with AMX, and 0.79 to 0.86 times with AVX-512; fp32 is the safe choice where the sign is unclear.
+# Above both limits bf16 was faster on every CPU measured (docs/performance.md, "bf16 on a CPU"). Below the first it
+# took 1.10 times as long with AMX, and 0.79 to 0.86 times with AVX-512; fp32 is the safe choice where CPUs differ.
 MIN_MACS_PER_WEIGHT = 8
 MIN_MACS = 10_000_000  # narrow layers do not fill a vector register
 
@@ -46,7 +46,8 @@ def bf16_loses(config: ModelConfig, num_classes: int, image_size: int) -> str:
     macs = count_macs(config, num_classes, image_size)
     per_weight = macs / count_weights(config, num_classes)
     if per_weight < MIN_MACS_PER_WEIGHT:
-        return f"{per_weight:.0f} multiply-accumulates per weight; bf16 is reliably faster on a CPU from {MIN_MACS_PER_WEIGHT}"
+        few = f"{per_weight:.0f} multiply-accumulates per weight"
+        return f"{few}; bf16 is reliably faster on a CPU from {MIN_MACS_PER_WEIGHT}"
     if macs < MIN_MACS:
         millions = f"{macs / 1e6:.0f} million multiply-accumulates per image"
         return f"{millions}; bf16 is reliably faster on a CPU from {MIN_MACS // 1_000_000} million"
