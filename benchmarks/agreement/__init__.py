@@ -4,7 +4,7 @@ Each family of methods has a module of this package with COMPARISONS. The author
 that the user provides; none of it is part of this project.
 """
 
-from benchmarks.agreement import attacks, challenge, distillation, importance, salun
+from benchmarks.agreement import attacks, challenge, distillation, importance, last_blocks, salun
 from benchmarks.agreement.comparison import Comparison
 
 __all__ = ["COMPARISONS"]
@@ -14,5 +14,6 @@ COMPARISONS: dict[str, Comparison] = {
     **distillation.COMPARISONS,
     **importance.COMPARISONS,
     **challenge.COMPARISONS,
+    **last_blocks.COMPARISONS,
     **attacks.COMPARISONS,
 }

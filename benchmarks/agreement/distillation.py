@@ -1,15 +1,28 @@
-"""Distillation methods: SCRUB and NegGrad+ (Kurmanji et al. 2023), bad teacher (Chundawat et al. 2023), DELETE."""
+"""Distillation: SCRUB and NegGrad+ (Kurmanji et al. 2023), bad teacher (Chundawat et al. 2023), DELETE, LoTUS."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.agreement.cell import BATCH, Cell, batches_of, prepared
+from benchmarks.agreement.cell import (
+    BATCH,
+    NUM_CLASSES,
+    Cell,
+    Prepared,
+    batches_of,
+    in_order,
+    make_cell,
+    passes_of,
+    pixels,
+    prepared,
+)
 from benchmarks.agreement.comparison import Comparison, Measured, weights_moved
 from benchmarks.agreement.official import Official
+from salun_grid.trainables.methods.lotus import gumbel_noise
 from salun_grid.trainables.optimizers import sgd
 
 LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
@@ -78,6 +91,45 @@ def delete(official: Official, cell: Cell) -> list[Measured]:
     return [weights_moved(cell, cell.unlearned(variant), theirs)]
 
 
+def lotus(official: Official, cell: Cell) -> list[Measured]:
+    """Compare with our Gumbel noise, one draw per image and epoch, given to the authors' code."""
+    epochs, variant = 3, f"lotus:epochs=3,batch_size={BATCH},learning_rate=0.001,alpha=2,retain_fraction=0.3"
+    job, theirs = cell.job(variant), cell.copy()
+    both = cell.forget.joined(job.some_of_retain(0.3, "lotus"), "mixed")
+    passes: list[list[Any]] = []
+    noises: list[Tensor] = []
+    for epoch in range(epochs):
+        noise, batches = gumbel_noise(job, both, epoch), []
+        for _, batch in passes_of(job).batches(both, epoch):
+            batches.append((pixels(batch.images), batch.labels, (batch.places < len(cell.forget)).long()))
+            noises.append(noise[batch.places])
+        passes.append(batches)
+
+    def sampled(scores: Tensor, tau: float | Tensor = 1, hard: bool = False, dim: int = -1) -> Tensor:
+        # One draw serves both kinds of targets of a batch: hard ones come first, and each image uses one kind.
+        noisy = scores + (noises[0] if hard else noises.pop(0))
+        return nn.functional.one_hot(noisy.argmax(dim), scores.shape[dim]) if hard else (noisy / tau).softmax(dim)
+
+    module: Any = official.module("unlearning_methods.lotus_class")
+    module.args.lr, module.args.weight_decay, module.args.alpha = 0.001, 5e-4, 2.0
+    val = [(pixels(cell.data.images["val"].permute(0, 3, 1, 2)), cell.data.labels["val"])]
+    loaders = {
+        "forget": in_order(cell, cell.forget, len(cell.forget)),
+        "retain": in_order(cell, cell.retain, len(cell.retain)),
+        "val": val,
+    }
+    parent = SimpleNamespace(
+        dl=loaders, batch_size=BATCH, num_classes=NUM_CLASSES, model=theirs, epochs=epochs, dataset="", seed=0
+    )
+    with (
+        patch.object(module, "set_seed"),
+        patch.object(module, "DataLoader", lambda *_, **__: Prepared(passes)),
+        patch.object(nn.functional, "gumbel_softmax", sampled),
+    ):
+        theirs, _ = module.LoTUS(parent).unlearn(0.3, False)
+    return [weights_moved(cell, cell.unlearned(variant), theirs)]
+
+
 SCRUB = "https://github.com/meghdadk/SCRUB"
 LOOPS = "thirdparty/repdistiller/helper/loops.py"
 COMPARISONS = {
@@ -107,6 +159,22 @@ COMPARISONS = {
         departures=(
             "the official code leaves the student in the mode in which it is given; ours trains in train mode",
         ),
+    ),
+    "lotus": Comparison(
+        "https://github.com/cspartalis/LoTUS",
+        ("src/unlearning_methods/lotus_class.py", "src/helpers/eval.py"),
+        lotus,
+        (
+            LOADERS,
+            "the seeds that it sets are left out",
+            "`gumbel_softmax` adds our noise, the same for the soft and the hard target of an image, which uses one",
+        ),
+        "src",
+        (
+            "the official code rounds accuracies to two decimals; compared with sizes of D_f and the validation split "
+            "for which this changes nothing",
+        ),
+        cell=partial(make_cell, num_forget=50),
     ),
     "delete": Comparison(
         "https://github.com/shaaaaron/DELETE",

@@ -6,9 +6,6 @@ UGRADSL = (
     "the paper"
 )
 UNCOMPARED: dict[str, str] = {
-    "cf_k": "the official training loop (github.com/shash42/Evaluating-Inexact-Unlearning) makes its own schedule and "
-    "cutmix; with all blocks the method is `finetune`, which is compared",
-    "eu_k": "as `cf_k`; with all blocks the method is the retrain, bit for bit",
     "ugradsl": UGRADSL,
     "ugradsl_plus": UGRADSL,
     "salun_soft": "the official step shrinks towards the weights of each epoch's start, and ours towards θ₀, as the "
@@ -19,6 +16,4 @@ UNCOMPARED: dict[str, str] = {
     "JAX, around networks of its own",
     "task_arithmetic": "the official code edits CLIP models and was not run; the step is one subtraction of weights",
     "neg_merge": "the official repository (github.com/naver-ai/negmerge) holds a README alone",
-    "lotus": "the official module (github.com/cspartalis/LoTUS) reads a command line and draws its Gumbel noise inside "
-    "PyTorch, apart for each kind of target; not compared yet",
 }
