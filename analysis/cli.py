@@ -119,7 +119,7 @@ def compare_command(first: str, second: str, form: str, out: Path | None) -> Non
 @NON_MEMBERS
 @TEXT_FILE
 def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
-    """One tidy CSV: a line for each run and metric, the retrain's value beside it."""
+    """One tidy CSV: a row per run and metric, with the value of the retrain."""
     from salun_grid.analysis.commands import export_text
 
     _deliver(export_text(folder, non_members, not no_predictions), out)

@@ -24,7 +24,7 @@ CHANCE_PART = 0.1
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study of the folder is: evaluated jobs landed, of how many, and the command that goes on with it."""
+    """The progress of a study of the folder: rows published, rows in total, and the command that resumes it."""
 
     study: str
     done: int
@@ -142,11 +142,11 @@ def _first(names: list[str]) -> str:
 
 def progress(folder: str, runs: Iterable[Run]) -> list[Progress]:
     """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
-    landed = {run["job_key"] for run in runs}
+    published = {run["job_key"] for run in runs}
     studies, damaged = read_studies(storage.find(folder))
     for path in damaged:
         warnings.warn(f"{path} is damaged, so its study is left out", ResultsWarning, stacklevel=2)
     return [
-        Progress(printable(study.name), len(study.rows & landed), len(study.rows), printable(study.command))
+        Progress(printable(study.name), len(study.rows & published), len(study.rows), printable(study.command))
         for study in studies
     ]

@@ -166,7 +166,7 @@ def cases(
 ) -> Iterator[tuple[Cell, Case]]:
     """Every cell with its predictions, its retrain's and, where one of `names` asks for them, its references.
 
-    One model is in memory at a time, beside its retrain and the references of its block.
+    One model is in memory at a time, with its retrain and the references of its block.
     """
     reader = Reader(folder)
     for block in blocks(cells):

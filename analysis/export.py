@@ -1,4 +1,4 @@
-"""One tidy CSV: a line for each run and metric, with the retrain's value and the signed gap beside it."""
+"""One tidy CSV: a row per run and metric, with the value of the retrain and the signed gap."""
 
 import csv
 import io

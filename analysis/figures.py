@@ -46,7 +46,7 @@ def with_gaps(summaries: Sequence[Summary]) -> list[Summary]:
     """The summaries that have an AG, retrains left out. Raises InputError where there is none."""
     found = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
     if not found:
-        raise InputError("no row has its retrain beside it, so there is no AG to draw; run the method `retrain` too.")
+        raise InputError("no row has a retrain of its cell, so there is no AG to draw; run the method `retrain` too.")
     return found
 
 
@@ -121,7 +121,7 @@ def caption(summaries: Sequence[Summary]) -> str:
 
 
 def num_seeds(summaries: Sequence[Summary]) -> str:
-    """n of what is drawn beside a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
+    """n of the values with a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
     counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
     return f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
 

@@ -1,4 +1,4 @@
-"""The printed numbers of the study that the protocol `paper` reproduces, for a look beside ours.
+"""The printed numbers of the study that the protocol `paper` reproduces, for comparison with ours.
 
 Falcão and Cordeiro, "Análise de Desaprendizado de Máquina em Modelos de Classificação de Imagens Médicas", Tables 1
 and 2: 64 px, random crop and flip, one value a cell, no spread.

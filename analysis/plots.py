@@ -1,4 +1,4 @@
-"""The page's figures of gaps besides Figure 2: AG against RTE, and signed gaps with their margin.
+"""Figures of gaps in the report besides Figure 2: AG against RTE, and signed gaps with their margin.
 
 Colours come from figures.py; a method has a marker of its own too, so that no figure needs colour.
 """

@@ -60,7 +60,7 @@ def report_html(folder: str, results: Results, margin: float = MARGIN_POINTS, im
         return render(Page(title, state, [], ["There is no verdict yet."], [training_section(folder)]))
     flaws = remarks(results.cells, margin)
     verdicts = judge(results.summaries, margin)
-    lead = overall(verdicts) or ["No method beside retraining and the controls is here: nothing to judge."]
+    lead = overall(verdicts) or ["There are no methods besides retraining and the controls, so there are no verdicts."]
     shown = closest(results.summaries)
     sections = [
         Section("Verdicts", table=verdict_table(verdicts, results.provenance, flaws), controls=tuple(CONTROLS)),

@@ -27,7 +27,7 @@ def gap_sections(summaries: Sequence[Summary], margin: float, shown: Sequence[st
     )
     trades = [plots.trade_off(own) for own in _some_datasets(summaries)]
     band = (
-        "Mean signed gap and its 95 % Student interval, which goes on where it ends in an arrow; the band is "
+        "Mean signed gap and its 95 % Student interval, truncated where it ends in an arrow; the band is "
         f"±{margin:g} points. Rows are cells. {limited(summaries)}{n}"
     )
     signed = plots.signed_gap_figures([summary for summary in summaries if summary.method in shown], margin)

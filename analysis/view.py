@@ -25,7 +25,7 @@ class Results:
         return cls(tuple(cells_of(runs, told_apart, by)))
 
     def named(self, told_apart: Collection[str], by: Differing) -> "Results":
-        """The same rows under the names that they need beside another folder's."""
+        """The same rows with the names that they need in a comparison with another folder."""
         return Results.of(self.runs, told_apart, by)
 
     @cached_property

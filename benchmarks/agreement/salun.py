@@ -20,6 +20,7 @@ from benchmarks.agreement.comparison import (
     weights_moved,
 )
 from benchmarks.agreement.official import Official
+from benchmarks.agreement.salun_metrics import initialisation, metrics
 from salun_grid.trainables.methods.gradients import mean_squared_gradient
 from salun_grid.trainables.methods.influence import sample
 from salun_grid.trainables.methods.random_label import draw_labels
@@ -106,12 +107,20 @@ def official_masks(official: Official, cell: Cell) -> list[dict[str, Tensor]]:
 
 
 def salun(official: Official, cell: Cell) -> list[Measured]:
-    """Compare the masks and the step in both modes; the official step before 2026 did not restore the weights."""
-    masks = official_masks(official, cell)
+    """Compare initial weights, masks, the step in both modes, and the metrics.
+
+    The official step before 2026 did not restore the weights.
+    """
+    official.without_init("trainer")
+    validate = official.module("trainer.val").validate
+    started, masks = initialisation(official), official_masks(official, cell)
     module = method_module(official, "RL")
     hard = masked_steps(official, cell, masks, "hard")
     with patch.object(module, "_restore_masked_params"):
-        return [masks_apart(cell, masks), hard, masked_steps(official, cell, masks, "leaky")]
+        leaky = masked_steps(official, cell, masks, "leaky")
+    unlearned = cell.unlearned(f"salun:{SETTINGS}")
+    judged = metrics(official, cell, validate, arguments(), unlearned)
+    return [started, masks_apart(cell, masks), hard, leaky, *judged]
 
 
 def masks_apart(cell: Cell, masks: list[dict[str, Tensor]]) -> Measured:
@@ -217,7 +226,14 @@ COMPARISONS = {
         salun,
         "generate_mask.py",
         "unlearn/RL.py",
-        adaptations=(LABELS, "for the leaky mask, `_restore_masked_params` does nothing"),
+        "models/ResNet.py",
+        "trainer/val.py",
+        "evaluation/SVC_MIA.py",
+        adaptations=(
+            LABELS,
+            "for the leaky mask, `_restore_masked_params` does nothing",
+            "the metrics are those of 20 validation images in the place of the test split",
+        ),
         departures=(
             "mask.mode=hard is the official step since February 2026; the default, leaky, is the step of the commit "
             "before, which the paper ran",
