@@ -14,7 +14,7 @@ from salun_grid.records.forget_label import forget_name, forget_order
 TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict")
 COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "AG3", "RTE (min)", "n"]
 VERDICT_COLUMNS = ["Dataset", "Augmentation", "Method", "Forget", "Verdict", "UA gap", "RA gap", "TA gap", "MIA gap"]
-VERDICT_COLUMNS += ["AG", "AG of nothing", "AG of noise", "p equal", "p better", "n"]
+VERDICT_COLUMNS += ["AG", "AG of no-op", "AG of noise", "p equal", "p better", "n"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -
     margin = verdicts[0].margin if verdicts else 0
     note = (
         "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
-        "n seeds; AG of nothing, of noise: that of `original` and of `retrain-again` over the same seeds; p: "
+        "n seeds; AG of no-op, of noise: that of `original` and of `retrain-again` over the same seeds; p: "
         "Holm-corrected, so no interval here stands for it (a TOST alone asks for 90 % intervals within the margin). "
         f"{rules(margin)} {_without_controls([v.summary for v in verdicts])}{provenance} {remarks}"
     )
