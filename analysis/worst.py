@@ -90,8 +90,5 @@ def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequenc
         with file.open("rb") as opened:
             matches = hashlib.file_digest(opened, kind).hexdigest() == digest
         if matches:
-            try:
-                return read_train_images(file)
-            except InputError as error:
-                raise InputError(str(error)) from None
+            return read_train_images(file)
     return None

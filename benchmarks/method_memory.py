@@ -5,7 +5,6 @@ streams has the same peak for both. The table is copied to docs/performance.md b
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,7 +51,7 @@ def peak_of(method: str, stem: str, num_images: int) -> int:
 def in_a_process(method: str, stem: str, num_images: int) -> int:
     code = f"from benchmarks.method_memory import peak_of; print(peak_of({method!r}, {stem!r}, {num_images}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return int(done.stdout)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Benchmark of bf16 against fp32 by network size, the basis of `model.precision=auto` on a CPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -35,7 +36,7 @@ def precision(repetitions: int) -> list[Result]:
     for config, size, batch in CASES:
         macs = count_macs(config, NUM_CLASSES, size)
         ways: dict[str, Callable[[], object]] = {
-            name: partial(steps, *prepared(ModelConfig(**{**vars(config), "precision": name}), size, batch))
+            name: partial(steps, *prepared(replace(config, precision=name), size, batch))
             for name in PRECISIONS
             if name != "auto"
         }

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from salun_grid.trainables.architectures import ARCHITECTURES, build_model, count_macs
+from salun_grid.trainables.architectures import ARCHITECTURES, count_macs, count_weights
 from salun_grid.trainables.data import MEDMNIST_SIZES, SPLITS, dataset_names, describe
 from salun_grid.trainables.forget import FORGET_RULES
 from salun_grid.trainables.methods import METHODS, Method, PassCount
@@ -45,7 +45,7 @@ def list_architectures() -> str:
     lines = ["Select one with --architecture NAME; --set training.… changes its recipe."]
     for name, found in ARCHITECTURES.items():
         config = ModelConfig(architecture=name)
-        parameters = sum(weight.numel() for weight in build_model(config, 10, 0).parameters())
+        parameters = count_weights(config, 10)
         gmac = ", ".join(f"{count_macs(config, 10, side) / 1e9:.3g} at {side} px" for side in (32, 64))
         recipe = ", ".join(f"{key} {written(value)}" for key, value in found.recipe.items()) or "the protocol's"
         lines += ["", f"{name}: {found.what} ({found.source})"]

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.metrics import Predictions, remaining_accuracy
 from salun_grid.grid.specs import Evaluate, Unlearn
 
 DEVIATIONS = 3.0
@@ -21,9 +21,8 @@ def collapse_note(job: Evaluate, predictions: Predictions, original_accuracy: fl
     """
     if not isinstance(job.subject, Unlearn):
         return None
-    kept = ~predictions.forgotten
-    labels, predicted = predictions.labels["train"][kept], predictions.logits["train"][kept].argmax(1)
-    accuracy, guessing = 100 * float((predicted == labels).mean()), guessing_percent(labels)
+    accuracy = remaining_accuracy(predictions)
+    guessing = guessing_percent(predictions.labels["train"][~predictions.forgotten])
     if accuracy > guessing or original_accuracy <= guessing:
         return None
     return (

@@ -2,16 +2,17 @@
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from salun_grid.analysis.results import Run, read_runs
+from salun_grid.analysis.cells import Cell
+from salun_grid.analysis.commands import load
+from salun_grid.analysis.rows import Run
+from salun_grid.analysis.view import Results
 from salun_grid.grid.catalogue import FORGOTTEN, cost_in_words, described, epochs_of, needs_retain, written
 from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.settings import settings_of
 
-# Equal for the rows of one cell on one device.
-CELL = ("dataset_fingerprint", "image_size", "forget", "augmentation", "seed", "protocol_json", "device_name")
 NOT_MEASURED = "–"
 
 
@@ -20,10 +21,10 @@ def methods_page(measured: str | None = None) -> str:
 
     `measured` is a folder or bucket with results of the methods at default settings. Raises InputError for one without.
     """
-    rows = read_runs(measured) if measured else []
-    ratios = relative_rte(rows)
+    results = load(measured) if measured else Results.of([])
+    ratios = relative_rte(results.cells)
     if measured and not ratios:
-        raise InputError(f"{measured} has no row of a method beside its retrain; give the folder of another study.")
+        raise InputError(f"{measured} has no method with the retrain of its cell; give the folder of another study.")
     command = f"salun-grid methods --markdown{f' --measured {measured}' if measured else ''}"
     lines = [
         "# The methods",
@@ -33,7 +34,7 @@ def methods_page(measured: str | None = None) -> str:
         "The settings are published defaults, not tuned for any dataset here; most were tuned by their authors for",
         f"CIFAR at 32 px. The column `epochs` is the cost in passes over all train images when {FORGOTTEN:.0%} are",
         "forgotten with default settings, including the mask.",
-        *(["", source_of(rows, ratios)] if measured else []),
+        *(["", source_of(results.runs, ratios)] if measured else []),
         "",
         "| method | idea | needs D_r | takes a mask | forget rules | epochs | RTE / retrain | paper |",
         "|---|---|---|---|---|---:|---:|---|",
@@ -57,18 +58,13 @@ def line(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def relative_rte(rows: list[Run]) -> dict[str, list[float]]:
-    """RTE over the retrain's RTE of the same cell on the same device, for each method and cell."""
-    targets = {cell_of(row): row["seconds_total"] for row in rows if row["role"] == "target"}
+def relative_rte(cells: Iterable[Cell]) -> dict[str, list[float]]:
+    """RTE over the RTE of the retrain of the same cell on the same device, for each method."""
     ratios: dict[str, list[float]] = {}
-    for row in rows:
-        if row["role"] == "method" and cell_of(row) in targets:
-            ratios.setdefault(row["method"], []).append(row["seconds_total"] / targets[cell_of(row)])
+    for run, target in ((cell.run, cell.target) for cell in cells):
+        if run["role"] == "method" and target and target["device_name"] == run["device_name"]:
+            ratios.setdefault(run["method"], []).append(run["seconds_total"] / target["seconds_total"])
     return ratios
-
-
-def cell_of(row: Run) -> tuple:
-    return tuple(row[name] for name in CELL)
 
 
 def rte_cell(ratios: list[float]) -> str:
@@ -79,7 +75,7 @@ def rte_cell(ratios: list[float]) -> str:
     return f"{statistics.mean(ratios):.2g}{spread}"
 
 
-def source_of(rows: list[Run], ratios: Mapping[str, list[float]]) -> str:
+def source_of(rows: Sequence[Run], ratios: Mapping[str, list[float]]) -> str:
     """What the column `RTE / retrain` was measured on."""
     counts = sorted({len(values) for values in ratios.values()})
     n = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))

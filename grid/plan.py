@@ -89,7 +89,7 @@ def described(source: str, study: Study) -> DatasetInfo:
     """The dataset, with class counts if a forget rule of the study needs them."""
     info = describe(source, study.protocol.image_size, study.allow_empty_classes)
     needs_labels = any(parse_rule(text).needs_labels for text in study.forget_sets)
-    check_architecture(study.protocol.model, info.image_size)
+    check_architecture(study.protocol.model, info.num_classes, info.image_size)
     return with_class_counts(info) if needs_labels else info
 
 

@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
-from salun_grid.analysis.rows import ROLES
 from salun_grid.grid.memory import Peak, PeakMemory
 from salun_grid.grid.provenance import repeat_command
 from salun_grid.grid.release import code_version
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.study import Study
-from salun_grid.records.schemas import SCHEMAS
+from salun_grid.records.schemas import ROLES, SCHEMAS
 from salun_grid.trainables.architectures import described
 from salun_grid.trainables.data import SPLITS
 from salun_grid.trainables.forget import rate_of

@@ -70,6 +70,12 @@ class Work:
         return self.image_size**2 / 1e6
 
 
+def shape_of(model: ModelConfig, num_classes: int, image_size: int) -> dict[str, Any]:
+    """The fields of a Work that the network and the size of its images determine."""
+    gmac = count_macs(model, num_classes, image_size) / 1e9
+    return {"kind": Kind.of(model), "gmac": gmac, "image_size": image_size, "width": model.width}
+
+
 def row_work(
     protocol: dict[str, Any],
     num_classes: int,
@@ -86,12 +92,8 @@ def row_work(
     `protocol` and `params`, the method's settings, are the row's parsed JSON; `num_images` is per split, None if
     unknown.
     """
-    model = ModelConfig(**protocol["model"])
     return Work(
-        kind=Kind.of(model),
-        gmac=count_macs(model, num_classes, image_size) / 1e9,
-        image_size=image_size,
-        width=model.width,
+        **shape_of(ModelConfig(**protocol["model"]), num_classes, image_size),
         augmentation=augmentation,
         batch_size=params.get("batch_size") or protocol["training"]["batch_size"],
         train_images=train_images,
@@ -122,12 +124,8 @@ def images_passed(passes: PassCount, num_forget: int, data: DatasetInfo) -> dict
 
 def device_work(spec: Shaped, batch_size: int, **amounts: float) -> Work:
     """The work of `spec`: `amounts` together with the shape of its model and images."""
-    model, data = spec.model, spec.data
     return Work(
-        kind=Kind.of(model),
-        gmac=count_macs(model, data.num_classes, data.image_size) / 1e9,
-        image_size=data.image_size,
-        width=model.width,
+        **shape_of(spec.model, spec.data.num_classes, spec.data.image_size),
         augmentation=spec.augmentation,
         batch_size=batch_size,
         **amounts,  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.agreement.cell import BATCH, Cell, Images, make_cell, passes_of, prepared
-from benchmarks.agreement.comparison import Comparison, Measured, drawing, farthest, weights_moved
+from benchmarks.agreement.comparison import LOADERS, Comparison, Measured, drawing, farthest, weights_moved
 from benchmarks.agreement.official import Official
 from salun_grid.trainables.methods.amun import attacked, nearest_wrong
 from salun_grid.trainables.methods.unsir import learned_noise, pixel_config
@@ -129,7 +129,6 @@ def unsir(official: Official, cell: Cell) -> list[Measured]:
     return [Measured("change of the noise", farthest([(ours - mean) / std - start], [noise.noise.detach() - start]))]
 
 
-LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
 LEFT_OUT = "the evaluation and the saving at its end are left out"
 COMPARISONS = {
     "boundary_shrink": Comparison(

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.agreement.cell import BATCH, Batches, Cell, Images, Prepared, batches_of
-from benchmarks.agreement.comparison import Comparison, Measured, drawing, weights_moved
+from benchmarks.agreement.comparison import LOADERS, Comparison, Measured, drawing, weights_moved
 from benchmarks.agreement.official import Official
 
 EPOCHS, RATE, FRACTION = 3, 0.01, 0.3
 SETTINGS = f"epochs={EPOCHS},batch_size={BATCH},learning_rate={RATE}"
 ADAPTATIONS = (
     "a configuration object in the place of OmegaConf's",
-    "loaders that yield our batches of each epoch, images in [0, 1]",
+    LOADERS,
 )
 
 

@@ -17,6 +17,9 @@ from benchmarks.agreement.official import Official, checked, commit_of, official
 
 # Both sides use float64: rounding is far below this limit, and a different step is far above it.
 AGREES_BELOW = 1e-9
+# Adaptations that several comparisons need.
+LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
+CPU = '`.cuda()`, `.to("cuda")` and `.float()` do nothing'
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,11 @@ from benchmarks.agreement.cell import (
     pixels,
     prepared,
 )
-from benchmarks.agreement.comparison import Comparison, Measured, weights_moved
+from benchmarks.agreement.comparison import CPU, LOADERS, Comparison, Measured, weights_moved
 from benchmarks.agreement.official import Official
 from salun_grid.trainables.methods.lotus import gumbel_noise
 from salun_grid.trainables.optimizers import sgd
 
-LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
-CPU = '`.cuda()`, `.to("cuda")` and `.float()` do nothing'
 NOTEBOOK = "the loop over epochs, which is in a notebook, is written here"
 
 

@@ -13,16 +13,12 @@ import torch
 from torch import nn
 
 from benchmarks.agreement.cell import BATCH, Cell, Prepared, batches_of, in_order, make_cell, prepared
-from benchmarks.agreement.comparison import Comparison, Measured, drawing, farthest, weights_moved
+from benchmarks.agreement.comparison import CPU, LOADERS, Comparison, Measured, drawing, farthest, weights_moved
 from benchmarks.agreement.official import Official
 from salun_grid.trainables.methods.gradients import mean_squared_gradient
 from salun_grid.trainables.methods.random_label import draw_labels
 from salun_grid.trainables.methods.sfron import salient_weights
 from salun_grid.trainables.resident import Subset
-
-LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
-CPU = '`.cuda()`, `.to("cuda")` and `.float()` do nothing'
-
 
 # --- SSD ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.agreement.cell import BATCH, Batches, Cell, Prepared, batches_of
-from benchmarks.agreement.comparison import Comparison, Measured, weights_moved
+from benchmarks.agreement.comparison import LOADERS, Comparison, Measured, weights_moved
 from benchmarks.agreement.official import Official
 from salun_grid.trainables.methods.eu_k import draw_anew
 
@@ -63,7 +63,7 @@ REPOSITORY = "https://github.com/shash42/Evaluating-Inexact-Unlearning"
 FILES = ("src/methods.py", "src/learn.py")
 ADAPTATIONS = (
     "an object of options in the place of argparse's, without cutmix and without a limit of the gradient's norm",
-    "a loader that yields our batches of each epoch, images in [0, 1]",
+    LOADERS,
     "the optimizer and the loop over epochs are written here, at a constant learning rate",
 )
 SCHEDULE = "the official loop cuts the gradient's norm at 10 and follows a cosine with restarts; ours does neither"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.agreement.cell import BATCH, Batches, Cell, Images, Prepared, batches_of, in_order, make_cell, prepared
 from benchmarks.agreement.comparison import (
+    LOADERS,
     Comparison,
     Measured,
     drawing,
@@ -29,7 +30,6 @@ from salun_grid.trainables.saliency import saliency, top_fractions
 EPOCHS, RATE = 2, 0.01
 SALUN, SPARSE = "https://github.com/OPTML-Group/Unlearn-Saliency", "https://github.com/OPTML-Group/Unlearn-Sparse"
 SETTINGS = f"epochs={EPOCHS},batch_size={BATCH},learning_rate={RATE}"
-LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
 ARGUMENTS = "an argument object in the place of the command line's"
 CPU = "`.cuda()` and `.float()` do nothing"
 COMMON = (CPU, ARGUMENTS, LOADERS)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from salun_grid.analysis.cells import cells_of
 from salun_grid.grid.catalogue import epochs_of
 from salun_grid.grid.cli import main
-from salun_grid.grid.methods_page import CELL, relative_rte, rte_cell
+from salun_grid.grid.methods_page import relative_rte, rte_cell
 from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.data import dataset_names
 from salun_grid.trainables.forget import FORGET_RULES
@@ -16,7 +17,7 @@ from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.probes import PROBES
 from salun_grid.trainables.protocol import Protocol
 from salun_grid.trainables.settings import settings_of
-from tests.support.folders import make_grid, write_folder
+from tests.support.folders import Run, make_grid, make_run, write_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,24 +64,24 @@ def test_the_page_of_the_methods_is_current(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_rte_is_relative_to_the_retrain_of_the_same_cell_and_device() -> None:
-    def row(method: str, role: str, seed: int, seconds: float, device: str = "cpu") -> dict:
-        cell = dict.fromkeys(CELL, "same") | {"seed": seed, "device_name": device}
-        return cell | {"method": method, "role": role, "seconds_total": seconds}
+    def row(method: str, seed: int, seconds: float, device: str = "cpu") -> Run:
+        return make_run(method=method, seed=seed, seconds_total=seconds, device_name=device)
 
     rows = [
-        *(row("retrain", "target", seed, 100.0 * (seed + 1)) for seed in (0, 1)),
-        *(row("salun", "method", seed, 30.0) for seed in (0, 1)),
-        row("salun", "method", 0, 1.0, device="gpu"),
-        row("original", "control", 0, 0.0),
+        *(row("retrain", seed, 100.0 * (seed + 1)) for seed in (0, 1)),
+        *(row("salun", seed, 30.0) for seed in (0, 1)),
+        row("scrub", 0, 1.0, device="gpu"),
+        row("finetune", 2, 1.0),
+        row("original", 0, 0.0),
     ]
-    assert relative_rte(rows) == {"salun": [0.3, 0.15]}
+    assert relative_rte(cells_of(rows)) == {"salun": [0.3, 0.15]}
     assert rte_cell([0.3, 0.16]) == "0.23 ± 0.1" and rte_cell([0.3]) == "0.3" and rte_cell([]) == "–"
 
 
 def test_a_folder_without_methods_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "out", make_grid(methods=("retrain",)))
     result = CliRunner().invoke(main, ["methods", "--markdown", "--measured", str(folder)])
-    assert result.exit_code == 2 and "has no row of a method beside its retrain" in " ".join(result.stderr.split())
+    assert result.exit_code == 2 and "has no method with the retrain of its cell" in " ".join(result.stderr.split())
 
 
 def test_an_epoch_is_a_pass_over_all_train_images() -> None:

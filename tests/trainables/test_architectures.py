@@ -119,14 +119,14 @@ def test_the_counter_agrees_with_the_arithmetic_of_resnet18() -> None:
 )
 def test_what_an_architecture_does_not_take_is_refused(config: ModelConfig, side: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_architecture(config, side)
+        check_architecture(config, 5, side)
 
 
 def test_a_protocol_that_shapes_its_own_network_takes_others() -> None:
     assert PROTOCOLS["demo"].model.width != ModelConfig().width
     for name in ARCHITECTURES:
         protocol = with_architecture(PROTOCOLS["demo"], name)
-        check_architecture(protocol.model, 32)
+        check_architecture(protocol.model, 5, 32)
         assert protocol.training.epochs == PROTOCOLS["demo"].training.epochs
 
 

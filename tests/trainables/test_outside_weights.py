@@ -112,7 +112,7 @@ def test_an_unknown_network_names_the_nearest() -> None:
 
 def test_a_size_that_a_network_does_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="does not support images of 20 px"):
-        check_architecture(ModelConfig(architecture="timm:vit_tiny_patch16_224"), 20)
+        check_architecture(ModelConfig(architecture="timm:vit_tiny_patch16_224"), CLASSES, 20)
 
 
 def test_without_timm_the_message_says_what_to_install(monkeypatch) -> None:

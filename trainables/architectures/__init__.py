@@ -54,10 +54,15 @@ def build_model(config: ModelConfig, num_classes: int, seed: int) -> Classifier:
         return laid_out(architecture_of(config.architecture).build(config, num_classes))
 
 
+def without_values(config: ModelConfig, num_classes: int) -> Classifier:
+    """The model on the meta device: shapes alone, without the time of an initialisation."""
+    with torch.device("meta"):
+        return architecture_of(config.architecture).build(config, num_classes)
+
+
 def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, torch.Tensor]) -> Classifier:
     """A model with the given weights, on their device. Raises RuntimeError if they do not match the model."""
-    with torch.device("meta"):  # skips the random initialisation
-        model = architecture_of(config.architecture).build(config, num_classes)
+    model = without_values(config, num_classes)
     model.load_state_dict(weights, assign=True)
     if any(buffer.is_meta for buffer in model.buffers()):  # buffers that are computed, not saved
         model = build_model(config, num_classes, seed=0).to(next(iter(weights.values())).device)
@@ -65,7 +70,7 @@ def loaded_model(config: ModelConfig, num_classes: int, weights: Mapping[str, to
     return laid_out(model)
 
 
-def check_architecture(config: ModelConfig, image_size: int) -> None:
+def check_architecture(config: ModelConfig, num_classes: int, image_size: int) -> None:
     """Raise InputError if the architecture does not support the settings or the image size (in pixels)."""
     name, found = config.architecture, architecture_of(config.architecture)
     plain = ModelConfig()
@@ -76,7 +81,7 @@ def check_architecture(config: ModelConfig, image_size: int) -> None:
         raise InputError(f"{name} needs images of at least {found.smallest} px{multiple}, not {image_size} px.")
     if not found.shaped:
         try:
-            count_macs(config, 2, image_size)
+            count_macs(config, num_classes, image_size)  # kept for the plan
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{name} does not support images of {image_size} px: {reason}.") from None
@@ -107,17 +112,13 @@ def count_macs(config: ModelConfig, num_classes: int, image_size: int) -> int:
         return resnet18.count_macs(config, num_classes, image_size)
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"):
-        model = architecture_of(config.architecture).build(replace(config, precision="fp32"), num_classes).eval()
-        images = torch.zeros(1, 3, image_size, image_size)
+    model = without_values(replace(config, precision="fp32"), num_classes).eval()
     with FlopCounterMode(display=False) as counter:
-        model(images)
+        model(torch.zeros(1, 3, image_size, image_size, device="meta"))
     return counter.get_total_flops() // 2
 
 
 @lru_cache(maxsize=1024)
 def count_weights(config: ModelConfig, num_classes: int) -> int:
     """The number of parameters."""
-    with torch.device("meta"):
-        model = architecture_of(config.architecture).build(config, num_classes)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in without_values(config, num_classes).parameters())

@@ -11,8 +11,8 @@ from salun_grid.trainables.settings import setting
 
 
 @dataclass(frozen=True)
-class CatastrophicForgettingK(Iterative):
-    """SGD with a constant learning rate; BatchNorm's running statistics follow D_r in every block."""
+class LastBlocks(Iterative):
+    """Settings of a method that trains the last k blocks only."""
 
     learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
     k: int = setting(
@@ -23,6 +23,11 @@ class CatastrophicForgettingK(Iterative):
         doc="Number of blocks trained; 1 is the last layer alone.",
         source="the paper",
     )
+
+
+@dataclass(frozen=True)
+class CatastrophicForgettingK(LastBlocks):
+    """SGD with a constant learning rate; BatchNorm's running statistics follow D_r in every block."""
 
 
 def cf_k(job: Unlearning[CatastrophicForgettingK]) -> None:

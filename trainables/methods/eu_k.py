@@ -4,18 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from salun_grid.trainables.architectures import build_model
-from salun_grid.trainables.methods.base import Iterative, Method, PassCount, Unlearning
-from salun_grid.trainables.methods.cf_k import blocks_of, only_last_blocks
+from salun_grid.trainables.methods.base import Method, PassCount, Unlearning
+from salun_grid.trainables.methods.cf_k import LastBlocks, blocks_of, only_last_blocks
 from salun_grid.trainables.protocol import TrainingConfig
 from salun_grid.trainables.settings import setting
 from salun_grid.trainables.training import train
 
 
 @dataclass(frozen=True)
-class ExactUnlearningK(Iterative):
+class ExactUnlearningK(LastBlocks):
     """SGD as in training from scratch; BatchNorm's running statistics follow D_r in every block."""
 
-    learning_rate: float = setting(0.01, above=0, below=100, source="the paper")
     milestones: tuple[float, ...] = setting(
         (),
         above=0,
@@ -23,14 +22,6 @@ class ExactUnlearningK(Iterative):
         rising=True,
         unit="fractions of epochs, rising",
         doc="When the learning rate falls to a tenth.",
-    )
-    k: int = setting(
-        1,
-        at_least=1,
-        below=1000,
-        unit="blocks",
-        doc="Number of blocks trained; 1 is the last layer alone.",
-        source="the paper",
     )
 
 
