@@ -8,7 +8,7 @@ from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.commands import load
 from salun_grid.analysis.rows import Run
 from salun_grid.analysis.view import Results
-from salun_grid.grid.catalogue import FORGOTTEN, cost_in_words, described, epochs_of, needs_retain, written
+from salun_grid.grid.catalogue import FORGOTTEN, cost_in_words, epochs_of, needs_retain, written
 from salun_grid.records.errors import InputError
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.settings import settings_of
@@ -49,7 +49,7 @@ def methods_page(measured: str | None = None) -> str:
         lines += ["", f"## {name}", "", f"{method.idea} N{cost_in_words(method)[1:]}.", ""]
         lines += ["| setting | default | range | meaning | source |", "|---|---|---|---|---|"]
         for each in settings_of(method.settings):
-            lines.append(line(f"`{each.name}`", written(each.default), described(each), each.doc, each.source))
+            lines.append(line(f"`{each.name}`", written(each.default), each.allowed, each.doc, each.source))
     return "\n".join(lines)
 
 
