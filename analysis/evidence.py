@@ -171,9 +171,9 @@ def cases(
     reader = Reader(folder)
     for block in blocks(cells):
         references = _references(block, reader, names)
-        for target, beside in _by_target(block):
+        for target, own in _by_target(block):
             retrain = reader.read(target) if target else None
-            for cell in beside:
+            for cell in own:
                 model = retrain if retrain is not None and cell.run is target else reader.read(cell.run)
                 others = references_for(cell.run["seed"], model.forgotten, references, non_members)
                 yield cell, Case(model, retrain, others, non_members)

@@ -1,4 +1,4 @@
-"""The command that runs a method beside its authors' code, on a checkout that the test writes; and its page."""
+"""The command that compares a method with its authors' code, on a checkout that the test writes; and its page."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""SalUn's initialisation and metrics (Fan et al. 2024) beside ours."""
+"""Comparison of the initialisation and the metrics with SalUn's (Fan et al. 2024)."""
 
 from argparse import Namespace
 from typing import Any

@@ -1,6 +1,6 @@
 """Write the subset that this study trains on: `python make_subset.py PBC_BLOOD_64.npz SUBSET.npz`.
 
-The first file has the PBC blood cells at 64 px in MedMNIST's layout; the README beside says where they come from.
+The first file has the PBC blood cells at 64 px in MedMNIST's layout; README.md says where they come from.
 """
 
 import sys

@@ -122,8 +122,8 @@ def test_a_value_is_that_of_the_runs_own_predictions_and_retrain(folder: Path, r
 
 def test_the_covered_part_can_be_asked_for_alone(folder: Path, runs: list[Run]) -> None:
     alone = by_metric(list(measure(str(folder), cells_of(runs), ["covered"])))
-    beside = by_metric(list(measure(str(folder), cells_of(runs), ["covered", "auc_lira"])))
-    assert alone == {key: value for key, value in beside.items() if key[1] == "covered"}
+    together = by_metric(list(measure(str(folder), cells_of(runs), ["covered", "auc_lira"])))
+    assert alone == {key: value for key, value in together.items() if key[1] == "covered"}
     assert all(0 <= value <= 100 for value in alone.values())
 
 

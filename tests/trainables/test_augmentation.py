@@ -177,7 +177,7 @@ KERNELS += [f"adjust_{what}" for what in ("brightness", "saturation", "contrast"
 
 
 def kernel_arguments(monkeypatch, act, *arguments) -> list:
-    """What `act(*arguments)` passes to torchvision's kernels beside the image, defaults filled in."""
+    """What `act(*arguments)` passes to torchvision's kernels besides the image, defaults filled in."""
     seen = []
 
     def spy(name: str, kernel):

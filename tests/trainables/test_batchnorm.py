@@ -25,7 +25,7 @@ def images_and_gradient(precision: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def layer(precision: torch.dtype) -> nn.BatchNorm2d:
-    """Parameters in float32 beside bf16 images, as under autocast, else in the images' type."""
+    """Parameters in float32 with bf16 images, as under autocast, else in the images' type."""
     made = nn.BatchNorm2d(CHANNELS, dtype=torch.float32 if precision == torch.bfloat16 else precision)
     with torch.no_grad():
         made.weight.copy_(torch.linspace(0.5, 2, CHANNELS))
