@@ -29,7 +29,7 @@ RMIA_A, RMIA_GAMMA = 0.3, 1.0
 
 @dataclass(frozen=True)
 class References:
-    """R models that a target is compared with: logit-scaled confidences (R, …) and where each model did not see the image.
+    """R models to compare a target with: logit-scaled confidences (R, …) and where each model did not see the image.
 
     `forgotten` and `out` (R, F): the target's forgotten images; `non_members` (R, N) and `population` (R, Z): images
     that no model saw.

@@ -65,9 +65,9 @@ def judge(summaries: Sequence[Summary], margin: float = MARGIN_POINTS) -> list[V
     as_equal = {(row.group, row.method) for row, p in zip(rows, uncorrected, strict=True) if p < ALPHA}
     verdicts = []
     for row, p, q in zip(rows, equivalence, benefit, strict=True):
-        nothing, noise = (by_place.get((row.group, control)) for control in (NO_OP, NOISE))
-        text = verdict_of(row, margin, p, q, ag_excess(row, nothing), (row.group, NO_OP) in as_equal)
-        verdicts.append(Verdict(row, margin, p, q, shared_ag(row, nothing), shared_ag(row, noise), text))
+        no_op, noise = (by_place.get((row.group, control)) for control in (NO_OP, NOISE))
+        text = verdict_of(row, margin, p, q, ag_excess(row, no_op), (row.group, NO_OP) in as_equal)
+        verdicts.append(Verdict(row, margin, p, q, shared_ag(row, no_op), shared_ag(row, noise), text))
     return verdicts
 
 

@@ -13,8 +13,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 RECORDS, PAGE = DOCS / "agreement.json", DOCS / "agreement.md"
 INTRODUCTION = """# Agreement with the authors' code
 
-Each method compared with its authors' code, from the same weights, images, batches and labels, in float64 on the CPU. To
-rerun a row, clone the repository at its commit and run
+Each method compared with its authors' code, from the same weights, images, batches and labels, in float64 on the CPU.
+To rerun a row, clone the repository at its commit and run
 
 ```
 python -m benchmarks.agreement METHOD --official CHECKOUT --json docs/agreement.json
