@@ -14,9 +14,7 @@ FOLDER = click.argument("folder", metavar="DIR")
 MARGIN = click.option(
     "--margin",
     type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Equivalence margin, in percentage points.",
+    help="Equivalence margin, in percentage points, in place of the study's own.",
 )
 NON_MEMBERS = click.option(
     "--non-members",
@@ -62,8 +60,8 @@ def tables_command(folder: str, form: str, out: Path | None) -> None:
 @MARGIN
 @FORMAT
 @TEXT_FILE
-def verdicts_command(folder: str, margin: float, form: str, out: Path | None) -> None:
-    """What the results support for each method: equal to retraining, better than a no-op, too few seeds."""
+def verdicts_command(folder: str, margin: float | None, form: str, out: Path | None) -> None:
+    """What the results support for each method: equivalent to retraining, better than the no-op, undecided."""
     from salun_grid.analysis.commands import verdicts_text
 
     _deliver(verdicts_text(folder, form, margin), out)
@@ -155,7 +153,7 @@ def figure_command(folder: str, out: Path | None) -> None:
     type=click.Path(path_type=Path),
     help="The page's file  [default: DIR/report.html; ./report.html for a bucket]",
 )
-def report_command(folder: str, margin: float, images: tuple[Path, ...], out: Path | None) -> None:
+def report_command(folder: str, margin: float | None, images: tuple[Path, ...], out: Path | None) -> None:
     """One HTML page: the verdict, tables, figures, attacks, and the command behind each row."""
     from salun_grid.analysis.commands import write_report
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from salun_grid.analysis.completeness import checked, progress, remarks
 from salun_grid.analysis.formats import FORMATS
 from salun_grid.analysis.results import has_rows, read_runs
-from salun_grid.analysis.tables import make_tables, verdict_table
-from salun_grid.analysis.verdicts import MARGIN_POINTS, judge
+from salun_grid.analysis.tables import make_tables
 from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.storage import pictures_path
@@ -25,13 +24,31 @@ def tables_text(folder: str, form: str = "terminal") -> str:
     return FORMATS[form](make_tables(results.summaries, results.provenance, remarks(results.cells)))
 
 
-def verdicts_text(folder: str, form: str = "terminal", margin: float = MARGIN_POINTS) -> str:
-    """What the results support for each method, in one of the formats of `FORMATS`."""
-    results = load(folder)
-    table = verdict_table(judge(results.summaries, margin), results.provenance, remarks(results.cells, margin))
-    if not table.rows:
+def verdicts_text(folder: str, form: str = "terminal", margin: float | None = None) -> str:
+    """What the results support for each method, in one of the formats of `FORMATS`.
+
+    `margin` replaces the declared one. CSV holds the primary question alone.
+    """
+    from salun_grid.analysis import verdict_tables
+
+    results, question = load(folder), verdict_tables.question_of(folder, margin)
+    verdicts, found = verdict_tables.answers(folder, results, question)
+    if not verdicts:
         raise InputError(f"{folder} holds retrains only; run `original` and a method too.")
-    return FORMATS[form]([table])
+    flaws = remarks(results.cells, question.margin_points)
+    tables = [verdict_tables.verdict_table(verdicts, question, results.provenance, flaws)]
+    if found and form != "csv":
+        tables.append(verdict_tables.exploratory_table(found, results.provenance))
+    return FORMATS[form](tables)
+
+
+def answer_lines(folder: str) -> list[str]:
+    """A sentence for each method, for the end of a run; empty where there is nothing to compare with."""
+    from salun_grid.analysis import verdict_tables
+    from salun_grid.analysis.verdicts import overall
+
+    results = load(folder)
+    return overall(verdict_tables.answers(folder, results, verdict_tables.question_of(folder))[0])
 
 
 def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
@@ -95,7 +112,7 @@ def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
 
 
 def write_report(
-    folder: str, out: Path | None = None, margin: float = MARGIN_POINTS, images: Sequence[Path] = ()
+    folder: str, out: Path | None = None, margin: float | None = None, images: Sequence[Path] = ()
 ) -> Path:
     """Write the HTML page of a folder; returns its path."""
     from salun_grid.analysis.report import report_html

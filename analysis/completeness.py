@@ -10,10 +10,10 @@ from itertools import product
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.gaps import PAPER_METRICS
 from salun_grid.analysis.rows import Run
-from salun_grid.analysis.verdicts import MARGIN_POINTS
 from salun_grid.records import storage
 from salun_grid.records.errors import InputError, ResultsWarning
 from salun_grid.records.forget_label import forget_name
+from salun_grid.records.question import Question
 from salun_grid.records.studies import read_studies
 from salun_grid.records.text import printable
 
@@ -123,7 +123,7 @@ def collapsed(cells: Iterable[Cell]) -> list[str]:
     ]
 
 
-def remarks(cells: Sequence[Cell], margin: float = MARGIN_POINTS) -> str:
+def remarks(cells: Sequence[Cell], margin: float = Question.margin_points) -> str:
     """One sentence for each kind of flaw, empty where there is none. `margin` in percentage points."""
     flaws = {
         "Missing": missing_cells(cells),

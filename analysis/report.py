@@ -24,8 +24,9 @@ from salun_grid.analysis.results import has_rows
 from salun_grid.analysis.roc import roc_curve
 from salun_grid.analysis.rows import Run
 from salun_grid.analysis.sections import closest, gap_sections, limited, training_section
-from salun_grid.analysis.tables import Table, make_tables, verdict_table
-from salun_grid.analysis.verdicts import MARGIN_POINTS, judge, overall
+from salun_grid.analysis.tables import Table, make_tables
+from salun_grid.analysis.verdict_tables import answers, exploratory_table, question_of, verdict_table
+from salun_grid.analysis.verdicts import overall
 from salun_grid.analysis.view import Results
 from salun_grid.analysis.worst import Recogniser, Worst, train_images
 from salun_grid.records.errors import UndefinedError
@@ -46,7 +47,7 @@ class Evidence:
     recogniser: Recogniser = field(default_factory=Recogniser)
 
 
-def report_html(folder: str, results: Results, margin: float = MARGIN_POINTS, images: Sequence[Path] = ()) -> str:
+def report_html(folder: str, results: Results, margin: float | None = None, images: Sequence[Path] = ()) -> str:
     """The page of a folder's `results`, which a study that has only begun leaves empty.
 
     `images` are .npz files in which to look for the worst forgotten images.
@@ -58,16 +59,22 @@ def report_html(folder: str, results: Results, margin: float = MARGIN_POINTS, im
     state = _partial(folder, states)
     if not results.cells:
         return render(Page(title, state, [], ["There is no verdict yet."], [training_section(folder)]))
-    flaws = remarks(results.cells, margin)
-    verdicts = judge(results.summaries, margin)
+    question = question_of(folder, margin)
+    flaws = remarks(results.cells, question.margin_points)
+    verdicts, explored = answers(folder, results, question)
     lead = overall(verdicts) or ["There are no methods besides retraining and the controls, so there are no verdicts."]
     shown = closest(results.summaries)
     sections = [
-        Section("Verdicts", table=verdict_table(verdicts, results.provenance, flaws), controls=tuple(CONTROLS)),
+        Section(
+            "Verdicts",
+            table=verdict_table(verdicts, question, results.provenance, flaws),
+            controls=tuple(CONTROLS),
+        ),
+        *map(_with_table, [exploratory_table(explored, results.provenance)] if explored else []),
         *map(_with_table, make_tables(results.summaries, results.provenance, flaws)),
         *map(_with_table, tables_of(folder) if has_rows(folder, "measures") else []),
         _with_table(paper_table(results.summaries), controls=()),
-        *gap_sections(results.summaries, margin, shown),
+        *gap_sections(results.summaries, question.margin_points, shown),
         training_section(folder, results.summaries, shown),
         *_privacy(folder, results, images, shown),
         _every_row(results.runs),

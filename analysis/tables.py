@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from salun_grid.analysis.gaps import AVERAGES, CONTROLS, PAPER_METRICS, Summary
 from salun_grid.analysis.rte import Signs, device_signs, devices_note, rte_cell
 from salun_grid.analysis.statistics import Spread
-from salun_grid.analysis.verdicts import Verdict, rules
 from salun_grid.records.forget_label import forget_name, forget_order
 
-TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict")
+TEXT_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Verdict", "Protocol", "Gap")
 COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "AG3", "RTE (min)", "n"]
-VERDICT_COLUMNS = ["Dataset", "Augmentation", "Method", "Forget", "Verdict", "UA gap", "RA gap", "TA gap", "MIA gap"]
-VERDICT_COLUMNS += ["AG", "AG of no-op", "AG of noise", "p equal", "p better", "n"]
 
 
 @dataclass(frozen=True)
@@ -40,36 +37,6 @@ def make_tables(summaries: Sequence[Summary], provenance: str, remarks: str = ""
         rows = [_row(summary, signs) for summary in chosen]
         tables.append(Table(title, rows, _note(chosen, signs, provenance, remarks)))
     return tables
-
-
-def verdict_table(verdicts: list[Verdict], provenance: str, remarks: str = "") -> Table:
-    """What the results support for each method, with the gaps and the p values behind it."""
-    margin = verdicts[0].margin if verdicts else 0
-    note = (
-        "Percentage points; gap: mean signed gap to the retrain of the same seed with its 95 % Student interval over "
-        "n seeds; AG of no-op, of noise: that of `original` and of `retrain-again` over the same seeds; p: "
-        "Holm-corrected, so no interval here stands for it (a TOST alone asks for 90 % intervals within the margin). "
-        f"{rules(margin)} {_without_controls([v.summary for v in verdicts])}{provenance} {remarks}"
-    )
-    rows = [_verdict_row(verdict) for verdict in verdicts]
-    return Table(f"Verdicts at ±{margin:g} percentage points", rows, note.strip(), tuple(VERDICT_COLUMNS))
-
-
-def _verdict_row(verdict: Verdict) -> list[str]:
-    summary = verdict.summary
-    group = summary.group
-    size = f"{group.dataset} {group.image_size}px, {group.protocol}"
-    measured = [with_interval(summary.signed[m], sign="+") if summary.signed else "–" for m in PAPER_METRICS]
-    averages = [with_interval(a) if a else "missing" for a in (summary.gaps.get("ag"), verdict.nothing, verdict.noise)]
-    chances = [_p_value(p) for p in (verdict.equivalence_p, verdict.benefit_p)]
-    place = [size, group.augmentation, summary.method, forget_name(group.forget), verdict.text]
-    return [*place, *measured, *averages, *chances, str(verdict.n)]
-
-
-def _p_value(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _note(summaries: Sequence[Summary], signs: Signs, provenance: str, remarks: str) -> str:

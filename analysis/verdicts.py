@@ -1,174 +1,324 @@
-"""What the results support for each method. The rules, all of them, are RULES and `verdict_of`.
+"""What the results support for each method: the primary question of the study, one test per method.
 
-A method is compared with the retrain of the same seed, so n counts pairs. Nothing is claimed below MIN_SEEDS.
+The unit is a seed: its value is the mean over the cells (dataset × forget set × augmentation) that the seed completed.
+docs/statistics.md states the assumptions; RULES states the whole procedure in words.
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, PAPER_METRICS, Summary
-from salun_grid.analysis.statistics import ROUNDING, Spread, below_zero_p, equivalence_p, holm, spread
+import numpy as np
 
-ALPHA = 0.05
-MARGIN_POINTS = 1.0
-MIN_SEEDS = 3
+from salun_grid.analysis.cells import Group
+from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, NOT_METHODS, RETRAIN
+from salun_grid.analysis.outcomes import Apart, Outcome, Scored, scored
+from salun_grid.analysis.statistics import (
+    ALPHA,
+    POWER,
+    Spread,
+    above_p,
+    equivalence_p,
+    holm,
+    seeds_for,
+    spread,
+    two_sided_p,
+)
+from salun_grid.records.question import ATTACKS, Question
 
 RULES = (
-    "Gaps are method minus the retrain of the same seed. Fewer than {min_seeds} such pairs: too few seeds to say. "
-    "Indistinguishable: for each of UA, RA, TA and MIA, two one-sided paired t tests (TOST) put the mean gap within "
-    "±{margin:g} points; their largest p, Holm-corrected over all cells and methods here, is below {alpha:g}. "
-    "But so is the no-op: `original` passes the same tests, uncorrected. "
-    "Better than the no-op: its AG lies below that of `original` of the same seeds in a one-sided paired t test, "
-    "Holm-corrected in the same way. No better: its mean AG does not, whatever the scatter. Not shown better: its mean "
-    "AG does, but not the test. Whatever passes no test is not proven different: more seeds may decide. "
-    "Where all seeds have one and the same gap other than 0, p is a sign test's. "
-    "`original` and `retrain-again` are controls and are corrected among themselves."
+    "Excess AG: a method's AG minus that of retrain-again, averaged over the cells of each seed; AG is the mean "
+    "absolute gap to the retrain in UA, RA, TA and {attack}. Two t tests over seeds for each method: its AG against "
+    "the no-op's (two-sided), and its excess AG within ±{margin:g} (two one-sided tests). p values are Holm-corrected "
+    "over {family}, each kind of test by itself; a method passes if it is better than the no-op and equivalent. "
+    "A standard error is never below that of the number of images. Not shown to differ is no evidence of equality. "
+    "Provable: the narrowest margin that this number of seeds and this scatter can prove at the corrected level. "
+    "Seeds needed: for 80 % power at the observed mean and scatter, uncorrected for other methods' results."
 )
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One method in one group. p values are Holm-corrected, NaN where nothing was tested.
+class Judged:
+    """One method of one protocol over its seeds, in percentage points. None where a control or seed is missing.
 
-    `equivalence_p`: largest TOST p of the four metrics. `benefit_p`: that AG lies below `original`'s.
-    `nothing` and `noise` are AG of `original` and of `retrain-again` in the same group, over the seeds that this method
-    has too; None where there is none.
+    `uncontrolled` cells lack a control and are left out, as are the seeds `left_out`, which lack one of the cells.
+    `excess` is AG minus that of a second retraining, `benefit` AG minus the no-op's (below 0: closer to the retrain).
     """
 
-    summary: Summary
-    margin: float
+    protocol: str
+    method: str
+    cells: int
+    uncontrolled: int
+    seeds: tuple[int, ...]
+    left_out: tuple[int, ...]
+    ag: Spread | None
+    excess: Spread | None
+    benefit: Spread | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The tests of one method, p values Holm-corrected over `family` methods; NaN where nothing was tested.
+
+    `no_op_is_equivalent`: the no-op passes the same equivalence test, uncorrected, so equivalence says little.
+    """
+
+    judged: Judged
+    question: Question
+    family: int
+    difference_p: float
     equivalence_p: float
-    benefit_p: float
-    nothing: Spread | None
-    noise: Spread | None
-    text: str
+    farther_p: float
+    no_op_is_equivalent: bool
 
     @property
-    def n(self) -> int:
-        return len(self.summary.ag_by_seed)
+    def is_control(self) -> bool:
+        return self.judged.method in CONTROLS
+
+    @property
+    def better(self) -> bool:
+        """The AG is below the no-op's."""
+        return self._difference < 0
+
+    @property
+    def worse(self) -> bool:
+        """The AG is above the no-op's."""
+        return self._difference > 0
+
+    @property
+    def _difference(self) -> float:
+        """The mean difference to the no-op where it is proved, else 0."""
+        return self.judged.benefit.mean if self.judged.benefit and self.difference_p < ALPHA else 0.0
+
+    @property
+    def equivalent(self) -> bool:
+        """The excess AG lies within the margin."""
+        return self.equivalence_p < ALPHA
+
+    @property
+    def farther(self) -> bool:
+        """The excess AG lies above the margin."""
+        return self.farther_p < ALPHA
+
+    @property
+    def passes(self) -> bool:
+        """Both parts of the primary question are answered with yes."""
+        return self.better and self.equivalent
+
+    @property
+    def provable(self) -> float:
+        """The narrowest margin that this design can prove if the excess is 0, at the corrected level, in points."""
+        excess = self.judged.excess
+        return excess.half_width(ALPHA / self.family) if excess else math.nan
+
+    @property
+    def seeds_needed(self) -> dict[str, int | None]:
+        """Seeds for power POWER of each test at the observed mean and scatter; None where no number of seeds helps."""
+        found = {}
+        excess, benefit, margin = self.judged.excess, self.judged.benefit, self.question.margin_points
+        if excess and excess.n > 1:
+            found["equivalence"] = seeds_for(-margin, margin, excess.mean, _sd(excess), ALPHA / self.family, POWER)
+        if benefit and benefit.n > 1:
+            level = ALPHA / 2 / self.family
+            found["difference"] = seeds_for(-math.inf, 0.0, -abs(benefit.mean), _sd(benefit), level, POWER)
+        return found
+
+    @property
+    def undecided(self) -> bool:
+        """Neither equivalent nor farther, and no result of this design could have been equivalent."""
+        tested = not math.isnan(self.equivalence_p) and not (self.equivalent or self.farther)
+        return tested and self.provable >= self.question.margin_points
+
+    @property
+    def advice(self) -> str:
+        """What would decide an undecided verdict, in brackets after a comma; else empty."""
+        if not self.undecided:
+            return ""
+        seeds = self.seeds_needed.get("equivalence")
+        return (
+            f", {seeds} seeds would decide" if seeds else ", at this estimate a wider margin is needed, not more seeds"
+        )
+
+    @property
+    def text(self) -> str:
+        """The verdict in words, without numbers but the margins."""
+        return "; ".join(part for part in (self.against_no_op, self.against_retrain) if part)
+
+    @property
+    def against_no_op(self) -> str:
+        """How the AG compares with the no-op's; empty for the no-op itself."""
+        if not self.judged.cells:
+            return "no retrain to compare with"
+        if self.judged.method == NO_OP:
+            return ""
+        if self.judged.benefit is None:
+            return "no result of the no-op to compare with"
+        if math.isnan(self.difference_p):
+            return _untested(self.judged.benefit)
+        if self.better or self.worse:
+            return f"{'better' if self.better else 'worse'} than the no-op"
+        return "not shown to differ from the no-op"
+
+    @property
+    def against_retrain(self) -> str:
+        """How the excess AG compares with the margin; empty for a second retraining, whose excess is 0."""
+        if self.judged.method == NOISE or not self.judged.cells:
+            return ""
+        excess, margin = self.judged.excess, _points(self.question.margin_points)
+        if excess is None:
+            return "no second retraining (retrain-again), so the excess AG is unknown"
+        if math.isnan(self.equivalence_p):
+            return _untested(excess)
+        if self.equivalent:
+            also = ", as is the no-op" if self.no_op_is_equivalent and not self.is_control else ""
+            return f"equivalent to retraining within ±{margin}{also}"
+        if self.farther:
+            return f"farther from retraining than {margin}"
+        if self.undecided:
+            return f"undecided: this design could prove at best ±{self.provable:.2f} with these {excess.n} seeds"
+        return f"not shown equivalent to retraining within ±{margin}"
 
 
-def rules(margin: float = MARGIN_POINTS) -> str:
-    """The rules in words, for a note under a table."""
-    return RULES.format(min_seeds=MIN_SEEDS, margin=margin, alpha=ALPHA)
+def _sd(values: Spread) -> float:
+    return max(values.sd, values.least_se * math.sqrt(values.n))
 
 
-def judge(summaries: Sequence[Summary], margin: float = MARGIN_POINTS) -> list[Verdict]:
-    """A verdict for each summary but the retrains, in the given order. `margin` in percentage points."""
-    rows = [summary for summary in summaries if summary.method != "retrain"]
-    by_place = {(summary.group, summary.method): summary for summary in rows}
-    uncorrected = [equivalence_of(row, margin) for row in rows]
-    equivalence = _corrected(rows, uncorrected)
-    benefit = _corrected(rows, [benefit_of(row, by_place.get((row.group, NO_OP))) for row in rows])
-    as_equal = {(row.group, row.method) for row, p in zip(rows, uncorrected, strict=True) if p < ALPHA}
-    verdicts = []
-    for row, p, q in zip(rows, equivalence, benefit, strict=True):
-        no_op, noise = (by_place.get((row.group, control)) for control in (NO_OP, NOISE))
-        text = verdict_of(row, margin, p, q, ag_excess(row, no_op), (row.group, NO_OP) in as_equal)
-        verdicts.append(Verdict(row, margin, p, q, shared_ag(row, no_op), shared_ag(row, noise), text))
-    return verdicts
-
-
-def shared_ag(row: Summary, control: Summary | None) -> Spread | None:
-    """AG of a control over the seeds that `row` has too; None where there is none."""
-    shared = [control.ag_by_seed[seed] for seed in row.ag_by_seed if seed in control.ag_by_seed] if control else []
-    return spread(shared) if shared else None
-
-
-def verdict_of(
-    summary: Summary, margin: float, equivalence: float, benefit: float, excess: Sequence[float], nothing_is_equal: bool
-) -> str:
-    """The rules in words. `excess` is AG minus that of `original`, for each shared seed."""
-    n = len(summary.ag_by_seed)
-    if n == 0:
-        return "no retrain to compare with"
-    if n < MIN_SEEDS:
-        return f"too few seeds to say (n = {n}; {MIN_SEEDS} are needed)"
-    if math.isnan(equivalence):
-        return f"cannot say: NaN among the metrics, n = {n}"
-    equal, place = equivalence < ALPHA, f"retraining at ±{margin:g} {_points(margin)}"
-    closeness = f"indistinguishable from {place}" if equal else f"not shown equal to {place}"
-    if summary.method in CONTROLS:
-        return f"{closeness}, n = {n}"
-    if equal and nothing_is_equal:
-        return f"{closeness}, but so is the no-op, n = {n}"
-    why_not = _incomparable(excess)
-    if why_not:
-        return f"{closeness}, n = {n}; {why_not}"
-    counts = f"n = {n}" if len(excess) == n else f"n = {n}, {len(excess)} of them beside `original`"
-    if benefit < ALPHA:
-        return f"{closeness}, {counts}" if equal else f"better than the no-op, but {closeness}, {counts}"
-    benefits = "no better" if sum(excess) >= -ROUNDING * n else "not shown better"
-    return f"{f'{closeness}, but ' if equal else ''}{benefits} than the no-op, {counts}"
-
-
-def _incomparable(excess: Sequence[float]) -> str:
-    """Why a method cannot be compared with the no-op, or ""."""
-    if len(excess) < MIN_SEEDS:
-        return "too few seeds of `original` to compare with the no-op"
-    if not math.isfinite(sum(excess)):
-        return "NaN among the metrics of `original`, no comparison with the no-op"
-    return ""
+def _untested(values: Spread) -> str:
+    return "NaN among the metrics, no test" if values.n > 1 else "one seed, no test; add a second"
 
 
 def _points(margin: float) -> str:
-    return "point" if margin == 1 else "points"
+    return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-def equivalence_of(summary: Summary, margin: float) -> float:
-    """The largest TOST p over UA, RA, TA and MIA: all four must hold, so no correction among them is due.
+def rules(question: Question, family: int) -> str:
+    """The rules in words, for a note under a table."""
+    declared = f"the {family} declared methods" if question.methods else f"the {family} methods here (none declared)"
+    return RULES.format(attack=ATTACKS[question.attack], margin=question.margin_points, family=declared)
 
-    NaN below MIN_SEEDS pairs or with a NaN among the gaps.
+
+def judged(blocks: Iterable[dict[str, Outcome]], question: Question) -> list[Judged]:
+    """Every method and control over its seeds, in the order of the protocols and methods in `blocks`."""
+    found: dict[tuple[str, str], dict[tuple[Group, int], Scored]] = defaultdict(dict)
+    for block in blocks:
+        against_retrain = scored(block, question)
+        for method, outcome in block.items():
+            group, seed = outcome.cell.group, outcome.cell.run["seed"]
+            own = found[group.protocol, method] if method != RETRAIN else {}
+            if method in against_retrain:
+                own[group, seed] = against_retrain[method]
+    return [_over_seeds(protocol, method, own) for (protocol, method), own in found.items()]
+
+
+def _over_seeds(protocol: str, method: str, own: dict[tuple[Group, int], Scored]) -> Judged:
+    """The mean over cells of each seed that has all of them, then its Spread over seeds.
+
+    The cells are those with both controls, or all where none has both.
     """
-    if len(summary.signed_by_seed) < MIN_SEEDS:
-        return math.nan
-    p_values = [equivalence_p([gap[name] for gap in summary.signed_by_seed.values()], margin) for name in PAPER_METRICS]
-    return math.nan if any(map(math.isnan, p_values)) else max(p_values)
+    groups = {group for group, _ in own}
+    controlled = {
+        group
+        for (group, _), one in own.items()
+        if (one.over_noise or method == NOISE) and (one.over_no_op or method == NO_OP)
+    }
+    cells = sorted(controlled or groups)
+    seeds = sorted({seed for _, seed in own})
+    complete = [seed for seed in seeds if all((group, seed) in own for group in cells)]
+
+    def over_seeds(value: Callable[[Scored], Apart | None]) -> Spread | None:
+        values = [[value(own[group, seed]) for group in cells] for seed in complete]
+        usable = [[one for one in row if one is not None] for row in values]
+        return _spread([row for row in usable if len(row) == len(cells)])
+
+    left_out = tuple(seed for seed in seeds if seed not in complete)
+    ag = over_seeds(lambda one: Apart(one.ag, 0.0))
+    excess, benefit = over_seeds(lambda one: one.over_noise), over_seeds(lambda one: one.over_no_op)
+    return Judged(
+        protocol, method, len(cells), len(groups) - len(cells), tuple(complete), left_out, ag, excess, benefit
+    )
 
 
-def ag_excess(summary: Summary, nothing: Summary | None) -> list[float]:
-    """AG of the method minus AG of the no-op, for each seed that has both."""
-    other = nothing.ag_by_seed if nothing else {}
-    return [ag - other[seed] for seed, ag in summary.ag_by_seed.items() if seed in other]
+def _spread(values: Sequence[Sequence[Apart]]) -> Spread | None:
+    """Over seeds, of the means over cells; the errors of cells and seeds are independent."""
+    if not values:
+        return None
+    means = [float(np.mean([one.points for one in row])) for row in values]
+    variances = [float(np.mean([one.se**2 for one in row])) / len(row) for row in values]
+    return spread(means, math.sqrt(float(np.mean(variances)) / len(values)))
 
 
-def benefit_of(summary: Summary, nothing: Summary | None) -> float:
-    """p that the method's AG lies below that of the no-op; NaN for `original` itself and below MIN_SEEDS."""
-    excess = ag_excess(summary, nothing)
-    return math.nan if summary.method == NO_OP or len(excess) < MIN_SEEDS else below_zero_p(excess)
+def verdicts_of(found: Sequence[Judged], question: Question) -> list[Verdict]:
+    """A verdict for each method and control. Methods are corrected over the declared family; controls are not."""
+    by_protocol: dict[str, list[Judged]] = defaultdict(list)
+    for one in found:
+        by_protocol[one.protocol].append(one)
+    return [verdict for own in by_protocol.values() for verdict in _of_protocol(own, question)]
 
 
-def _corrected(rows: Sequence[Summary], p_values: list[float]) -> list[float]:
-    """Holm over the methods, and over the controls, each family by itself."""
-    out = list(p_values)
-    for family in (True, False):
-        chosen = [i for i, row in enumerate(rows) if (row.method in CONTROLS) is family]
-        for i, p in zip(chosen, holm([p_values[i] for i in chosen]), strict=True):
-            out[i] = p
-    return out
+def _of_protocol(found: Sequence[Judged], question: Question) -> list[Verdict]:
+    methods = [one for one in found if one.method not in NOT_METHODS]
+    family = max(len(methods), len(question.methods), 1)
+    margin = question.margin_points
+    tests: tuple[Callable[[Judged], float], ...] = (
+        lambda one: two_sided_p(one.benefit) if one.benefit else math.nan,
+        lambda one: equivalence_p(one.excess, margin) if one.excess else math.nan,
+        lambda one: above_p(one.excess, margin) if one.excess else math.nan,
+    )
+    controls = [one for one in found if one.method in CONTROLS]
+    p_values = {one.method: tuple(test(one) for test in tests) for one in controls}
+    no_op_is_equivalent = p_values[NO_OP][1] < ALPHA if NO_OP in p_values else False
+    corrected = [holm([test(one) for one in methods], family) for test in tests]
+    p_values |= {one.method: own for one, own in zip(methods, zip(*corrected, strict=True), strict=True)}
+    sizes = {one.method: 1 if one.method in CONTROLS else family for one in found}
+    return [
+        Verdict(one, question, sizes[one.method], difference, equivalence, farther, no_op_is_equivalent)
+        for one in found
+        for difference, equivalence, farther in [p_values[one.method]]
+    ]
+
+
+def sentence(verdict: Verdict) -> str:
+    """One line for a reader without statistics: the verdict with its estimates, intervals, n and what would decide."""
+    one = verdict.judged
+    parts = []
+    if verdict.against_no_op:
+        parts.append(verdict.against_no_op + (f" (AG {shifted(one.benefit)} points)" if one.benefit else ""))
+    if verdict.against_retrain:
+        number = f" (excess AG {signed(one.excess)} points)" if one.excess else ""
+        parts.append(f"{verdict.against_retrain}{number}{verdict.advice}")
+    return f"{one.method}: {'; '.join(parts)}; n = {size(one)}."
+
+
+def size(one: Judged) -> str:
+    """`5 seeds × 4 cells`."""
+    seeds, cells = len(one.seeds), one.cells
+    return f"{seeds} seed{'s' * (seeds != 1)} × {cells} cell{'s' * (cells != 1)}"
+
+
+def shifted(value: Spread) -> str:
+    """`lower by 1.20 [0.90, 1.50]` or `higher by …`, a difference with its 95 % interval."""
+    way, sign = ("lower", -1) if value.mean < 0 else ("higher", 1)
+    ends = sorted(sign * end for end in value.interval)
+    interval = "" if math.isnan(ends[0]) else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
+    return f"{way} by {sign * value.mean:.2f}{interval}"
+
+
+def signed(value: Spread) -> str:
+    """`+0.20 [−0.10, 0.50]`, the mean with its 95 % interval."""
+    low, high = value.interval
+    mean = f"{value.mean:+.2f}"
+    return mean if math.isnan(low) else f"{mean} [{low:+.2f}, {high:+.2f}]"
 
 
 def overall(verdicts: Sequence[Verdict]) -> list[str]:
-    """One line for each method: how many of its cells got which verdict, the most frequent first.
+    """A sentence for each method, those that pass first, then the no-op for comparison."""
+    methods = sorted((v for v in verdicts if not v.is_control), key=lambda v: (not v.passes, _mean_ag(v)))
+    several = len({v.judged.protocol for v in verdicts}) > 1
+    lines = [f"{v.judged.protocol}: {sentence(v)}" if several else sentence(v) for v in methods]
+    return lines + [sentence(v) for v in verdicts if lines and v.judged.method == NO_OP]
 
-    A last line says how often a second retraining passes the same test: where it does not, a method can hardly.
-    """
-    texts: dict[str, Counter[str]] = defaultdict(Counter)
-    for verdict in verdicts:
-        if verdict.summary.method not in CONTROLS:
-            texts[verdict.summary.method][verdict.text] += 1
-    lines = []
-    for method, counts in texts.items():
-        parts = [f"in {count} of {counts.total()} cells {text}" for text, count in counts.most_common()]
-        lines.append(f"{method}: {'; '.join(parts)}.")
-    noise = [v for v in verdicts if v.summary.method == NOISE and not math.isnan(v.equivalence_p)]
-    if lines and noise:
-        passed, margin = sum(v.equivalence_p < ALPHA for v in noise), noise[0].margin
-        lines.append(
-            f"A second retraining (retrain-again) is itself shown equal to the retrain at ±{margin:g} "
-            f"{_points(margin)} in {passed} of {len(noise)} cells: where it is not, there are too few seeds, or the "
-            "margin is narrower than chance, and a method can hardly be."
-        )
-    return lines
+
+def _mean_ag(verdict: Verdict) -> float:
+    ag = verdict.judged.ag
+    return ag.mean if ag and math.isfinite(ag.mean) else math.inf

@@ -12,7 +12,7 @@ import numpy as np
 from salun_grid.analysis.catalogue import Case
 from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.scores import log_odds
-from salun_grid.records.digits import read_digits
+from salun_grid.records.built_in import BUILT_IN
 from salun_grid.records.errors import InputError
 from salun_grid.records.npz import medmnist_file, read_train_images
 
@@ -74,15 +74,15 @@ class Recogniser:
 def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequence[Path]) -> np.ndarray | None:
     """The train images uint8 (N, H, W, C) of the dataset with this fingerprint, or None where no file has it.
 
-    Looked for in `files`, in MedMNIST's own folder (MEDMNIST_ROOT or ~/.medmnist), and in scikit-learn's digits.
+    Looked for in `files`, in MedMNIST's own folder (MEDMNIST_ROOT or ~/.medmnist), and among the built-in datasets.
     Raises InputError for a file of `files` that is not there or is no .npz of images.
     """
     for file in files:
         if not file.is_file():
             raise InputError(f"there is no file {file}; give the .npz file that the study ran on.")
-    if dataset == "digits":
-        own_fingerprint, digits, _ = read_digits()
-        return digits["train"] if fingerprint == own_fingerprint else None
+    if dataset in BUILT_IN:
+        own_fingerprint, images, _ = BUILT_IN[dataset]()
+        return images["train"] if fingerprint == own_fingerprint else None
     folder = Path(os.path.expanduser(os.environ.get("MEDMNIST_ROOT") or "~/.medmnist"))  # noqa: PTH111  never raises
     own = folder / medmnist_file(dataset, image_size)
     kind, _, digest = fingerprint.partition(":")

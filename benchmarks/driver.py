@@ -30,8 +30,8 @@ RESOURCES = {"CPU": 1.0}
 def study_of(num_cells: int) -> Study:
     """A study of at least `num_cells` cells of scikit-learn's digits, which need no download."""
     sets = tuple(f"random:{rate}" for rate in (0.1, 0.2, 0.3, 0.4, 0.5))
-    cells_a_seed = len(STUDIES["demo"].augmentations) * len(sets) * len(STUDIES["demo"].methods)
-    return replace(STUDIES["demo"], name="scale", forget_sets=sets, seeds=tuple(range(-(-num_cells // cells_a_seed))))
+    cells_a_seed = len(STUDIES["digits"].augmentations) * len(sets) * len(STUDIES["digits"].methods)
+    return replace(STUDIES["digits"], name="scale", forget_sets=sets, seeds=tuple(range(-(-num_cells // cells_a_seed))))
 
 
 def measure(num_trials: int, whose: str) -> dict[str, Any]:

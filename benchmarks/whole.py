@@ -29,7 +29,7 @@ class Words:
 
     @property
     def study(self) -> Study:
-        return narrowed(find_study("demo"), self.axes, self.settings)
+        return narrowed(find_study("digits"), self.axes, self.settings)
 
     def run(self, out: str) -> None:
         """Run `salun-grid run` in its own process."""
@@ -37,7 +37,7 @@ class Words:
         options |= {"seeds": "--seed"}
         words = [word for axis, values in self.axes.items() for value in values for word in (options[axis], str(value))]
         words += [word for setting in self.settings for word in ("--set", setting)]
-        call("salun_grid.grid", "run", "demo", *words, "--out", out, "--quiet")
+        call("salun_grid.grid", "run", "digits", *words, "--out", out, "--quiet")
 
 
 SMALL = Words({"augmentations": ("default",), "methods": ("retrain", "salun")})

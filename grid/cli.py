@@ -47,8 +47,8 @@ def main() -> None:
 def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
     """Show the jobs of STUDY and their predicted cost, without running anything.
 
-    STUDY is demo, paper, strict, methods, or a path to a .toml file. The cost is predicted from published results, one
-    line per device, or from reference rates if there are none.
+    STUDY is demo, digits, paper, strict, methods, or a path to a .toml file. The cost is predicted from published
+    results, one line per device, or from reference rates if there are none.
     """
     from salun_grid.grid.commands import chosen_study, describe_plan
 
@@ -105,7 +105,7 @@ def run(
 ) -> None:
     """Run the jobs of STUDY that have no result yet, then print the tables and draw the figure of the folder.
 
-    STUDY is demo, paper, strict, methods, or a path to a .toml file. Rerunning the same command resumes it.
+    STUDY is demo, digits, paper, strict, methods, or a path to a .toml file. Rerunning the same command resumes it.
     """
     with stoppable() as stop:
         from salun_grid.grid.commands import chosen_study, run_study

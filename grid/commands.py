@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from salun_grid.analysis.commands import draw_figure, tables_text
+from salun_grid.analysis.commands import answer_lines, draw_figure, tables_text
 from salun_grid.grid import cost
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.fit import Measurement
@@ -137,10 +137,12 @@ def run_study(study: Study, out: str, execution: Execution, stop: Stop) -> int:
 
 
 def print_results(out: str) -> None:
-    """Print the folder's tables, the path of its figure, and the next command."""
+    """Print the folder's tables, the path of its figure, the next command, and the verdict on each method."""
     click.echo(tables_text(out))
     try:
         click.echo(f"figure   {', '.join(str(path) for path in draw_figure(out) if path.suffix == '.png')}")
     except (InputError, OSError) as error:
         click.echo(printable(f"figure   none: {error}"))
     click.echo(f"report   salun-analysis report {shlex.quote(out)}")
+    for line in answer_lines(out):
+        click.echo(f"\n{line}")

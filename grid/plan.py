@@ -2,13 +2,13 @@
 
 import shlex
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Any
 
 from salun_grid.grid.graph import closure
-from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
+from salun_grid.grid.specs import CONTROLS, ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study
 from salun_grid.records.errors import InputError
@@ -52,10 +52,13 @@ class Plan:
         return sum(len(closure([cell])) for cell in self.cells)
 
     def summary(self) -> dict[str, Any]:
-        """Input of `status`: the study, the command that started it, the keys of its jobs."""
+        """Input of `status` and the analysis: the study, its command, its question, the keys of its jobs."""
         command = shlex.join(["salun-grid", "run", *self.study.words, *self.study.axis_words])
         made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in MADE}
-        return {"study": self.study.name, "command": command, **{MADE[what]: keys for what, keys in made.items()}}
+        family = tuple(method for method in self.study.methods if method not in CONTROLS)
+        question = replace(self.study.question, methods=family).as_json()
+        keys = {MADE[what]: found for what, found in made.items()}
+        return {"study": self.study.name, "command": command, "question": question, **keys}
 
 
 def make_plan(study: Study) -> Plan:

@@ -1,11 +1,13 @@
 """Studies: a named set of cells with one protocol, built in, or changed on the command line."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from salun_grid.grid.specs import CONTROLS, RETRAIN
+from salun_grid.records import question
 from salun_grid.records.errors import InputError, shown, unknown_choice
+from salun_grid.records.question import Question
 from salun_grid.trainables.architectures import with_architecture
 from salun_grid.trainables.augmentation import AUGMENTATIONS
 from salun_grid.trainables.forget import parse_rule
@@ -26,7 +28,7 @@ class Study:
 
     `words` are the command-line words for the study and its protocol, `axis_words` those for the axes given there.
     `notes` list what was merged or looks unintended. `allow_empty_classes` accepts labels that skip a class number.
-    `probes` are run on every model.
+    `probes` are run on every model. `question` is what the analysis tests; it enters no key.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Study:
     notes: tuple[str, ...] = ()
     allow_empty_classes: bool = False
     probes: tuple[str, ...] = ()
+    question: Question = field(default_factory=Question)
 
 
 # Each axis and the option that replaces it.
@@ -57,7 +60,7 @@ def _built_in(name: str, protocol: str, **axes: Any) -> Study:
     return Study(
         name=name,
         datasets=axes.get("datasets", PAPER_DATASETS),
-        forget_sets=("random:0.1", "random:0.5"),
+        forget_sets=axes.get("forget_sets", ("random:0.1", "random:0.5")),
         augmentations=axes.get("augmentations", ("none", "default", "default+ra")),
         seeds=axes.get("seeds", (0,)),
         methods=axes.get("methods", (*CONTROLS, "salun")),
@@ -70,6 +73,15 @@ STUDIES: dict[str, Study] = {
     "demo": _built_in(
         "demo",
         "demo",
+        datasets=("blood_cells",),
+        forget_sets=("random:0.2",),
+        augmentations=("none",),
+        seeds=(0, 1, 2, 3, 4),
+        methods=(*CONTROLS, "finetune", "salun"),
+    ),
+    "digits": _built_in(
+        "digits",
+        "digits",
         datasets=("digits",),
         augmentations=("none", "default"),
         seeds=(0, 1),
@@ -139,6 +151,7 @@ def checked(study: Study) -> Study:
             raise InputError(f"seed must be from 0 to {2**31 - 1}, not {shown(seed)}.")
     methods = tuple(canonical_method(method, study.protocol) for method in study.methods)
     forget_sets = tuple(parse_rule(text).label for text in study.forget_sets)
+    question.checked(study.question)
     probes = tuple(dict.fromkeys(str(ChosenProbe.parse(text)) for text in study.probes))
     return with_notes(replace(study, methods=methods, forget_sets=forget_sets, probes=probes))
 

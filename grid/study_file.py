@@ -9,6 +9,7 @@ from typing import Any
 from salun_grid.grid.specs import CONTROLS
 from salun_grid.grid.study import ARCHITECTURE, STUDIES, Study, with_setting
 from salun_grid.records.errors import InputError, shown, unknown_choice
+from salun_grid.records.question import Question, checked
 from salun_grid.trainables.forget import Random, check_forget_rate
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.protocol import PROTOCOLS, Protocol
@@ -141,6 +142,15 @@ def list_of(item: Callable[[str, Any], Any], example: tuple = ()) -> Callable[[s
     return read
 
 
+def question(field: str, value: Any) -> Question:
+    """The table [question], with `attack` and `margin_points`."""
+    if not isinstance(value, dict):
+        raise InputError(f"{field} must be a table such as [question] with margin_points = 1.0, not {shown(value)}.")
+    for unknown in value.keys() - {"attack", "margin_points"}:
+        raise unknown_choice("field of [question]", unknown, ["attack", "margin_points"])
+    return checked(Question(**value))
+
+
 # The reader of each field of a study file; the table `protocol` is read separately.
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "name": text,
@@ -152,5 +162,6 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "methods": list_of(method),
     "probes": list_of(text, ("relearn",)),
     "allow_empty_classes": truth,
+    "question": question,
     "protocol": lambda field, value: value,
 }

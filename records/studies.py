@@ -1,9 +1,11 @@
 """The studies started in a result folder, as recorded in its study files."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from salun_grid.records.question import Question
 from salun_grid.records.storage import Place
 
 MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
@@ -11,7 +13,10 @@ MAX_BYTES = 2**27  # 100,000 jobs take 5 MB
 
 @dataclass(frozen=True)
 class StartedStudy:
-    """A study's name, start command and start time, and the keys of its models, rows and measures."""
+    """A study's name, start command and start time, the keys of its models, rows and measures, and its question.
+
+    `question` is None where the study was started before questions were declared.
+    """
 
     name: str
     command: str
@@ -19,6 +24,7 @@ class StartedStudy:
     models: frozenset[str]
     rows: frozenset[str]
     measures: frozenset[str] = frozenset()
+    question: Question | None = None
 
     @classmethod
     def parse(cls, content: bytes) -> "StartedStudy | None":
@@ -36,7 +42,8 @@ class StartedStudy:
         keys = (*models, *rows, *measures)
         if not all(isinstance(word, str) for word in (name, command, started_at, *keys)):
             return None
-        return cls(name, command, started_at, frozenset(models), frozenset(rows), frozenset(measures))
+        question = Question.parse(found.get("question"))
+        return cls(name, command, started_at, frozenset(models), frozenset(rows), frozenset(measures), question)
 
 
 def read_studies(place: Place) -> tuple[list[StartedStudy], list[str]]:
@@ -54,3 +61,13 @@ def read_studies(place: Place) -> tuple[list[StartedStudy], list[str]]:
         else:
             studies.append(study)
     return sorted(studies, key=lambda study: study.started_at), damaged
+
+
+def declared_question(studies: Iterable[StartedStudy]) -> Question | None:
+    """The question of the study that was started first, with the methods of all: a later study only adds to the family.
+
+    None where no study declared one.
+    """
+    questions = [study.question for study in studies if study.question]
+    methods = dict.fromkeys(method for question in questions for method in question.methods)
+    return replace(questions[0], methods=tuple(methods)) if questions else None

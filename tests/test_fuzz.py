@@ -154,7 +154,7 @@ def test_options(given_options: list[tuple[str, Any]], data: Path, tmp_path_fact
     words = [f"{option}={value}" for option, value in given_options]
     if "--dataset" not in dict(given_options):
         words += ["--dataset", str(data)]
-    outcome(salun_grid, ["plan", "demo", *words, "--out", str(folder / "out")])
+    outcome(salun_grid, ["plan", "digits", *words, "--out", str(folder / "out")])
     assert list(folder.iterdir()) == []
 
 
@@ -202,7 +202,7 @@ def npz_files(draw: st.DrawFn) -> bytes:
 def test_an_npz_file(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("npz")
     (folder / "a.npz").write_bytes(content)
-    outcome(salun_grid, ["plan", "demo", "--dataset", str(folder / "a.npz"), "--out", str(folder / "out")])
+    outcome(salun_grid, ["plan", "digits", "--dataset", str(folder / "a.npz"), "--out", str(folder / "out")])
     assert [path.name for path in folder.iterdir()] == ["a.npz"]
 
 
@@ -214,7 +214,7 @@ def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished study with a heartbeat and the state of a training."""
     axes = {"datasets": (str(data),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     changes = ("training.epochs=1", "unlearning.epochs=1", "model.width=4")
-    plan = make_plan(narrowed(STUDIES["demo"], axes, changes))
+    plan = make_plan(narrowed(STUDIES["digits"], axes, changes))
     store = Store(str(tmp_path_factory.mktemp("results") / "out"))
     store.create()
     store.publish_study(plan.summary())

@@ -41,7 +41,7 @@ def test_the_commands_run_there(words: tuple[str, ...], folder: Path) -> None:
 @pytest.mark.ray
 def test_the_workers_run_there(folder: Path) -> None:
     words = (
-        "run demo --epochs 1 --unlearning-epochs 1 --set model.width=8 --seed 0 --forget-rate 0.1 --augmentation none"
+        "run digits --epochs 1 --unlearning-epochs 1 --set model.width=8 --seed 0 --forget-rate 0.1 --augmentation none"
     )
     done = python(folder, "-m", "salun_grid.grid", *words.split(), "--method", "retrain", "--quiet", "--out", "out")
     assert done.returncode == 0, done.stdout + done.stderr

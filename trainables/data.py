@@ -1,4 +1,4 @@
-"""Datasets: MedMNIST by name, `.npz` files in MedMNIST's layout by path, scikit-learn's digits.
+"""Datasets: MedMNIST by name, `.npz` files in MedMNIST's layout by path, and the built-in ones.
 
 `describe` returns a dataset's metadata without a download; `load` reads the pixels. Files are data, never code:
 pickles are never read.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from salun_grid.records.digits import read_digits
+from salun_grid.records.built_in import BUILT_IN
 from salun_grid.records.errors import InputError, unknown_choice
 from salun_grid.records.npz import SPLITS, medmnist_file, read_npz, read_train_labels
 
@@ -57,7 +57,7 @@ class Dataset:
 
 def dataset_names() -> list[str]:
     """The names that `describe` accepts, besides paths ending in .npz."""
-    return ["digits", *_medmnist_info()]
+    return [*BUILT_IN, *_medmnist_info()]
 
 
 def describe(source: str, image_size: int, allow_empty_classes: bool = False) -> DatasetInfo:
@@ -68,8 +68,8 @@ def describe(source: str, image_size: int, allow_empty_classes: bool = False) ->
     """
     if is_npz(source):
         return _describe_npz(source, image_size, allow_empty_classes)
-    if source == "digits":
-        return _info_of("digits", "digits", *read_digits(), image_size)
+    if source in BUILT_IN:
+        return _info_of(source, source, *BUILT_IN[source](), image_size)
     if source in _medmnist_info():
         return _describe_medmnist(source, image_size)
     raise _other_medmnist(source) or unknown_choice("dataset", source, [*dataset_names(), "a path to an .npz file"])
@@ -91,8 +91,8 @@ def load(info: DatasetInfo) -> Dataset:
     """The pixels and labels of a described dataset, resized to `info.image_size` if needed."""
     if is_npz(info.source):
         images, labels = read_npz(Path(info.source))
-    elif info.source == "digits":
-        images, labels = read_digits()[1:]
+    elif info.source in BUILT_IN:
+        images, labels = BUILT_IN[info.source]()[1:]
     else:
         images, labels = read_npz(_download_medmnist(info.source, info.image_size))
     images = {split: _resized(images[split], info.image_size) for split in SPLITS}

@@ -126,10 +126,14 @@ def test_bad_predictions(folder: Path, spoil: Spoil) -> None:
 
 
 @pytest.mark.parametrize("spoil", PREDICTIONS, ids=lambda spoil: spoil.__name__)
-def test_tables_and_verdicts_do_without_predictions(folder: Path, spoil: Spoil) -> None:
+def test_tables_do_without_predictions_and_verdicts_refuse_damaged_ones(folder: Path, spoil: Spoil) -> None:
+    """A verdict from other metrics than those declared must not pass unnoticed."""
     spoil(folder)
-    for command in ("tables", "verdicts"):
-        assert call(command, folder).exit_code == 0
+    assert call("tables", folder).exit_code == 0
+    if spoil is without_predictions:
+        assert "the paper's SVC attack" in " ".join(call("verdicts", folder).stdout.split())
+    else:
+        check_mistake(call("verdicts", folder), "copy the folder again")
 
 
 def test_a_study_without_retrains_says_so_wherever_it_matters(tmp_path: Path) -> None:
@@ -150,12 +154,15 @@ def test_nothing_but_retrains_has_no_verdict(tmp_path: Path) -> None:
 
 def test_nan_metrics_are_named_and_spoil_no_other_row(tmp_path: Path) -> None:
     runs = make_grid(seeds=(0, 1, 2))
-    whole = call("verdicts", write_folder(tmp_path / "whole", runs), "--format", "csv").stdout.splitlines()
+    folder = write_folder(tmp_path / "whole", runs)
+    without_predictions(folder)
+    whole = call("verdicts", folder, "--format", "csv").stdout.splitlines()
     runs[2] |= {"mia": math.nan}
     assert runs[2]["method"] == "salun"
     folder = write_folder(tmp_path / "spoilt", runs)
+    without_predictions(folder)
     text = call("verdicts", folder, "--format", "markdown").stdout
-    assert "cannot say: NaN among the metrics, n = 3" in text
+    assert "NaN among the metrics, no test" in text
     assert "Not a number: mia of salun" in text
     spoilt = call("verdicts", folder, "--format", "csv").stdout.splitlines()
     assert [a == b for a, b in zip(whole, spoilt, strict=True)] == [True, True, False]

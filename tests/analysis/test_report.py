@@ -13,10 +13,12 @@ import pytest
 from salun_grid.analysis.commands import write_report
 from salun_grid.analysis.completeness import remarks
 from salun_grid.analysis.paper import PAPER, paper_table
-from salun_grid.analysis.tables import Table, make_tables, verdict_table
-from salun_grid.analysis.verdicts import judge
+from salun_grid.analysis.tables import Table, make_tables
+from salun_grid.analysis.verdict_tables import answers, verdict_table
+from salun_grid.analysis.verdicts import overall
 from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError
+from salun_grid.records.question import Question
 from tests.support.folders import Run, make_grid, make_run, write_epochs, write_folder
 from tests.support.html_page import Page, page_of
 
@@ -83,12 +85,16 @@ def shown(table: Table) -> list[list[str]]:
     return [[" ".join(cell.split()) for cell in row] for row in table.rows]
 
 
-def test_the_verdict_comes_first_then_its_table_then_the_others(page: tuple[str, Page], runs: list[Run]) -> None:
+def test_the_verdict_comes_first_then_its_table_then_the_others(
+    page: tuple[str, Page], runs: list[Run], tmp_path: Path
+) -> None:
     text, parsed = page
     results = Results.of(runs)
     summaries, provenance, flaws = results.summaries, results.provenance, remarks(results.cells)
-    assert parsed.texts["p"][0] == "salun: in 4 of 4 cells too few seeds to say (n = 2; 3 are needed)."
-    assert parsed.table("Verdicts") == shown(verdict_table(judge(summaries), provenance))
+    verdicts, explored = answers(str(write_folder(tmp_path, runs)), results, Question())
+    assert not explored
+    assert parsed.texts["p"][:2] == overall(verdicts)
+    assert parsed.table("Verdicts") == shown(verdict_table(verdicts, Question(), provenance))
     for table in make_tables(summaries, provenance, flaws):
         assert parsed.table(table.title) == shown(table)
         assert table.note in parsed.texts["small"]
@@ -188,7 +194,7 @@ def test_page_escapes_names(hostile_page: tuple[str, Page], column: str) -> None
 def test_page_without_retrains_says_so(tmp_path: Path) -> None:
     runs = make_grid(methods=("original", "salun"))
     _, parsed = page_of(tmp_path, runs)
-    assert "salun: in 1 of 1 cells no retrain to compare with." in parsed.texts["p"]
+    assert "salun: no retrain to compare with; n = 0 seeds × 0 cells." in parsed.texts["p"]
     assert any(text.startswith("No figures of gaps: ") for text in parsed.texts["p"])
     assert any(text.startswith("No training curves: ") for text in parsed.texts["p"])
 

@@ -15,7 +15,6 @@ from salun_grid.analysis.fonts import draw
 from salun_grid.analysis.gaps import Summary
 from salun_grid.analysis.plots import front, signed_gap_figures, trade_off
 from salun_grid.analysis.strips import LINES_PER_PAGE, average_gap_pages
-from salun_grid.analysis.verdicts import judge, overall
 from salun_grid.analysis.view import Results
 from tests.support.folders import Run, make_grid, write_epochs, write_folder
 
@@ -138,12 +137,6 @@ def test_a_figure_in_the_page_has_its_caption_once() -> None:
     section = page.Section("AG", drawings=page.drawings(pages, "AG", "the caption"))
     text = page.render(page.Page("", [], [], [], [section]))
     assert text.count("<figure>") == 7 and text.count("the caption") == 1
-
-
-def test_overall_counts_each_variants_cells(summaries: list[Summary]) -> None:
-    lines = overall(judge(summaries))
-    assert len(lines) == NUM_VARIANTS + 1
-    assert all(" of 4 cells " in line for line in lines[:-1])
 
 
 def test_drawing_warns_of_nothing(tmp_path: Path, summaries: list[Summary]) -> None:

@@ -118,7 +118,7 @@ def test_the_address_may_come_from_the_environment(
     small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(main, ["run", "digits", "--dataset", str(small_npz), "--out", str(tmp_path / "out")])
     assert (result.exit_code, (tmp_path / "out").exists()) == (2, False)
     assert "no Ray cluster answers at 127.0.0.1:1" in " ".join(result.stderr.split())
 
@@ -138,7 +138,7 @@ def test_what_a_machine_cannot_give_is_refused_at_once(
     words: list[str], sentence: str, small_npz: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), "--out", str(out), *words])
+    result = CliRunner().invoke(main, ["run", "digits", "--dataset", str(small_npz), "--out", str(out), *words])
     assert (result.exit_code, out.exists()) == (2, False)
     assert sentence in " ".join(result.stderr.split())
 

@@ -31,7 +31,7 @@ def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(npz: Path) -> Path:
     """A folder in which the study of OPTIONS is complete."""
     settings = ["training.epochs=2", "unlearning.epochs=1", "model.width=4"]
-    study = narrowed(find_study("demo"), AXES | {"datasets": (str(npz),)}, settings)
+    study = narrowed(find_study("digits"), AXES | {"datasets": (str(npz),)}, settings)
     plan, store = make_plan(study), Store(str(npz.parent / "out"))
     store.create()
     store.publish_study(plan.summary())
@@ -56,7 +56,7 @@ def test_another_missing_module_is_a_fault_of_ours_and_not_blamed_on_the_extra(o
 def test_status_and_export_work_without_the_extra(out: Path) -> None:
     status = without_extra("status", "--out", out)
     assert status.returncode == 0, status.stderr
-    assert "no active run" in status.stdout and "demo: 8/8 jobs done" in status.stdout
+    assert "no active run" in status.stdout and "digits: 8/8 jobs done" in status.stdout
     models = without_extra("export", "--out", out)
     assert models.returncode == 0, models.stderr
     assert len(models.stdout.splitlines()) == 4
@@ -79,7 +79,18 @@ def test_a_study_cannot_forge_a_line_of_status(out: Path, tmp_path: Path) -> Non
 
 def run_again(npz: Path, out: Path) -> list[str]:
     """The command of a run that finds all of its jobs done."""
-    return [sys.executable, "-m", "salun_grid.grid", "run", "demo", "--dataset", str(npz), *OPTIONS, "--out", str(out)]
+    return [
+        sys.executable,
+        "-m",
+        "salun_grid.grid",
+        "run",
+        "digits",
+        "--dataset",
+        str(npz),
+        *OPTIONS,
+        "--out",
+        str(out),
+    ]
 
 
 def test_a_run_prints_its_results_in_an_encoding_without_our_signs(npz: Path, out: Path) -> None:

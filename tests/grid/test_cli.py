@@ -169,6 +169,6 @@ def test_help(command: list[str]) -> None:
 @pytest.mark.parametrize("words", [["--compile"], ["--gpus-per-job", "0.5"]])
 def test_several_workers_go_neither_with_compiling_nor_with_parts_of_a_gpu(words: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, ["run", "demo", *words, "--workers", "2", "--out", str(out)])
+    result = CliRunner().invoke(main, ["run", "digits", *words, "--workers", "2", "--out", str(out)])
     assert result.exit_code == 2 and words[0] in result.output and "Traceback" not in result.output
     assert not out.exists()

@@ -54,7 +54,7 @@ def plan_in(folder: Path) -> Plan:
         write_small_npz(npz)
     axes = {"datasets": (str(npz),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     settings = ("training.epochs=2", "unlearning.epochs=1", "model.width=4")
-    return make_plan(narrowed(STUDIES["demo"], axes, settings))
+    return make_plan(narrowed(STUDIES["digits"], axes, settings))
 
 
 def key_of(plan: Plan, method: str, makes: str = "model") -> str:
@@ -117,8 +117,8 @@ DAMAGES = {
 }
 COMMANDS = {
     "status": (salun_grid, "status", "--out", "{out}"),
-    "plan": (salun_grid, "plan", "demo", "--dataset", "{npz}", *AXES, *SMALL_SETTINGS, "--out", "{out}"),
-    "run": (salun_grid, "run", "demo", "--dataset", "{npz}", *AXES, *SMALL_SETTINGS, "--out", "{out}"),
+    "plan": (salun_grid, "plan", "digits", "--dataset", "{npz}", *AXES, *SMALL_SETTINGS, "--out", "{out}"),
+    "run": (salun_grid, "run", "digits", "--dataset", "{npz}", *AXES, *SMALL_SETTINGS, "--out", "{out}"),
     "models": (salun_grid, "export", "--out", "{out}"),
     "export": (salun_grid, "export", "{salun}", "--out", "{out}", "--to", "{out}/../model"),
     "tables": (salun_analysis, "tables", "{out}"),

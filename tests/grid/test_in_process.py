@@ -27,7 +27,7 @@ def command(npz: Path, out: Path, *words: str) -> list[str]:
         "-m",
         "salun_grid.grid",
         "run",
-        "demo",
+        "digits",
         "--dataset",
         str(npz),
         *AXES,
@@ -53,7 +53,7 @@ def test_the_rows_are_those_of_the_jobs_and_ray_is_never_imported(small_npz: Pat
     axes = {"datasets": (str(small_npz),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     settings = ["training.epochs=2", "unlearning.epochs=1", "model.width=4"]
     store = Store(str(tmp_path / "wanted"))
-    run_without_ray(make_plan(narrowed(find_study("demo"), axes, settings)), store)
+    run_without_ray(make_plan(narrowed(find_study("digits"), axes, settings)), store)
     found, wanted = (
         sorted(tuple(run[name] for name in SAME) for run in read_runs(folder))
         for folder in (tmp_path / "out", store.out)

@@ -204,7 +204,9 @@ def test_the_second_run_says_so_and_writes_nothing(small_npz: Path, tmp_path: Pa
     )
     assert first.stdout.readline() == "\n"
     before = sorted(out.rglob("*"))
-    result = CliRunner().invoke(main, ["run", "demo", "--dataset", str(small_npz), *SMALL_SETTINGS, "--out", str(out)])
+    result = CliRunner().invoke(
+        main, ["run", "digits", "--dataset", str(small_npz), *SMALL_SETTINGS, "--out", str(out)]
+    )
     first.communicate("\n")
     assert result.exit_code == 2
     assert f"another run is active in {out}" in " ".join(result.stderr.split())

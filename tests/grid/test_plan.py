@@ -168,7 +168,7 @@ def test_the_files_place_changes_no_key_and_its_pixels_do(small_npz: Path, tmp_p
 
 # Of the keys in plan order, a line each: sha256, 16 digits. A change here makes everyone's results old: raise
 # FORMAT_VERSION where the results change, and find the mistake where they do not.
-KEYS = {"demo": "a3a1ade35e8fb691", "paper": "492b108e49ab7896", "strict": "2b268aade013b941"}
+KEYS = {"digits": "a3a1ade35e8fb691", "paper": "492b108e49ab7896", "strict": "2b268aade013b941"}
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -228,12 +228,12 @@ def test_what_is_published_is_not_missing(small_npz: Path, tmp_path: Path) -> No
 
 
 def test_the_summary_holds_the_command_of_the_whole_study(small_npz: Path) -> None:
-    study = narrowed(STUDIES["demo"], {"datasets": (str(small_npz),), "seeds": (3, 4)}, [])
+    study = narrowed(STUDIES["digits"], {"datasets": (str(small_npz),), "seeds": (3, 4)}, [])
     command = make_plan(study).summary()["command"]
     assert shlex.split(command) == [
         "salun-grid",
         "run",
-        "demo",
+        "digits",
         "--dataset",
         str(small_npz),
         "--seed",
@@ -247,7 +247,7 @@ def test_the_command_of_a_row_plans_that_row_again(small_npz: Path) -> None:
     """With the settings of its variant, whatever else the study has."""
     methods = ("retrain", "original", "salun", "salun:learning_rate=0.01,mask.fraction=0.3", "scrub:alpha=0.9")
     axes = {"datasets": (str(small_npz),), "methods": methods, "augmentations": ("default",)}
-    study = checked(narrowed(STUDIES["demo"], axes, ["model.width=4"]))
+    study = checked(narrowed(STUDIES["digits"], axes, ["model.width=4"]))
     for cell in make_plan(study).cells:
         program, command, *words = shlex.split(repeat_command(study, cell))
         assert (program, command) == ("salun-grid", "run")

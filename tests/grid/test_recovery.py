@@ -25,7 +25,7 @@ def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:
     """A study of a single job, and the words after `run demo` that ask for it."""
     axes = {"datasets": (str(npz),), "forget_sets": ("random:0.1",), "augmentations": ("default",), "seeds": (0,)}
     settings = [f"training.epochs={epochs}", "model.width=4"]
-    study = narrowed(find_study("demo"), axes | {"methods": ("retrain",)}, settings)
+    study = narrowed(find_study("digits"), axes | {"methods": ("retrain",)}, settings)
     words = ["--dataset", str(npz), "--forget-rate", "0.1", "--augmentation", "default", "--seed", "0"]
     return study, [*words, "--method", "retrain", *(word for each in settings for word in ("--set", each))]
 
@@ -60,7 +60,7 @@ def test_a_killed_process_is_started_again(
         "-m",
         "salun_grid.grid",
         "run",
-        "demo",
+        "digits",
         *words,
         "--workers",
         str(workers),

@@ -34,12 +34,12 @@ def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
 def small_run(npz: Path, out: Path) -> list[object]:
     """16 jobs, four models and their evaluations for two seeds, at one rate without augmentation."""
     axes = ["--forget-rate", "0.1", "--augmentation", "none", "--seed", "0", "--seed", "1"]
-    return ["run", "demo", "--dataset", npz, *axes, *SMALL_SETTINGS, "--epochs", 40, "--out", out]
+    return ["run", "digits", "--dataset", npz, *axes, *SMALL_SETTINGS, "--epochs", 40, "--out", out]
 
 
 def the_same_study(npz: Path) -> Study:
     axes = {"datasets": (str(npz),), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
-    return narrowed(find_study("demo"), axes, ["training.epochs=40", "unlearning.epochs=1", "model.width=4"])
+    return narrowed(find_study("digits"), axes, ["training.epochs=40", "unlearning.epochs=1", "model.width=4"])
 
 
 def methods_landed(out: Path) -> list[str]:
@@ -98,7 +98,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 
     again = salun_grid(*words)
     assert again.returncode == 0
-    assert "Nothing to do: all 16 jobs of demo are done" in again.stdout
+    assert "Nothing to do: all 16 jobs of digits are done" in again.stdout
     assert "Table 1. Forgetting 10%" in again.stdout
     assert finished == times_of(out)
     for earlier in (after_stop, after_kill):

@@ -28,7 +28,7 @@ def survivable() -> Iterator[None]:
 @pytest.mark.parametrize("phase", ["chosen_study", "make_plan", "missing_jobs"])
 def test_before_ray_starts(phase: str, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, phase, lambda *_: os.kill(os.getpid(), number))
-    result = CliRunner().invoke(main, ["run", "demo", "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(main, ["run", "digits", "--out", str(tmp_path / "out")])
     assert (result.exit_code, (tmp_path / "out").exists()) == (130, False)
     assert result.output == "Stopped. Finished jobs are kept; rerun the same command to resume.\n"
 

@@ -89,17 +89,17 @@ def test_options_narrow_each_axis_and_drop_repeats() -> None:
 )
 def test_a_bad_axis_is_refused(axes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        checked(narrowed(STUDIES["demo"], axes, []))
+        checked(narrowed(STUDIES["digits"], axes, []))
 
 
 def test_what_was_given_on_the_command_line_is_named_by_words_and_axis_words() -> None:
     """So that the study's command goes on with all of it: seeds and rates in full, protocol fields as settings."""
     axes = {"seeds": (0, 2**31 - 1), "forget_sets": ("random:0.25",), "methods": (), "datasets": ("a b.npz",)}
-    study = narrowed(STUDIES["demo"], axes, ["model.width=4"])
+    study = narrowed(STUDIES["digits"], axes, ["model.width=4"])
     assert study.words == ("demo", "--set", "model.width=4")
     given = ["--seed", "0", "--seed", "2147483647", "--forget", "random:0.25", "--dataset"]
     assert study.axis_words == (*given, "a b.npz")
-    assert narrowed(STUDIES["demo"], {}, []).axis_words == ()
+    assert narrowed(STUDIES["digits"], {}, []).axis_words == ()
 
 
 def test_the_study_of_all_methods_has_each_that_forgets_random_images(small_npz: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_setting_in_a_study_file(name: str, kind: str, tmp_path: Path) -> None
 def test_a_setting_on_the_command_line(name: str, text: str, tmp_path: Path) -> None:
     if (name, text) == ("training.milestones", ""):
         return  # no milestone
-    assert refused(["plan", "demo", "--set", f"{name}={text}"], tmp_path).startswith(f"Error: {name} must be ")
+    assert refused(["plan", "digits", "--set", f"{name}={text}"], tmp_path).startswith(f"Error: {name} must be ")
 
 
 AXIS_VALUES = {
@@ -143,7 +143,7 @@ def test_a_study_file_that_is_none(content: bytes, why: str, tmp_path: Path) -> 
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_bytes(b'\xef\xbb\xbfdatasets = ["digits"]\n[protocol]\nbase = "demo"\n')
+    (tmp_path / "study.toml").write_bytes(b'\xef\xbb\xbfdatasets = ["digits"]\n[protocol]\nbase = "digits"\n')
     result = CliRunner().invoke(main, ["plan", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("study          study (protocol study)")
@@ -185,14 +185,14 @@ OPTION_CASES = {
     ("option", "text"), [(option, text) for option, texts in OPTION_CASES.items() for text in texts]
 )
 def test_an_option(option: str, text: str, tmp_path: Path) -> None:
-    refused(["plan", "demo", f"{option}={text}"], tmp_path)
+    refused(["plan", "digits", f"{option}={text}"], tmp_path)
 
 
 @pytest.mark.parametrize("out", ["", LONG, "a/" + LONG, "a\0b", "xyz://y", "s3://"])
 @pytest.mark.parametrize("command", ["plan", "run", "status", "export"])
 def test_an_out_folder(command: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [command, *(["demo"] if command in ("plan", "run") else []), f"--out={out}"]
+    words = [command, *(["digits"] if command in ("plan", "run") else []), f"--out={out}"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2 and isinstance(result.exception, SystemExit), (result.output, result.exception)
     assert len([line for line in result.stderr.splitlines() if line.startswith("Error: ")]) == 1

@@ -57,7 +57,7 @@ class Chaos:
         self.driver = self.start_driver()
 
     def start_driver(self) -> subprocess.Popen:
-        words = ["run", "demo", "--dataset", str(self.npz), "--augmentation", "default", "--seed", "0", "--seed", "1"]
+        words = ["run", "digits", "--dataset", str(self.npz), "--augmentation", "default", "--seed", "0", "--seed", "1"]
         words += [word for setting in SETTINGS for word in ("--set", setting)]
         words += ["--address", self.cluster.address, "--allow-open-cluster", "--out", str(self.out)]
         with self.out.with_suffix(".log").open("a") as log:
@@ -142,7 +142,7 @@ def survive(seed: int, num_kills: int, folder: Path, deadline_seconds: float = 9
     torch.set_num_threads(1)  # as each job has; another number sums in another order
     npz, undisturbed = write_small_npz(folder / "small.npz"), folder / "undisturbed"
     axes = {"datasets": (str(npz),), "augmentations": ("default",), "seeds": (0, 1)}
-    run_without_ray(make_plan(narrowed(find_study("demo"), axes, SETTINGS)), Store(str(undisturbed)))
+    run_without_ray(make_plan(narrowed(find_study("digits"), axes, SETTINGS)), Store(str(undisturbed)))
     chaos = Chaos(npz, folder / "out", random.Random(seed))
     try:
         finished = chaos.run(num_kills, deadline_seconds)

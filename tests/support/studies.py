@@ -44,7 +44,7 @@ class FakeJob:
 
 
 PROTOCOL = replace(
-    STUDIES["demo"].protocol,
+    STUDIES["digits"].protocol,
     name="small",
     model=ModelConfig(width=4),
     training=TrainingConfig(epochs=2, batch_size=32, learning_rate=0.05),
@@ -59,7 +59,7 @@ def small_study(source: Path, **axes: tuple) -> Study:
     """One cell of each method at 10 % on the data set `source`, unless `axes` say otherwise."""
     base = {"datasets": (str(source),), "forget_sets": ("random:0.1",), "augmentations": ("none",), "seeds": (0,)}
     base |= {"methods": (*CONTROLS, "salun")}
-    return replace(STUDIES["demo"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
+    return replace(STUDIES["digits"], name="small", protocol=PROTOCOL, words=("small",), **(base | axes))
 
 
 def row_work_of(cell: Evaluate) -> Work:

@@ -123,11 +123,11 @@ def test_what_an_architecture_does_not_take_is_refused(config: ModelConfig, side
 
 
 def test_a_protocol_that_shapes_its_own_network_takes_others() -> None:
-    assert PROTOCOLS["demo"].model.width != ModelConfig().width
+    assert PROTOCOLS["digits"].model.width != ModelConfig().width
     for name in ARCHITECTURES:
-        protocol = with_architecture(PROTOCOLS["demo"], name)
+        protocol = with_architecture(PROTOCOLS["digits"], name)
         check_architecture(protocol.model, 5, 32)
-        assert protocol.training.epochs == PROTOCOLS["demo"].training.epochs
+        assert protocol.training.epochs == PROTOCOLS["digits"].training.epochs
 
 
 def test_an_unknown_architecture_names_the_nearest() -> None:
