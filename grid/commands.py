@@ -144,5 +144,8 @@ def print_results(out: str) -> None:
     except (InputError, OSError) as error:
         click.echo(printable(f"figure   none: {error}"))
     click.echo(f"report   salun-analysis report {shlex.quote(out)}")
-    for line in answer_lines(out):
-        click.echo(f"\n{line}")
+    try:
+        answer = answer_lines(out)
+    except InputError as error:
+        answer = [f"verdicts none: {error}"]
+    click.echo("".join(f"\n{printable(line)}" for line in answer))

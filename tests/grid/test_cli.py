@@ -97,7 +97,7 @@ def test_a_folder_of_another_schema_version(small_npz: Path, tmp_path: Path) -> 
 
 
 def test_plan_says_what_would_run(small_npz: Path, tmp_path: Path) -> None:
-    result = salun_grid("plan", "--dataset", small_npz, "--out", tmp_path / "out")
+    result = salun_grid("plan", "digits", "--dataset", small_npz, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "120 / 30 / 40 images, 3 classes, 8 px" in result.stdout
     assert "60 (20 trainings, 8 unlearnings, 32 evaluations); 0 already done" in result.stdout
@@ -105,7 +105,17 @@ def test_plan_says_what_would_run(small_npz: Path, tmp_path: Path) -> None:
 
 
 def test_plan_prices_what_is_missing_by_the_rows_that_landed(small_npz: Path, tmp_path: Path) -> None:
-    words = ("plan", "--dataset", small_npz, *SMALL_SETTINGS, "--set", "training.batch_size=32", "--price", "3.5")
+    words = (
+        "plan",
+        "digits",
+        "--dataset",
+        small_npz,
+        *SMALL_SETTINGS,
+        "--set",
+        "training.batch_size=32",
+        "--price",
+        "3.5",
+    )
     assert "CPU core-hours of training; " in salun_grid(*words, "--out", tmp_path / "out").stdout
     store = Store(str(tmp_path / "out"))
     run_without_ray(make_plan(small_study(small_npz)), store)

@@ -131,7 +131,7 @@ REFUSE = {
     "manifest": {"export"},
     "weights": {"export"},
     "runs": {"run", "models", "tables", "verdicts", "metrics"},
-    "predictions": {"metrics"},
+    "predictions": {"metrics", "verdicts"},
 }
 
 

@@ -96,7 +96,7 @@ def test_what_was_given_on_the_command_line_is_named_by_words_and_axis_words() -
     """So that the study's command goes on with all of it: seeds and rates in full, protocol fields as settings."""
     axes = {"seeds": (0, 2**31 - 1), "forget_sets": ("random:0.25",), "methods": (), "datasets": ("a b.npz",)}
     study = narrowed(STUDIES["digits"], axes, ["model.width=4"])
-    assert study.words == ("demo", "--set", "model.width=4")
+    assert study.words == ("digits", "--set", "model.width=4")
     given = ["--seed", "0", "--seed", "2147483647", "--forget", "random:0.25", "--dataset"]
     assert study.axis_words == (*given, "a b.npz")
     assert narrowed(STUDIES["digits"], {}, []).axis_words == ()

@@ -106,6 +106,10 @@ AXIS_VALUES = {
     ],
     "probes": ['"relearn"', "[]", "[1]", '["relaern"]', '["relearn:epochs=0"]', '["relearn:epochs"]', "nan"],
     "allow_empty_classes": ["1", '"true"', "[]", "nan"],
+    "question": [
+        *("3", '"auc"', "[]", '{ attack = "acu" }', "{ attack = 3 }", "{ margin_points = 0 }", "{ margin = 1.0 }"),
+        *("{ margin_points = nan }", '{ margin_points = "1" }', "{ margin_points = true }", "{ margin_points = 101 }"),
+    ],
     "protocol": ["3", '"paper"', "[]", "{ base = 3 }", '{ base = ["paper"] }', '{ base = "papre" }', '{ base = "" }'],
 }
 
