@@ -7,6 +7,7 @@ from salun_grid.analysis.completeness import checked, progress, remarks
 from salun_grid.analysis.formats import FORMATS
 from salun_grid.analysis.results import has_rows, read_runs
 from salun_grid.analysis.tables import make_tables
+from salun_grid.analysis.verdicts import Verdict, overall
 from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.storage import pictures_path
@@ -44,11 +45,14 @@ def verdicts_text(folder: str, form: str = "terminal", margin: float | None = No
 
 def answer_lines(folder: str) -> list[str]:
     """A sentence for each method, for the end of a run; empty where there is nothing to compare with."""
-    from salun_grid.analysis import verdict_tables
-    from salun_grid.analysis.verdicts import overall
+    return overall(verdicts_in(folder))
 
-    results = load(folder)
-    return overall(verdict_tables.answers(folder, results, verdict_tables.question_of(folder))[0])
+
+def verdicts_in(folder: str) -> list[Verdict]:
+    """The verdict on each method and control of a folder, by its declared question."""
+    from salun_grid.analysis import verdict_tables
+
+    return verdict_tables.answers(folder, load(folder), verdict_tables.question_of(folder))[0]
 
 
 def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:

@@ -44,7 +44,12 @@ def main() -> None:
     help="Folder or bucket with results to fit the cost to; repeat the option for several  [default: --out]",
 )
 @click.option("--price", type=float, help="Price of one device-hour, in any currency.")
-def plan(measured: tuple[str, ...], price: float | None, **options: object) -> None:
+@click.option(
+    "--power",
+    is_flag=True,
+    help="Also show how many seeds each verdict needs, and their cost, from existing rows or typical scatter.",
+)
+def plan(measured: tuple[str, ...], price: float | None, power: bool, **options: object) -> None:
     """Show the jobs of STUDY and their predicted cost, without running anything.
 
     STUDY is demo, digits, paper, strict, methods, or a path to a .toml file. The cost is predicted from published
@@ -53,7 +58,7 @@ def plan(measured: tuple[str, ...], price: float | None, **options: object) -> N
     from salun_grid.grid.commands import chosen_study, describe_plan
 
     study, out = chosen_study(options)
-    click.echo(describe_plan(study, out, measured, price))
+    click.echo(describe_plan(study, out, measured, price, power))
 
 
 @main.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from salun_grid.analysis.commands import answer_lines, draw_figure, tables_text
+from salun_grid.analysis.commands import answer_lines, draw_figure, tables_text, verdicts_in
 from salun_grid.grid import cost
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.fit import Measurement
@@ -16,6 +16,7 @@ from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.measured import measurements
 from salun_grid.grid.on_ray.access import check_access
 from salun_grid.grid.plan import Plan, finished_jobs, make_plan, missing_jobs
+from salun_grid.grid.power import Scatter, num_cells, observed, power_lines, typical
 from salun_grid.grid.specs import Evaluate, Probe, Train, Unlearn
 from salun_grid.grid.stopping import Stop
 from salun_grid.grid.store import Store
@@ -47,10 +48,13 @@ def chosen_study(options: dict[str, Any]) -> tuple[Study, str]:
     return checked(study), f"runs/{study.name}" if out is None else out
 
 
-def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None) -> str:
+def describe_plan(
+    study: Study, out: str, measured: tuple[str, ...] = (), price: float | None = None, power: bool = False
+) -> str:
     """The output of `plan`: cells, jobs, shared work, images and estimated cost of a study, one line each.
 
-    The cost is fitted to the rows of the folders `measured`, or of `out` by default.
+    The cost is fitted to the rows of the folders `measured`, or of `out` by default; `power` adds the seeds that each
+    verdict needs, from the scatter in these folders.
     """
     if price is not None and not 0 < price < inf:
         raise InputError(f"--price must be a number above 0, the price of one device-hour, not {price:g}.")
@@ -76,7 +80,15 @@ def describe_plan(study: Study, out: str, measured: tuple[str, ...] = (), price:
     lines += [f"note           {note}" for note in plan.notes]
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
+    if power:
+        scatter = scatter_of(measured or ((out,) if rows else ())) or typical(num_cells(plan))
+        lines += [f"power          {line}" for line in power_lines(plan, scatter, cost.device_hours(plan, rows))]
     return "\n".join(map(printable, lines))
+
+
+def scatter_of(folders: tuple[str, ...]) -> Scatter | None:
+    """The scatter over seeds in the first folder that has two complete seeds; None where none has."""
+    return next((found for folder in folders if (found := observed(verdicts_in(folder)))), None)
 
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:

@@ -101,6 +101,13 @@ def estimate_lines(plan: Plan, missing: Sequence[Spec], rows: Sequence[Measureme
     return lines
 
 
+def device_hours(plan: Plan, rows: Sequence[Measurement]) -> float:
+    """Hours of the whole plan on the first device among `rows`, or on one core of the reference rate without rows."""
+    if rows:
+        return estimates(plan, [], rows)[0].hours
+    return sum(CPU_CORE.seconds_of(job) for job in plan.jobs.values() if job.makes == "model") / 3600
+
+
 def _fitted_line(estimate: Estimate, price: float | None) -> str:
     hours = (estimate.hours, estimate.hours_missing)
     text = "{:,.2f} device-hours in all, {:,.2f} still missing".format(*hours)
