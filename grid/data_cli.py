@@ -1,6 +1,5 @@
 """The commands `salun-grid data`: a user's own images. Imports only click."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,10 +65,9 @@ def import_(folder: str | None, out: str, labels: str | None, **options: Any) ->
 @click.option("--sheet", metavar="PNG", help="Path of the contact sheet  [default: FILE_sheet.png next to FILE]")
 def check(file: str, sheet: str | None) -> None:
     """Show images by split and class, patients, size and duplicates of an .npz file, and draw a contact sheet."""
-    from salun_grid.images.checking import check_file
+    from salun_grid.grid.data_commands import run_check
 
-    path = Path(file)
-    show(check_file(path, path.with_name(f"{path.stem}_sheet.png") if sheet is None else Path(sheet)))
+    show(run_check(file, sheet))
 
 
 def show(report: "Report") -> None:

@@ -64,12 +64,12 @@ def check(root: Path, entries: list[Entry]) -> None:
     outside = [entry.id for entry in entries if not entry.label]
     if len(outside) == len(entries):
         raise InputError(
-            f"{root} has {len(entries):,} images but no class folders; put the images of each class into a sub-folder, "
-            "or give their classes with --labels."
+            f"{root} has {counted(len(entries), 'image')} but no class folders; put the images of each class into a "
+            "sub-folder, or give their classes with --labels."
         )
     if outside:
         raise InputError(
-            f"{root} has {len(outside):,} images in no class folder, such as {outside[0]}; move them into one."
+            f"{root} has {counted(len(outside), 'image')} in no class folder, such as {outside[0]}; move each into one."
         )
     labels = {entry.label.lower() for entry in entries}
     if labels <= SPLIT_NAMES:

@@ -67,7 +67,8 @@ def rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, str]]]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(names):
-                raise InputError(f"{path}, row {number} has {len(row)} cells, but there are {len(names)} columns.")
+                cells = counted(len(row), "cell")
+                raise InputError(f"{path}, row {number} has {cells}, but there are {len(names)} columns.")
             yield number, {what: row[at].strip() for what, at in places.items()}
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV file ({error}, near line {reader.line_num}).") from None
@@ -103,8 +104,8 @@ def entry_of(where: str, root: Path, cells: dict[str, str]) -> Entry:
     split = SPLIT_WORDS.get(split, split)
     if "split" in cells and split not in SPLITS:
         raise InputError(f"{where}: the split {shown(cells['split'])} is none of {', '.join(SPLITS)}.")
-    path = root / Path(cells["image"].replace("\\", "/"))
-    return Entry(path, cells.get("id", cells["image"]), cells["label"], split, cells.get("patient", ""))
+    relative = Path(cells["image"].replace("\\", "/"))
+    return Entry(root / relative, cells.get("id", relative.as_posix()), cells["label"], split, cells.get("patient", ""))
 
 
 def check_equal(where: str, earlier: Entry, entry: Entry) -> None:
