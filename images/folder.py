@@ -31,7 +31,9 @@ def read_folder(root: Path) -> Listing:
         name = checked_name(str(root), "path", relative.as_posix())
         entries.append(Entry(path, name, relative.parts[0] if len(relative.parts) > 1 else ""))
     check(root, entries)
-    endings = some([f"{count:,} {suffix}" for suffix, count in others.most_common()])
+    endings = some(
+        [f"{count:,} {ending}" for ending, count in sorted(others.items(), key=lambda item: (-item[1], item[0]))]
+    )
     left_out = f"{counted(sum(others.values()), 'other file')} left out ({endings})"
     notes = (left_out,) if others else ()
     return Listing(in_order(entries), notes)

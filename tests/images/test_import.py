@@ -14,6 +14,7 @@ from salun_grid.grid.data_cli import data
 from salun_grid.records.npz import SPLITS, read_npz
 from salun_grid.trainables.data import describe, load
 from tests.support.commands import check_mistake
+from tests.support.full_disk import no_file_larger_than
 from tests.support.installs import without_extra
 from tests.support.pictures import arrays_of, noise, salun_grid_data, write_classes, write_picture
 
@@ -418,6 +419,15 @@ def test_an_out_file_that_cannot_be_written(out: str, sentence: str, pictures: P
     check_mistake(result, sentence)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling.npz", "there.npz"]
     assert (tmp_path / "there.npz").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("room", [100_000, 100 * 64 * 64 * 3 + 100])
+def test_a_full_disk_while_pixels_or_the_file_are_written(room: int, pictures: Path, tmp_path: Path) -> None:
+    """The pixels of 100 images alone fit into the second; its file does not."""
+    with no_file_larger_than(room):
+        result = salun_grid_data("import", pictures, "--out", tmp_path / "a.npz")
+    check_mistake(result, f"cannot write {tmp_path / 'a.npz'}: File too large")
+    assert list(tmp_path.iterdir()) == []
 
 
 LONG = "x" * 5000
