@@ -38,3 +38,8 @@ def write_classes(root: Path, counts: dict[str, int], ending: str = ".png") -> P
 def arrays_of(path: Path) -> dict[str, Array]:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def write_table(path: Path, rows: list[str], header: str = "image,label,patient") -> Path:
+    path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    return path
