@@ -55,7 +55,10 @@ def list_architectures() -> str:
 
 def list_datasets() -> str:
     """Each dataset: images per split, classes, channels, and the published sizes."""
-    lines = ["Select one with --dataset NAME, or give the path of an .npz file in MedMNIST's layout."]
+    lines = [
+        "Select one with --dataset NAME, or give the path of an .npz file in MedMNIST's layout, as "
+        "`salun-grid data import` makes of your own images."
+    ]
     sizes = ", ".join(map(str, MEDMNIST_SIZES))
     for name in dataset_names():
         info = describe(name, 0)

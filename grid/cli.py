@@ -5,6 +5,7 @@ import sys
 import click
 
 from salun_grid.analysis.command_line import Commands
+from salun_grid.grid.data_cli import data
 from salun_grid.grid.stopping import stoppable
 from salun_grid.grid.study_options import study_options
 from salun_grid.records.text import printable
@@ -33,6 +34,9 @@ class GridCommands(Commands):
 @click.version_option(package_name="salun-grid")
 def main() -> None:
     """An experiment grid for machine unlearning on medical images."""
+
+
+main.add_command(data)
 
 
 @main.command()

@@ -2,8 +2,10 @@
 
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from salun_grid.records import storage
 from salun_grid.records.errors import naming
@@ -56,17 +58,18 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a local file under a temporary name, sync it to disk, and rename it; creates the folder if needed.
+@contextmanager
+def opened_whole(target: Path) -> Iterator[IO[bytes]]:
+    """A local file to write: under a temporary name until the block ends, then synced to disk and renamed.
 
-    Raises OSError, which names `target`; no file is left then.
+    Creates the folder if needed. Any error in the block leaves no file; an OSError names `target`.
     """
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
@@ -74,3 +77,9 @@ def write_whole(target: Path, content: bytes) -> None:
             with suppress(OSError):
                 partial.unlink()
             raise
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a local file atomically, as `opened_whole` does."""
+    with opened_whole(target) as file:
+        file.write(content)

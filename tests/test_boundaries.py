@@ -16,7 +16,14 @@ FORBIDDEN = {
         "medmnist",
         "psutil",
     },
-    "grid.cli": {"torch", "ray", "numpy", "pyarrow"},
+    "images.checking, images.importing, images.folder, images.table, grid.data_commands": {
+        "torch",
+        "ray",
+        "medmnist",
+        "psutil",
+        "pydicom",
+    },
+    "grid.cli": {"torch", "ray", "numpy", "pyarrow", "PIL"},
     "grid.status, grid.export": {"torch", "ray", "psutil", "medmnist", "safetensors"},
     "grid.study": {"ray"},
 }

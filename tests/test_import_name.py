@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMON = ("grid", "analysis", "trainables", "records", "tests")
+COMMON = ("grid", "analysis", "trainables", "images", "records", "tests")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("package", ["grid.specs", "analysis.gaps", "trainables.methods"])
+@pytest.mark.parametrize("package", ["grid.specs", "analysis.gaps", "trainables.methods", "images.table"])
 def test_a_notebook_beside_modules_of_the_same_names_imports_ours(package: str, folder: Path) -> None:
     """Like a notebook, `-c` has the working folder first on the path."""
     done = python(folder, "-c", f"import salun_grid.{package} as it; print(it.__file__)")
@@ -52,11 +52,11 @@ def test_every_module_is_imported_by_that_name() -> None:
     """An import by a folder's own name would work in a checkout, and make a second copy of the module."""
     sources = [
         path
-        for package in ("grid", "analysis", "trainables", "records", "benchmarks")
+        for package in ("grid", "analysis", "trainables", "images", "records", "benchmarks")
         for path in (ROOT / package).rglob("*.py")
     ]
     for path in sources:
         for line in path.read_text(encoding="utf-8").splitlines():
             words = line.split()
             if words[:1] in (["from"], ["import"]):
-                assert words[1].partition(".")[0] not in COMMON[:3], f"{path}: {line}"
+                assert words[1].partition(".")[0] not in COMMON[:4], f"{path}: {line}"
