@@ -145,7 +145,7 @@ def readable(path: str) -> Iterator[None]:
     """Whatever Parquet raises inside becomes the InputError that `path` is damaged."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column
         why = storage.reason(error)
         raise InputError(f"{path} is damaged or no Parquet file ({why}); copy the folder again.") from None
 

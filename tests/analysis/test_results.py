@@ -136,6 +136,14 @@ def test_a_file_with_damaged_data_before_a_whole_footer_is_reported(folder: Path
     assert str(folder) in str(raised.value)
 
 
+def test_a_column_whose_name_is_no_text_is_damage(folder: Path) -> None:
+    file = files_of(folder)[1]
+    file.write_bytes(file.read_bytes().replace(b"torch_version", b"\x80orch_version"))
+    with pytest.raises(InputError, match="is damaged or no Parquet file") as raised:
+        read_runs(folder)
+    assert file.name in str(raised.value)
+
+
 @pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
 @pytest.mark.parametrize("version", [b"999", None], ids=["other", "unknown"])
 def test_another_schema_version_is_named(folder: Path, version: bytes | None, position: int) -> None:
