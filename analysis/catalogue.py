@@ -3,16 +3,17 @@
 A new metric is a pure function and one line here; tables, export and report then have it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from salun_grid.analysis import divergence, quality
-from salun_grid.analysis.metrics import Predictions
+from salun_grid.analysis.membership import DRAWS, Drawn, over_draws
+from salun_grid.analysis.metrics import Predictions, accuracy_percent
 from salun_grid.analysis.references import References, Target, lira, rmia
-from salun_grid.analysis.roc import auc, tpr_at_fpr
+from salun_grid.analysis.roc import auc, tpr_at_fpr, tpr_under_null
 from salun_grid.analysis.scores import SCORES, Score, log_odds
 from salun_grid.records.errors import UndefinedError
 
@@ -20,6 +21,7 @@ from salun_grid.records.errors import UndefinedError
 # PathMNIST's test split comes from another centre than its train split.
 NON_MEMBERS = "val"
 NO_REFERENCES = "no retrain of another seed to serve as reference"
+OF_CLASS = "ta_forgotten"  # shown where a study forgets classes
 HELD_OUT = {"val": "test", "test": "val"}  # the other split is RMIA's population
 
 
@@ -47,8 +49,37 @@ class Case:
         """The model's logit-scaled confidences of the images that the reference attacks score."""
         p = self.model
         odds = {split: log_odds(p.logits[split], p.labels[split]) for split in p.logits}
-        population = odds[HELD_OUT[self.non_members]]
-        return Target(odds["train"][p.forgotten], odds[self.non_members], population)
+        return Target(odds["train"][p.forgotten], *(odds[split][self.comparable(split)] for split in self._unseen))
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The paper's attack over draws of members and of the non-members that D_f is compared with."""
+        return over_draws(self.model, self.comparable(self.non_members), self.non_members)
+
+    @cached_property
+    def comparable_references(self) -> References | None:
+        """The references, with the images of `target`."""
+        if self.references is None or not len(self.model.forgotten_classes):
+            return self.references
+        non_members, population = map(self.comparable, self._unseen)
+        own = self.references
+        return replace(own, non_members=own.non_members[:, non_members], population=own.population[:, population])
+
+    @property
+    def _unseen(self) -> tuple[str, str]:
+        """The splits of the non-members and of RMIA's population."""
+        return self.non_members, HELD_OUT[self.non_members]
+
+    def comparable(self, split: str) -> np.ndarray:
+        """Which images of a split D_f is compared with, bool (N,): where D_f is whole classes, those of its classes.
+
+        A model without a class predicts no image of it, seen or not; other images would tell of the class alone.
+        """
+        classes, labels = self.model.forgotten_classes, self.model.labels[split]
+        found = np.isin(labels, classes) if len(classes) else np.ones(len(labels), dtype=bool)
+        if not found.any():
+            raise UndefinedError(f"no {split} image of the forgotten class")
+        return found
 
 
 Value = float | np.ndarray
@@ -73,9 +104,9 @@ class Metric:
 def attack_scores(case: Case, score: Score) -> Scores:
     """A score of the forgotten images and of the non-members."""
     p, split = case.model, case.non_members
-    forgotten = p.forgotten
+    forgotten, others = p.forgotten, case.comparable(split)
     members = score(p.logits["train"][forgotten], p.labels["train"][forgotten])
-    return members, score(p.logits[split], p.labels[split])
+    return members, score(p.logits[split][others], p.labels[split][others])
 
 
 def _on_forget(function: Callable[..., Value], with_labels: bool = False) -> Callable[[Case], Value]:
@@ -103,6 +134,24 @@ def _tug_of_war(case: Case) -> float:
     return divergence.tug_of_war(case.model, _retrain(case))
 
 
+def _forgotten_class_accuracy(case: Case) -> float:
+    p = case.model
+    if not len(p.forgotten_classes):
+        raise UndefinedError("no class was forgotten as a whole")
+    own = case.comparable("test")
+    return accuracy_percent(p.logits["test"][own], p.labels["test"][own])
+
+
+def _null(fpr: float, which: int) -> Callable[[Case], float]:
+    """The mean (0) or 95 % quantile (1) of the TPR of an attack that knows nothing."""
+
+    def compute(case: Case) -> float:
+        members, non_members = case.scores("loss")
+        return tpr_under_null(len(members), len(non_members), fpr)[which]
+
+    return compute
+
+
 def _covered(case: Case) -> float:
     if case.references is None:
         raise UndefinedError(NO_REFERENCES)
@@ -123,9 +172,9 @@ def _threshold(score: Score) -> Scored:
 
 def _with_references(attack: Callable[[Target, References], Scores]) -> Scored:
     def scores(case: Case) -> Scores:
-        if case.references is None:
+        if case.comparable_references is None:
             raise UndefinedError(NO_REFERENCES)
-        return attack(case.target, case.references)
+        return attack(case.target, case.comparable_references)
 
     return scores
 
@@ -161,14 +210,24 @@ def _at(attack: str, fpr: float) -> Callable[[Case], float]:
     return lambda case: tpr_at_fpr(*case.scores(attack), fpr)
 
 
+_FAN, _DAVID = "Fan et al. 2024", "David & Nagaraja 2003"
 _LIN, _GOLATKAR, _CHUNDAWAT = "Lin 1991", "Golatkar et al. 2020", "Chundawat et al. 2023"
-_GUO, _YANG, _MAINI = "Guo et al. 2017", "Yang et al. 2023", "Maini et al. 2024"
+_GUO, _YANG, _MAINI, _TARUN = "Guo et al. 2017", "Yang et al. 2023", "Maini et al. 2024", "Tarun et al. 2023"
 
 _js, _kl, _same = divergence.js_divergence, divergence.kl_divergence, divergence.agreement
 _quality, _ks = divergence.forgetting_quality, divergence.ks_distance
 
 METRICS: dict[str, Metric] = {
     **{key: metric for name in ATTACKS for key, metric in _attack_metrics(name).items()},
+    "mia_mean": Metric(lambda case: case.drawn.mean, "percent", f"the paper's attack, mean of {DRAWS} draws", _FAN),
+    "mia_sd": Metric(lambda case: case.drawn.sd, "percent", f"its standard deviation over {DRAWS} draws", _FAN),
+    "mia_accuracy": Metric(lambda case: case.drawn.accuracy, "percent", "its accuracy on what it was fitted to", _FAN),
+    "mia_informative": Metric(
+        lambda case: float(case.drawn.informative), "", "1 where that accuracy is above chance, else 0", _FAN
+    ),
+    "tpr1_null": Metric(_null(0.01, 0), "percent", "TPR at 1 % FPR of an attack that knows nothing", _DAVID),
+    "tpr1_null_high": Metric(_null(0.01, 1), "percent", "its 95 % quantile; a TPR below it shows nothing", _DAVID),
+    "tpr01_null_high": Metric(_null(0.001, 1), "percent", "the same at 0.1 % FPR", _DAVID),
     "covered": Metric(_covered, "percent", "D_f that attacks with references can score", "Carlini et al. 2022", True),
     "js_forget": Metric(_on_forget(_js), "nats", "Jensen–Shannon divergence to the retrain on D_f", _LIN),
     "js_test": Metric(_on_test(_js), "nats", "Jensen–Shannon divergence to the retrain on test", _LIN),
@@ -176,12 +235,13 @@ METRICS: dict[str, Metric] = {
     "kl_test": Metric(_on_test(_kl), "nats", "KL(retrain ‖ model) on test", _GOLATKAR),
     "agreement_forget": Metric(_on_forget(_same), "percent", "D_f put into the retrain's class", _CHUNDAWAT),
     "agreement_test": Metric(_on_test(_same), "percent", "test images put into the retrain's class", _CHUNDAWAT),
-    "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "KS test on D_f against the retrain", _MAINI),
+    "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "p of the KS distance ks_forget", _MAINI),
     "ks_forget": Metric(_on_forget(_ks, True), "", "KS distance on D_f to the retrain, 0 to 1", _MAINI),
     "tow": Metric(_tug_of_war, "", "tug of war, 0 to 1; 1 is the retrain", "Zhao et al. 2024"),
     "ece": Metric(_alone(quality.calibration_error), "percent", "expected calibration error on test", _GUO),
     "nll": Metric(_alone(quality.negative_log_likelihood), "nats", "cross-entropy on test", _GUO),
     "auc_test": Metric(_alone(quality.medmnist_auc), "", "one-vs-rest AUC on test, class mean", _YANG),
+    OF_CLASS: Metric(_forgotten_class_accuracy, "percent", "accuracy on test images of the forgotten class", _TARUN),
     "class_accuracy": Metric(
         _alone(quality.class_accuracy), "percent", "accuracy on test of each class", _YANG, per_class=True
     ),
@@ -192,13 +252,23 @@ HEADLINE = (
     "auc_loss",
     "tpr1_loss",
     "tpr01_loss",
+    "tpr1_null_high",
+    "mia_mean",
+    "mia_sd",
+    "mia_informative",
     "auc_lira",
     "auc_rmia",
     "tpr1_rmia",
     "js_forget",
     "agreement_forget",
     "ks_forget",
+    "forgetting_quality",
     "tow",
     "ece",
     "auc_test",
 )
+
+
+def headline(forget_rules: Iterable[str]) -> tuple[str, ...]:
+    """HEADLINE, and for a study that forgets classes the accuracy on them."""
+    return (*HEADLINE, OF_CLASS) if "class" in forget_rules else HEADLINE

@@ -57,7 +57,7 @@ def verdicts_in(folder: str) -> list[Verdict]:
 
 def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: str = "terminal") -> str:
     """The named metrics from predictions (none: the headline ones), in one of the formats of `FORMATS`."""
-    from salun_grid.analysis.catalogue import HEADLINE, METRICS
+    from salun_grid.analysis.catalogue import METRICS, headline
     from salun_grid.analysis.evidence import measure
     from salun_grid.analysis.metric_table import metric_table
 
@@ -66,8 +66,8 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
             raise InputError(f"there is no metric {name!r}; `salun-analysis metrics --list` names them.")
         if METRICS[name].per_class:
             raise InputError(f"{name} has a value for each class; `salun-analysis export DIR` writes them all.")
-    chosen = names or HEADLINE
     results = load(folder)
+    chosen = names or headline(run["forget_rule"] for run in results.runs)
     measured = list(measure(folder, results.cells, chosen, non_members))
     table = metric_table(measured, results.summaries, chosen, results.provenance, remarks(results.cells))
     return FORMATS[form]([table])

@@ -29,6 +29,17 @@ class Predictions:
     forgotten: np.ndarray
 
     @cached_property
+    def retained_classes(self) -> np.ndarray:
+        """Classes with an image in D_r, int64, ascending."""
+        return np.unique(self.labels["train"][~self.forgotten])
+
+    @cached_property
+    def forgotten_classes(self) -> np.ndarray:
+        """The classes that D_f is made of, int64, ascending, where D_f holds whole classes alone; else empty."""
+        found = np.unique(self.labels["train"][self.forgotten])
+        return found if not np.isin(found, self.retained_classes).any() else found[:0]
+
+    @cached_property
     def finite(self) -> bool:
         """Whether every logit is a number."""
         return all(bool(np.isfinite(logits).all()) for logits in self.logits.values())
@@ -68,14 +79,16 @@ def membership_inference(predictions: Predictions, attack: Attack) -> float:
     """MIA: percent of D_f that an RBF SVC (gamma auto) on the true class's probability calls non-member.
 
     It is fitted on n members of D_r and n non-members, n the smaller of the two groups. `first` takes the
-    first n of each, as SalUn's code does; `balanced` draws n of each from `attack.seed`.
+    first n of each, as SalUn's code does; `balanced` draws n of each from `attack.seed`. Non-members of a class without
+    members are left out, as SalUn's code removes a forgotten class from the test split; they stay if no others are.
     """
     confidence = {
         split: true_class_probability(predictions.logits[split], predictions.labels[split])
         for split in ("train", attack.non_members)
     }
     members = confidence["train"][~predictions.forgotten]
-    non_members = confidence[attack.non_members]
+    known = np.isin(predictions.labels[attack.non_members], predictions.retained_classes)
+    non_members = confidence[attack.non_members][known if known.any() else slice(None)]
     n = min(len(members), len(non_members))
     if attack.members == "balanced":
         rng = np.random.default_rng(attack.seed)

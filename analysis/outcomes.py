@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from salun_grid.analysis.catalogue import NON_MEMBERS
+from salun_grid.analysis.catalogue import Case
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.counts import paired_auc_se, paired_proportion_se, placements, unpaired_proportion_se
 from salun_grid.analysis.evidence import Reader
 from salun_grid.analysis.gaps import NO_OP, NOISE, RETRAIN
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.results import has_rows
-from salun_grid.analysis.scores import negative_loss
+from salun_grid.records.errors import UndefinedError
 from salun_grid.records.question import Question
 
 # The column with the number of images behind a percentage; `runs` does not hold that of the test split.
@@ -84,11 +84,19 @@ def of_predictions(cell: Cell, predictions: Predictions) -> Outcome:
     row = of_row(cell)
     if not predictions.finite:
         return Outcome(cell, row.values | {"auc": math.nan}, row.counts)
-    loss = {s: negative_loss(predictions.logits[s], predictions.labels[s]) for s in ("train", NON_MEMBERS)}
-    ranks = placements(loss["train"][forgotten], loss[NON_MEMBERS])
+    ranks = attack_placements(predictions)
     percent = {metric: 100.0 * float(np.mean(hits)) for metric, hits in bits.items()}
     percent["ua"] = 100.0 - percent["ua"]
-    return Outcome(cell, row.values | percent | {"auc": 100 * float(ranks[0].mean())}, row.counts, bits, ranks)
+    percent["auc"] = 100 * float(ranks[0].mean()) if ranks else math.nan
+    return Outcome(cell, row.values | percent, row.counts, bits, ranks)
+
+
+def attack_placements(predictions: Predictions) -> tuple[np.ndarray, np.ndarray] | None:
+    """The placements of the loss attack on D_f; None where no held-out image is comparable."""
+    try:
+        return placements(*Case(predictions).scores("loss"))
+    except UndefinedError:
+        return None
 
 
 def answerable(folder: str, question: Question) -> Question:

@@ -11,6 +11,9 @@ Left out, and why:
 - originals: they saw every train image, so they are IN, and offline attacks use OUT models alone;
 - unlearned models: whether they still hold an image is the question.
 
+RMIA's population is the split of the two held-out ones that is not the non-members: test by default. Of it too no model
+saw an image. Where D_f is whole classes, it holds their images alone.
+
 A forgotten image has few OUT references, a validation image has all of them, and a mean over few scatters more: that
 alone would tell the two apart. So non-member j is given the references of forgotten image j modulo their number.
 References of a larger forget set trained on less, in the same proportion on both sides.
@@ -25,6 +28,7 @@ from salun_grid.records.errors import UndefinedError
 
 # As in the authors' own tool, Privacy Meter; a was tuned on CIFAR-10.
 RMIA_A, RMIA_GAMMA = 0.3, 1.0
+TIE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ def rmia(target: Target, references: References) -> tuple[np.ndarray, np.ndarray
 
     x stands out over z where [P(x|θ) / P(x)] / [P(z|θ) / P(z)] ≥ γ; P(·) = ½ [(1 + a) P_OUT(·) + (1 − a)] stands for
     the mean over models with and without the image. Scores as in `lira`.
+
+    A share of Z images has Z + 1 values, so many images tie, and no threshold lies between them: ties are broken by a
+    seeded uniform number below 1 / Z, members and non-members alike.
     """
     covered = attacked(references)
     out = references.out[:, covered]
@@ -107,11 +114,12 @@ def rmia(target: Target, references: References) -> tuple[np.ndarray, np.ndarray
     members = likelihood_ratio(target.forgotten[covered], references.forgotten[:, covered], out)
     non_members = likelihood_ratio(target.non_members, references.non_members, used)
     population = np.sort(likelihood_ratio(target.population, references.population, every))
-    dominated = [
-        np.searchsorted(population, ratios / RMIA_GAMMA, side="right") / len(population)
+    rng, num = np.random.default_rng(TIE_SEED), len(population)
+    shares = [
+        (np.searchsorted(population, ratios / RMIA_GAMMA, side="right") + rng.random(len(ratios))) / num
         for ratios in (members, non_members)
     ]
-    return dominated[0], dominated[1]
+    return shares[0], shares[1]
 
 
 def likelihood_ratio(target: np.ndarray, references: np.ndarray, used: np.ndarray) -> np.ndarray:

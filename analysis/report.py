@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salun_grid.analysis.catalogue import HEADLINE, NON_MEMBERS, Case
+from salun_grid.analysis.catalogue import NON_MEMBERS, Case, headline
 from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.completeness import Progress, progress, remarks
 from salun_grid.analysis.curves import Curve, roc_figure
@@ -30,7 +30,7 @@ from salun_grid.analysis.verdicts import overall
 from salun_grid.analysis.view import Results
 from salun_grid.analysis.worst import Recogniser, Worst, train_images
 from salun_grid.records.errors import UndefinedError
-from salun_grid.records.forget_label import forget_name
+from salun_grid.records.forget_label import RANDOM, forget_name
 from salun_grid.records.text import printable
 
 ROC_ATTACKS = ("loss", "rmia")
@@ -101,7 +101,8 @@ def _privacy(folder: str, results: Results, images: Sequence[Path], shown: Seque
     if not has_rows(folder, "predictions"):
         without = "No metrics from predictions: this folder holds none; copy results/predictions too."
         return [Section(paragraphs=[without])]
-    evidence = gather(folder, results.cells)
+    shown_metrics = headline(run["forget_rule"] for run in results.runs)
+    evidence = gather(folder, results.cells, shown_metrics)
     caption = (
         f"Attacks on the forgotten images against the {NON_MEMBERS} split; mean TPR over the seeds that the attack can "
         "score, down to the smallest FPR that the non-members resolve. The target is the retrain's curve; dotted: "
@@ -112,17 +113,17 @@ def _privacy(folder: str, results: Results, images: Sequence[Path], shown: Seque
         for place, own in evidence.curves.items()
     ]
     return [
-        _with_table(metric_table(evidence.values, results.summaries, HEADLINE, results.provenance)),
+        _with_table(metric_table(evidence.values, results.summaries, shown_metrics, results.provenance)),
         Section("ROC curves", parts=curves),
         _pictures(evidence.recogniser, images, shown),
     ]
 
 
-def gather(folder: str, cells: Sequence[Cell]) -> Evidence:
-    """One pass over all predictions: headline metrics, ROC curves by place and cell, excess of each image."""
+def gather(folder: str, cells: Sequence[Cell], metrics: Sequence[str]) -> Evidence:
+    """One pass over all predictions: metrics, ROC curves by place and cell, excess of each image."""
     found = Evidence()
-    for cell, case in cases(folder, cells, HEADLINE):
-        found.values += measured(cell, case, HEADLINE)
+    for cell, case in cases(folder, cells, metrics):
+        found.values += measured(cell, case, metrics)
         if not case.model.finite:
             continue
         found.recogniser.add(cell, case)
@@ -152,10 +153,11 @@ def _pictures(recogniser: Recogniser, images: Sequence[Path], shown: Sequence[st
         return train_images(fingerprint, dataset, image_size, images)
 
     parts = []
-    for (fingerprint, dataset, size, protocol, method), worst in recogniser.worst(NUM_PICTURES).items():
+    for (fingerprint, dataset, size, forget, protocol, method), worst in recogniser.worst(NUM_PICTURES).items():
         if method in shown:
             pixels = pixels_of(fingerprint, dataset, size)
-            parts.append(_worst_of_method(f"{dataset} {size} px, {protocol}, {method}", worst, pixels))
+            forgetting = "" if forget == RANDOM else f", forgetting {forget_name(forget)}"
+            parts.append(_worst_of_method(f"{dataset} {size} px, {protocol}, {method}{forgetting}", worst, pixels))
     meaning = (
         "How much surer of the true class a model is than the retrain of its cell: difference of log(p / (1 − p)), "
         "mean over the n models that were to forget the image. What retrain-again shows is chance."

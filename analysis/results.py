@@ -23,12 +23,17 @@ Made = TypeVar("Made")
 SINCE_2 = frozenset({"precision", "precision_reason", "seconds_compile"})
 SINCE_3 = frozenset({"role", "forget", "forget_rule"})
 SINCE_4 = frozenset({"memory_train", "memory_eval", "device_memory_train", "device_memory_eval", "note"})
+SINCE_5 = frozenset({"id", "group"})
 READABLE: dict[str, frozenset[str]] = {
-    "1": SINCE_2 | SINCE_3 | SINCE_4,
-    "2": SINCE_3 | SINCE_4,
-    "3": SINCE_4,
+    "1": SINCE_2 | SINCE_3 | SINCE_4 | SINCE_5,
+    "2": SINCE_3 | SINCE_4 | SINCE_5,
+    "3": SINCE_4 | SINCE_5,
+    "4": SINCE_5,
     str(SCHEMA_VERSION): frozenset(),
 }
+
+# Read only where they are named: no metric needs them, and they are the widest columns after the logits.
+ON_REQUEST = {"predictions": SINCE_5}
 
 REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
 FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB
@@ -91,10 +96,13 @@ def _read_files(files: Files, columns: Sequence[str] | None) -> pa.Table:
 
 
 def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file, or some columns of it. Raises InputError when it is damaged or of a version that is not read."""
+    """One file, or some columns of it, by default all but those of ON_REQUEST.
+
+    Raises InputError when it is damaged or of a version that is not read.
+    """
     schema = SCHEMAS[files.table]
     # Whatever a column is, an older version may lack it.
-    wanted = pa.schema([schema.field(name).with_nullable(True) for name in columns or schema.names])
+    wanted = pa.schema([schema.field(name).with_nullable(True) for name in columns or _usual(files.table)])
     with readable(path):
         # As a whole, not piece by piece: in a bucket each piece would be a request.
         with files.place.files.open_input_file(path) as opened:
@@ -117,13 +125,19 @@ def check_files(files: Files) -> None:
 
 
 def open_table(folder: str | Path, table: str) -> ds.Dataset:
-    """A table as a pyarrow dataset, which reads the columns and rows that are asked of it.
+    """A table, without the columns of ON_REQUEST, as a pyarrow dataset, which reads what is asked of it.
 
     Only the footers are read yet. Raises InputError as `find_files` and `check_files` do.
     """
     files = find_files(folder, table)
     check_files(files)
-    return ds.dataset(files.paths, schema=SCHEMAS[table], format="parquet", filesystem=files.place.files)
+    schema = pa.schema([SCHEMAS[table].field(name) for name in _usual(table)], SCHEMAS[table].metadata)
+    return ds.dataset(files.paths, schema=schema, format="parquet", filesystem=files.place.files)
+
+
+def _usual(table: str) -> list[str]:
+    """The columns that are read unless others are named."""
+    return [name for name in SCHEMAS[table].names if name not in ON_REQUEST.get(table, ())]
 
 
 @contextmanager
@@ -131,7 +145,7 @@ def readable(path: str) -> Iterator[None]:
     """Whatever Parquet raises inside becomes the InputError that `path` is damaged."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column
         why = storage.reason(error)
         raise InputError(f"{path} is damaged or no Parquet file ({why}); copy the folder again.") from None
 

@@ -36,3 +36,18 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> floa
     # The threshold lies just above the first non-member that would be one alarm too many.
     first_too_many = np.sort(non_members)[-1 - allowed]
     return 100.0 * float(np.mean(members > first_too_many))
+
+
+def tpr_under_null(num_members: int, num_non_members: int, fpr: float) -> tuple[float, float]:
+    """Mean and 95 % quantile of `tpr_at_fpr`, in percent, where scores tell nothing.
+
+    The threshold is the k-th highest of the non-members, so the members above it follow a beta-binomial distribution.
+    Raises UndefinedError as `tpr_at_fpr` does.
+    """
+    if num_non_members * fpr < 1:
+        raise UndefinedError(f"needs {1 / fpr:,.0f} non-members, there are {num_non_members:,}")
+    from scipy.stats import betabinom
+
+    k = int(num_non_members * fpr + 1e-9) + 1
+    null = betabinom(num_members, k, num_non_members + 1 - k)
+    return 100.0 * float(null.mean()) / num_members, 100.0 * float(null.ppf(0.95)) / num_members

@@ -14,6 +14,7 @@ from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.scores import log_odds
 from salun_grid.records.built_in import BUILT_IN
 from salun_grid.records.errors import InputError
+from salun_grid.records.forget_label import reference_group
 from salun_grid.records.npz import medmnist_file, read_train_images
 
 
@@ -47,11 +48,15 @@ class Recogniser:
         self.labels: dict[str, np.ndarray] = {}
 
     def add(self, cell: Cell, case: Case) -> None:
-        """Note one model by the names of its protocol and variant; retrains and models without a sound one are not."""
+        """Note one model by the names of its protocol and variant; retrains and models without a sound one are not.
+
+        Forget sets are averaged where `reference_group` is equal: random draws, but not a class with them.
+        """
         run = cell.run
         if case.retrain is None or not case.retrain.finite or run["method"] == "retrain":
             return
-        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], cell.group.protocol, cell.method)
+        forget = reference_group(run["forget"])
+        key = (run["dataset_fingerprint"], run["dataset"], run["image_size"], forget, cell.group.protocol, cell.method)
         sums = self.totals.setdefault(key, np.zeros((2, len(case.model.forgotten))))
         where = case.model.forgotten
         sums[0, where] += excess_confidence(case)
@@ -59,7 +64,7 @@ class Recogniser:
         self.labels[run["dataset_fingerprint"]] = case.model.labels["train"]
 
     def worst(self, count: int) -> dict[tuple, list[Worst]]:
-        """The `count` largest means by (fingerprint, dataset, image_size, protocol, method)."""
+        """The `count` largest means by (fingerprint, dataset, image_size, reference group, protocol, method)."""
         found: dict[tuple, list[Worst]] = defaultdict(list)
         for key, (total, n) in self.totals.items():
             mean = np.where(n > 0, total / np.maximum(n, 1), -np.inf)

@@ -91,5 +91,7 @@ def predictions(row: Run, seed: int) -> pa.Table:
         "forgotten": np.concatenate([forgotten, np.zeros(total - COUNTS["train"], dtype=bool)]),
         "label": labels,
         "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1), type=kind),
+        "id": pa.nulls(total, pa.string()),
+        "group": pa.nulls(total, pa.string()),
     }
     return pa.table(columns, schema=SCHEMAS["predictions"])

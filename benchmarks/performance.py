@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks import engine, importance, precision, reading, salun, sharing, whole
+from benchmarks import engine, importance, membership, precision, reading, salun, sharing, whole
 from benchmarks.measure import DEVICE, Result, hardware, number, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "training": Benchmark("An epoch of training", engine.training, 3),
     "salun": Benchmark("SalUn, whole and in parts", salun.salun, 3),
     "importance": Benchmark("Masks, Fisher diagonals and influence", importance.importance, 3),
+    "membership": Benchmark("The membership attack over draws", membership.membership, 5),
     "precision": Benchmark("bf16 on a CPU", precision.precision, 5),
     "study": Benchmark("A whole small study", whole.small_study, 3),
     "input": Benchmark("The input pipeline alone", engine.pipeline, 5),

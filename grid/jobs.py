@@ -143,13 +143,13 @@ def evaluate_model(job: Evaluate, workplace: Workplace, run_loop: RunLoop) -> No
         raise Diverged(f"the logits of {job.subject.label} are not finite numbers; {job.subject.advice}.")
     seconds = {"load": loaded - started, "predict": time.perf_counter() - loaded}
     forgotten = np.zeros(len(workplace.dataset.labels["train"]), dtype=bool)
-    forgotten[job.forget.indices(workplace.dataset.labels["train"])] = True
+    forgotten[job.forget.indices(workplace.dataset.train)] = True
     predictions = Predictions(logits, workplace.dataset.labels, forgotten)
     note = collapse_note(job, predictions, manifest["original_accuracy_percent"])
     runs = rows.runs_columns(job, workplace.study, predictions, manifest, seconds, memory, note)
     if workplace.store.has_row(job.key):
         return
-    workplace.store.publish_table("predictions", job.key, rows.predictions_columns(job, predictions))
+    workplace.store.publish_table("predictions", job.key, rows.predictions_columns(job, predictions, workplace.dataset))
     workplace.store.publish_table("runs", job.key, runs)
     if note:
         workplace.tell(f"{job.subject.label}: {note}")
@@ -187,11 +187,11 @@ def work_on(
 
 def forget_and_retain(forget: ForgetSet | None, dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     """D_f and D_r as int64 train indices; without a forget set, D_f is empty."""
-    labels = dataset.labels["train"]
+    num_train = len(dataset.labels["train"])
     if forget is None:
-        return torch.empty(0, dtype=torch.long), torch.arange(len(labels))
-    indices = forget.indices(labels)
-    return torch.from_numpy(indices), torch.from_numpy(retain_set(indices, len(labels)))
+        return torch.empty(0, dtype=torch.long), torch.arange(num_train)
+    indices = forget.indices(dataset.train)
+    return torch.from_numpy(indices), torch.from_numpy(retain_set(indices, num_train))
 
 
 def augmenter_of(job: Train, seed: int) -> Augmenter:

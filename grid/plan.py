@@ -10,11 +10,11 @@ from typing import Any
 from salun_grid.grid.graph import closure
 from salun_grid.grid.specs import CONTROLS, ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
-from salun_grid.grid.study import Study
+from salun_grid.grid.study import Study, public_words
 from salun_grid.records.errors import InputError
 from salun_grid.trainables.architectures import check_architecture
 from salun_grid.trainables.data import DatasetInfo, describe, with_class_counts
-from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, Rule, parse_rule
+from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, Rule, Selection, parse_rule
 from salun_grid.trainables.methods import METHODS, Settings
 from salun_grid.trainables.methods.variants import Variant
 from salun_grid.trainables.precision import Precision, here
@@ -52,8 +52,8 @@ class Plan:
         return sum(len(closure([cell])) for cell in self.cells)
 
     def summary(self) -> dict[str, Any]:
-        """Input of `status` and the analysis: the study, its command, its question, the keys of its jobs."""
-        command = shlex.join(["salun-grid", "run", *self.study.words, *self.study.axis_words])
+        """Input of `status` and the analysis: the study, its command without ids, its question and its keys."""
+        command = shlex.join(["salun-grid", "run", *self.study.words, *public_words(self.study)])
         made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in MADE}
         family = tuple(method for method in self.study.methods if method not in CONTROLS)
         question = replace(self.study.question, methods=family).as_json()
@@ -96,27 +96,29 @@ def described(source: str, study: Study) -> DatasetInfo:
     return with_class_counts(info) if needs_labels else info
 
 
-def rules_of(study: Study, data: DatasetInfo) -> dict[Rule, list[Rule]]:
-    """The distinct forget rules on `data`, each with the rules that forget the same images."""
-    kept: dict[Hashable, Rule] = {}
-    rules: dict[Rule, list[Rule]] = {}
+def rules_of(study: Study, data: DatasetInfo) -> dict[Selection, list[Selection]]:
+    """The distinct selections of the forget rules on `data`, each with those of the same images."""
+    kept: dict[Hashable, Selection] = {}
+    rules: dict[Selection, list[Selection]] = {}
     for rule in map(parse_rule, study.forget_sets):
-        rule.count(data)
         check_methods(study, rule)
-        first = kept.setdefault((type(rule), rule.same_on(data)), rule)
-        rules.setdefault(first, []).extend([rule] if rule != first else [])
+        selection = rule.on(data)
+        for seed in study.seeds:
+            selection.count(data, seed)
+        first = kept.setdefault((type(selection), selection.same_on(data)), selection)
+        rules.setdefault(first, []).extend([selection] if selection != first else [])
     return rules
 
 
 def check_methods(study: Study, rule: Rule) -> None:
     """Raise InputError if a method of the study does not support `rule`."""
-    kind = rule.label.partition(":")[0]
+    kind = rule.written.partition(":")[0]
     for text in study.methods:
         method = METHODS.get(text.partition(":")[0])
         if method and method.forget_rules and kind not in method.forget_rules:
             supported = " or ".join(FORGET_RULES[name].example for name in method.forget_rules)
             raise InputError(
-                f"the method {text.partition(':')[0]} cannot forget {rule.label}; give --forget {supported}, or leave "
+                f"the method {text.partition(':')[0]} cannot forget {rule.public}; give --forget {supported}, or leave "
                 "the method out."
             )
 
@@ -129,7 +131,7 @@ def original_of(study: Study, data: DatasetInfo, precision: Precision, augmentat
     return Train(data, model, protocol.training, augmentation, strengths, seed)
 
 
-def cells_of(original: Train, study: Study, rules: tuple[Rule, ...]) -> Iterator[Evaluate]:
+def cells_of(original: Train, study: Study, rules: tuple[Selection, ...]) -> Iterator[Evaluate]:
     """The evaluations of the cells of an original: each method for each of `rules`."""
     protocol = study.protocol
     for rule in rules:

@@ -27,7 +27,7 @@ def repeat_command(study: Study, job: Evaluate) -> str:
     """The command that recomputes this row in a new folder."""
     narrowing = {
         "--dataset": job.data.source,
-        "--forget": job.forget.label,
+        "--forget": job.forget.rule.text,
         "--augmentation": job.augmentation,
         "--seed": str(job.seed),
         "--method": job.name,

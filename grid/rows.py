@@ -18,7 +18,7 @@ from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.study import Study
 from salun_grid.records.schemas import ROLES, SCHEMAS
 from salun_grid.trainables.architectures import described
-from salun_grid.trainables.data import SPLITS
+from salun_grid.trainables.data import SPLITS, Dataset
 from salun_grid.trainables.forget import rate_of
 from salun_grid.trainables.passes import Epoch
 from salun_grid.trainables.probes import Measure
@@ -151,7 +151,7 @@ def measures_columns(job: Probe, study: Study, measures: list[Measure], device: 
     return {name: [row[name] for row in found] for name in SCHEMAS["measures"].names}
 
 
-def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, Any]:
+def predictions_columns(job: Evaluate, predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
     """One row per train, validation and test image."""
     sizes = [len(predictions.labels[split]) for split in SPLITS]
     logits = np.concatenate([predictions.logits[split] for split in SPLITS])
@@ -165,4 +165,14 @@ def predictions_columns(job: Evaluate, predictions: Predictions) -> dict[str, An
         "forgotten": np.concatenate([predictions.forgotten, np.zeros(sizes[1] + sizes[2], dtype=bool)]),
         "label": np.concatenate([predictions.labels[split] for split in SPLITS]).astype(np.int32),
         "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1), type=logits_type),
+        "id": names_column(dataset, "ids", len(logits)),
+        "group": names_column(dataset, "groups", len(logits)),
     }
+
+
+def names_column(dataset: Dataset, kind: str, num_images: int) -> pa.Array:
+    """The id or group of each image, split by split; nulls where the dataset has none."""
+    names = dataset.names.get(kind)
+    if not names:
+        return pa.nulls(num_images, pa.string())
+    return pa.concat_arrays([pa.array(names[split], type=pa.string()) for split in SPLITS])

@@ -124,6 +124,15 @@ def narrowed(
     return study
 
 
+def public_words(study: Study) -> tuple[str, ...]:
+    """The study's `axis_words` without ids of the data, which a file of a run may not have."""
+    options = ("", *study.axis_words)
+    return tuple(
+        parse_rule(word).public if option == AXES["forget_sets"] else word
+        for option, word in zip(options, study.axis_words, strict=False)
+    )
+
+
 def with_setting(protocol: Protocol, dotted: str, value: Any, typed: bool = False) -> Protocol:
     """`protocol` with one setting changed; an architecture brings its recipe, which later settings change."""
     if dotted == ARCHITECTURE and isinstance(value, str):
@@ -150,7 +159,7 @@ def checked(study: Study) -> Study:
         if not 0 <= seed < 2**31:
             raise InputError(f"seed must be from 0 to {2**31 - 1}, not {shown(seed)}.")
     methods = tuple(canonical_method(method, study.protocol) for method in study.methods)
-    forget_sets = tuple(parse_rule(text).label for text in study.forget_sets)
+    forget_sets = tuple(parse_rule(text).written for text in study.forget_sets)
     question.checked(study.question)
     probes = tuple(dict.fromkeys(str(ChosenProbe.parse(text)) for text in study.probes))
     return with_notes(replace(study, methods=methods, forget_sets=forget_sets, probes=probes))

@@ -2,9 +2,9 @@
 
 from salun_grid.records.text import natural_order, printable
 
-RANDOM = "random"
-# Rules with uniform draws from the train split: the retrain of one set is a reference model for the others.
-EXCHANGEABLE = frozenset({RANDOM})
+RANDOM, GROUP = "random", "group"
+# Rules with uniform draws, of train images or of their groups: the retrain of one set is a reference model for others.
+EXCHANGEABLE = frozenset({RANDOM, GROUP})
 
 
 def forget_name(label: str) -> str:
@@ -12,6 +12,12 @@ def forget_name(label: str) -> str:
     rule, _, parameter = label.partition(":")
     if rule == RANDOM:
         return percent(float(parameter))
+    if rule == GROUP:
+        return (
+            f"{percent(float(parameter))} of groups"
+            if _is_rate(parameter)
+            else printable(f"{rule}s {parameter}".strip())
+        )
     return printable(f"{rule} {parameter}".strip())
 
 
@@ -29,19 +35,24 @@ def random_label(rate: float) -> str:
 def is_forget_label(label: str) -> bool:
     """Whether `label` is a rule with a parameter, which for a uniform draw must be a fraction."""
     rule, colon, parameter = label.partition(":")
-    try:
-        return bool(rule and colon) and (rule != RANDOM or 0 < float(parameter) < 1)
-    except ValueError:
-        return False
+    return bool(rule and colon) and (rule != RANDOM or _is_rate(parameter))
 
 
 def reference_group(label: str) -> str:
     """A value that is equal for forget sets whose retrains are reference models for each other.
 
-    A model trained without a whole class is no reference for uniform draws, so such a forget set is its own group.
+    A model trained without a whole class is no reference for uniform draws, and neither is one trained without whole
+    groups: a model that forgot single images still saw others of their groups. A fixed forget set is its own group.
     """
-    rule = label.partition(":")[0]
-    return rule if rule in EXCHANGEABLE else label
+    rule, _, parameter = label.partition(":")
+    return rule if rule in EXCHANGEABLE and _is_rate(parameter) else label
+
+
+def _is_rate(parameter: str) -> bool:
+    try:
+        return 0 < float(parameter) < 1
+    except ValueError:
+        return False
 
 
 def percent(rate: float) -> str:

@@ -1,6 +1,7 @@
 """Dataset files in MedMNIST's layout, `.npz`: {train,val,test}_images uint8 (N, H, W[, 3]), {…}_labels (N[, 1]).
 
-Headers are checked before anything is decompressed, and pickles are never read.
+Ids, groups and class names, which a file may have besides, are in `npz_names`. Headers are checked before anything is
+decompressed, and pickles are never read.
 """
 
 import zipfile
@@ -90,7 +91,13 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def array_bytes(path: Path, file: IO[bytes], name: str) -> int:
-    """The size of an array in bytes, from its header, which must match its entry in the archive."""
+    """The size of an array in bytes, from its header."""
+    shape, dtype = array_header(path, file, name)
+    return prod(shape) * dtype.itemsize
+
+
+def array_header(path: Path, file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array, from its header, which must match its entry in the archive."""
     with zipfile.ZipFile(file) as archive:
         try:
             entry = archive.getinfo(f"{name}.npy")
@@ -105,7 +112,7 @@ def array_bytes(path: Path, file: IO[bytes], name: str) -> int:
             num_bytes = prod(shape) * dtype.itemsize
             if content.tell() + num_bytes != entry.file_size:
                 raise ValueError(f"{name} declares {shape} of {dtype}, but its entry has {entry.file_size:,} bytes")
-    return num_bytes
+    return shape, dtype
 
 
 def check_memory(path: Path, num_bytes: int) -> None:

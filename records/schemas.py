@@ -5,7 +5,7 @@ They are the contract between the grid, which writes the tables, and every reade
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # The role of each method that is not an unlearning method; all others have the role `method`.
 ROLES = {"retrain": "target", "retrain-again": "control", "original": "control"}
 
@@ -115,6 +115,10 @@ PREDICTIONS = _schema(
         _field("forgotten", pa.bool_(), "", "whether the image is in D_f"),
         _field("label", pa.int32(), "", "true class"),
         _field("logits", pa.list_(pa.field("element", pa.float32())), "", "one for each class"),
+        _field("id", _TEXT, "", "id of the image; null where the data has none", nullable=True),
+        _field(
+            "group", _TEXT, "", "group of the image, such as its patient; null where the data has none", nullable=True
+        ),
     ],
 )
 

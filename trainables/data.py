@@ -7,52 +7,34 @@ pickles are never read.
 import hashlib
 import os
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from salun_grid.records.built_in import BUILT_IN
 from salun_grid.records.errors import InputError, unknown_choice
 from salun_grid.records.npz import SPLITS, medmnist_file, read_npz, read_train_labels
+from salun_grid.records.npz_names import KINDS, Names, check_names, read_class_names, read_names
+from salun_grid.trainables.dataset import Dataset, DatasetInfo, TrainImages
 
-__all__ = ["SPLITS", "Dataset", "DatasetInfo", "dataset_names", "describe", "load", "read_npz", "with_class_counts"]
+__all__ = [
+    "SPLITS",
+    "Dataset",
+    "DatasetInfo",
+    "TrainImages",
+    "dataset_names",
+    "describe",
+    "load",
+    "names_of",
+    "read_npz",
+    "train_labels",
+    "with_class_counts",
+]
 
 MEDMNIST_SIZES = (28, 64, 128, 224)
 MIN_SIZE, MAX_SIZE = 8, 512  # pixels, as in the setting image_size
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """Metadata of a dataset. `fingerprint` changes with any pixel or label.
-
-    `class_counts` is the number of train images per class, empty if no labels were read (MedMNIST before a download).
-    """
-
-    name: str
-    source: str
-    fingerprint: str
-    num_classes: int
-    image_size: int
-    num_channels: int
-    num_images: dict[str, int]
-    class_counts: tuple[int, ...] = ()
-
-    @property
-    def identity(self) -> list[Any]:
-        """The part of a job's key that determines its images."""
-        return [self.fingerprint, self.image_size]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A loaded dataset: `images[split]` uint8 (N, H, W, C) with C 1 or 3, `labels[split]` int64 (N,)."""
-
-    info: DatasetInfo
-    images: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
 
 
 def dataset_names() -> list[str]:
@@ -79,8 +61,22 @@ def with_class_counts(info: DatasetInfo) -> DatasetInfo:
     """`info` with class counts; downloads a MedMNIST dataset that is not cached."""
     if info.class_counts:
         return info
-    labels = read_train_labels(_download_medmnist(info.source, info.image_size))
-    return replace(info, class_counts=tuple(np.bincount(labels, minlength=info.num_classes).tolist()))
+    counts = np.bincount(train_labels(info), minlength=info.num_classes)
+    return replace(info, class_counts=tuple(counts.tolist()))
+
+
+def train_labels(info: DatasetInfo) -> np.ndarray:
+    """Train labels (int64, (N,)), without the pixels; downloads a MedMNIST dataset that is not cached."""
+    if info.source in BUILT_IN:
+        return BUILT_IN[info.source]()[2]["train"]
+    return read_train_labels(
+        Path(info.source) if is_npz(info.source) else _download_medmnist(info.source, info.image_size)
+    )
+
+
+def names_of(info: DatasetInfo, kind: str) -> Names:
+    """The `ids` or `groups` of each split, without the pixels; {} where the data has none."""
+    return read_names(Path(info.source), kind) if is_npz(info.source) else {}
 
 
 def is_npz(source: str) -> bool:
@@ -96,7 +92,7 @@ def load(info: DatasetInfo) -> Dataset:
     else:
         images, labels = read_npz(_download_medmnist(info.source, info.image_size))
     images = {split: _resized(images[split], info.image_size) for split in SPLITS}
-    return Dataset(info, images, labels)
+    return Dataset(info, images, labels, {kind: names_of(info, kind) for kind in KINDS})
 
 
 # --- npz files ------------------------------------------------------------------------------------------
@@ -109,7 +105,9 @@ def _describe_npz(source: str, image_size: int, allow_empty_classes: bool) -> Da
         _check_classes(source, labels)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _info_of(path.stem, source, f"sha256:{digest}", images, labels, image_size)
+    info = _info_of(path.stem, source, f"sha256:{digest}", images, labels, image_size)
+    check_names(path, info.num_images)
+    return replace(info, class_names=read_class_names(path, info.num_classes))
 
 
 def _check_classes(source: str, labels: dict[str, np.ndarray]) -> None:
@@ -195,7 +193,8 @@ def _describe_medmnist(name: str, image_size: int) -> DatasetInfo:
     info = _medmnist_info()[name]
     md5 = info["MD5" if size == 28 else f"MD5_{size}"]
     counts = {split: info["n_samples"][split] for split in SPLITS}
-    return DatasetInfo(name, name, f"md5:{md5}", len(info["label"]), size, info["n_channels"], counts)
+    names = tuple(info["label"][str(k)] for k in range(len(info["label"])))
+    return DatasetInfo(name, name, f"md5:{md5}", len(names), size, info["n_channels"], counts, class_names=names)
 
 
 def medmnist_root() -> Path:

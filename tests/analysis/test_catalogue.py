@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, Case, attack_scores
+from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, OF_CLASS, Case, attack_scores, headline
 from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
 from salun_grid.analysis.metrics import Predictions
@@ -22,8 +22,11 @@ from tests.support.folders import Run, make_grid, make_predictions, write_folder
 SIZES = (60, 1100, 50)  # enough validation images to resolve a false positive rate of 0.1 %
 
 
-def a_case(seed: int = 0) -> Case:
+def a_case(seed: int = 0, of_class: bool = False) -> Case:
+    """A model that was to forget random images, or class 1."""
     model, retrain, *others = (make_predictions(seed + i, SIZES) for i in range(5))
+    if of_class:
+        model = replace(model, forgotten=model.labels["train"] == 1)
     rng = np.random.default_rng(seed)
     references = [
         Reference.of({"seed": i + 1}, replace(p, forgotten=rng.random(SIZES[0]) < 0.6)) for i, p in enumerate(others)
@@ -34,7 +37,7 @@ def a_case(seed: int = 0) -> Case:
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_is_finite_and_names_its_unit_meaning_and_source(name: str) -> None:
     metric = METRICS[name]
-    value = metric.compute(a_case())
+    value = metric.compute(a_case(of_class=name == OF_CLASS))
     assert np.isfinite(value).all()
     assert isinstance(value, float) or value.shape == (4,)
     assert metric.meaning and any(character.isdigit() for character in metric.source)
@@ -44,7 +47,7 @@ def test_each_metric_is_finite_and_names_its_unit_meaning_and_source(name: str) 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_no_metric_changes_what_it_is_given(name: str) -> None:
-    case = a_case()
+    case = a_case(of_class=name == OF_CLASS)
     before = {split: logits.copy() for split, logits in case.model.logits.items()}
     METRICS[name].compute(case)
     for split, logits in before.items():
@@ -54,13 +57,56 @@ def test_no_metric_changes_what_it_is_given(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_missing_is_named_and_never_a_number(name: str) -> None:
     """Without retrain and references, a metric has a value of the model alone or says what it misses."""
-    bare = Case(a_case().model)
+    bare = Case(a_case(of_class=name == OF_CLASS).model)
     try:
         alone = METRICS[name].compute(bare)
     except UndefinedError as error:
         assert "retrain" in str(error)
     else:
-        np.testing.assert_array_equal(alone, METRICS[name].compute(a_case()))
+        np.testing.assert_array_equal(alone, METRICS[name].compute(a_case(of_class=name == OF_CLASS)))
+
+
+def test_the_accuracy_on_a_forgotten_class_is_that_of_its_test_images() -> None:
+    p = a_case(of_class=True).model
+    hits = [
+        int(logits.argmax()) == 1
+        for logits, label in zip(p.logits["test"], p.labels["test"], strict=True)
+        if label == 1
+    ]
+    assert METRICS[OF_CLASS].compute(Case(p)) == pytest.approx(100 * sum(hits) / len(hits))
+    with pytest.raises(UndefinedError, match="no class was forgotten as a whole"):
+        METRICS[OF_CLASS].compute(a_case())
+    one_kept = p.forgotten.copy()
+    one_kept[np.flatnonzero(one_kept)[0]] = False
+    with pytest.raises(UndefinedError, match="no class was forgotten as a whole"):
+        METRICS[OF_CLASS].compute(Case(replace(p, forgotten=one_kept)))
+    without = replace(p, labels=p.labels | {"test": np.zeros_like(p.labels["test"])})
+    with pytest.raises(UndefinedError, match="no test image of the forgotten class"):
+        METRICS[OF_CLASS].compute(Case(without))
+
+
+def test_it_is_a_headline_where_a_study_forgets_classes_and_not_otherwise() -> None:
+    assert headline(["random", "class"]) == (*HEADLINE, OF_CLASS)
+    assert headline(["random", "group"]) == HEADLINE
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_forgotten_class_is_attacked_against_unseen_images_of_the_class(name: str) -> None:
+    """As if the file held no other validation and test images."""
+    case = a_case(of_class=True)
+    p, references = case.model, case.references
+    assert references is not None
+    own = {split: p.labels[split] == 1 for split in ("val", "test")}
+    fewer = replace(
+        p,
+        logits={s: z[own[s]] if s in own else z for s, z in p.logits.items()},
+        labels={s: y[own[s]] if s in own else y for s, y in p.labels.items()},
+    )
+    non_members, population = references.non_members[:, own["val"]], references.population[:, own["test"]]
+    narrowed = Case(fewer, references=replace(references, non_members=non_members, population=population))
+    for found, wanted in zip(case.scores(name), narrowed.scores(name), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert len(case.scores(name)[1]) == own["val"].sum() < len(own["val"])
 
 
 def test_headline_metrics_are_of_the_dictionary() -> None:

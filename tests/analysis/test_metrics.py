@@ -187,3 +187,42 @@ def test_every_metric_is_a_finite_percentage(scale: float, attack: Attack) -> No
 def test_extreme_logits_give_probabilities_of_nought_and_one() -> None:
     logits = np.array([[1e4, -1e4], [1e4, -1e4], [-1e4, -1e4]], dtype=np.float32)
     np.testing.assert_array_equal(true_class_probability(logits, np.array([0, 1, 1])), [1.0, 0.0, 0.5])
+
+
+# --- whole classes ------------------------------------------------------------------------------------------
+
+
+def of_classes(classes: list[int]) -> Predictions:
+    p = make_predictions(3, sizes=(80, 40, 50), num_classes=4)
+    return replace(p, forgotten=np.isin(p.labels["train"], classes))
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.parametrize("classes", [[1], [0, 2]])
+def test_non_members_of_a_forgotten_class_are_left_out_of_the_attack(split: str, classes: list[int]) -> None:
+    """As if the file held no held-out image of it, which is how SalUn's code prepares its test set."""
+    p = of_classes(classes)
+    kept = ~np.isin(p.labels[split], classes)
+    fewer = replace(
+        p, logits=p.logits | {split: p.logits[split][kept]}, labels=p.labels | {split: p.labels[split][kept]}
+    )
+    assert 0 < kept.sum() < len(kept)
+    found = membership_inference(p, Attack(non_members=split))
+    assert found == membership_inference(fewer, Attack(non_members=split))
+    assert found == pytest.approx(naive_mia(fewer, split))
+
+
+def test_non_members_stay_where_none_are_of_another_class() -> None:
+    p = of_classes([1])
+    alone = replace(p, labels=p.labels | {"test": np.ones_like(p.labels["test"])})
+    assert membership_inference(alone, Attack()) == pytest.approx(naive_mia(alone, "test"))
+
+
+def test_forgotten_classes_are_whole_ones_and_nothing_else() -> None:
+    assert of_classes([1]).forgotten_classes.tolist() == [1]
+    assert of_classes([0, 2]).forgotten_classes.tolist() == [0, 2]
+    assert of_classes([1]).retained_classes.tolist() == [0, 2, 3]
+    p = of_classes([1])
+    with_another = p.forgotten | (np.arange(80) == int(np.flatnonzero(~p.forgotten)[0]))
+    assert replace(p, forgotten=with_another).forgotten_classes.tolist() == []
+    assert make_predictions(3, (80, 40, 50)).forgotten_classes.tolist() == []

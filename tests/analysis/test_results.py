@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from salun_grid.analysis import results
+from salun_grid.analysis.evidence import Reader
 from salun_grid.analysis.metrics import Attack, Predictions, evaluate
-from salun_grid.analysis.results import open_table, read_runs, read_table
+from salun_grid.analysis.results import find_files, open_table, read_file, read_runs, read_table
 from salun_grid.records.errors import InputError
 from salun_grid.records.schemas import SCHEMAS
 from tests.support.folders import SPLITS, Run, damage_data, make_grid, make_predictions, write_folder
@@ -135,6 +136,14 @@ def test_a_file_with_damaged_data_before_a_whole_footer_is_reported(folder: Path
     assert str(folder) in str(raised.value)
 
 
+def test_a_column_whose_name_is_no_text_is_damage(folder: Path) -> None:
+    file = files_of(folder)[1]
+    file.write_bytes(file.read_bytes().replace(b"torch_version", b"\x80orch_version"))
+    with pytest.raises(InputError, match="is damaged or no Parquet file") as raised:
+        read_runs(folder)
+    assert file.name in str(raised.value)
+
+
 @pytest.mark.parametrize("position", [0, -1], ids=["first file", "last file"])
 @pytest.mark.parametrize("version", [b"999", None], ids=["other", "unknown"])
 def test_another_schema_version_is_named(folder: Path, version: bytes | None, position: int) -> None:
@@ -151,7 +160,8 @@ def test_another_schema_version_is_named(folder: Path, version: bytes | None, po
 
 def rewrite(file: Path, version: bytes, without: tuple[str, ...] = ()) -> None:
     """The file as another version would have it: its number, and columns that this version lacks."""
-    table = pq.read_table(file).drop_columns(list(without))
+    table = pq.read_table(file)
+    table = table.drop_columns([name for name in without if name in table.column_names])
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"schema_version": version}), file)
 
 
@@ -178,7 +188,9 @@ def test_an_older_version_that_is_not_among_the_readable_ones_is_named(
 ) -> None:
     monkeypatch.setitem(results.READABLE, "0", frozenset({"command"}))
     rewrite(files_of(folder)[1], b"-1")
-    with pytest.raises(InputError, match="schema version -1; this program reads version 1 and 2 and 3 and 4 and 0"):
+    with pytest.raises(
+        InputError, match="schema version -1; this program reads version 1 and 2 and 3 and 4 and 5 and 0"
+    ):
         read_runs(folder)
 
 
@@ -212,7 +224,28 @@ def test_reading_changes_nothing_in_the_folder(folder: Path, tmp_path: Path) -> 
 def test_rows_of_each_earlier_version_are_read_beside_new_ones(folder: Path, runs: list[Run], version: bytes) -> None:
     old, *_ = files_of(folder)
     rewrite(old, version, tuple(results.READABLE[version.decode()]))
+    predictions = folder / "results" / "predictions" / old.name
+    rewrite(predictions, version, tuple(results.READABLE[version.decode()]))
+    ids = read_file(find_files(folder, "predictions"), str(predictions), ["id", "group"])
+    assert ids["id"].null_count == ids["group"].null_count == len(ids) > 0
     found = {run["job_key"]: run for run in read_runs(folder)}
     assert len(found) == len(runs)
     assert found[old.stem]["memory_train"] is found[old.stem]["note"] is None
     assert [run["memory_train"] is None for run in found.values()].count(True) == 1
+
+
+def test_a_folder_of_version_4_is_read_and_its_predictions_have_no_ids(folder: Path) -> None:
+    """It wrote notes and memory, and predictions without id and group."""
+    for table in ("runs", "predictions"):
+        for file in (folder / "results" / table).iterdir():
+            rewrite(file, b"4", ("id", "group"))
+    assert all(run["memory_train"] is not None for run in read_runs(folder))
+    reader = Reader(str(folder))
+    for run in read_runs(folder):
+        assert len(reader.read(run).forgotten) == run["num_forget"] + run["num_retain"]
+
+
+def test_ids_and_groups_are_read_where_they_are_named_and_not_otherwise(folder: Path) -> None:
+    assert not {"id", "group"} & set(read_table(folder, "predictions").column_names)
+    assert not {"id", "group"} & set(open_table(folder, "predictions").schema.names)
+    assert read_table(folder, "predictions", ["id", "index"]).column_names == ["id", "index"]

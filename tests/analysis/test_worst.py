@@ -24,10 +24,10 @@ def fingerprint_of(file: Path) -> str:
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
-def cell(protocol: str, method: str) -> Cell:
+def cell(protocol: str, method: str, forget: str = "random:0.1") -> Cell:
     """A row of `salun` under the names of a protocol and a variant."""
-    group = Group(protocol, "bloodmnist", 64, "resnet18", "none", "random:0.1")
-    return Cell(make_run(), group, method)
+    group = Group(protocol, "bloodmnist", 64, "resnet18", "none", forget)
+    return Cell(make_run(forget=forget, forget_rule=forget.partition(":")[0]), group, method)
 
 
 def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Path) -> None:
@@ -134,3 +134,22 @@ def test_variants_and_protocols_are_not_averaged() -> None:
     found = {key[-2:]: (worst.excess, worst.n) for key, (worst,) in recogniser.worst(1).items()}
     assert {n for _, n in found.values()} == {1}
     assert [round(excess, 4) for excess, _ in found.values()] == [0.0, 1.0, 2.0]
+
+
+def test_draws_of_one_kind_are_averaged_and_other_forget_sets_are_not() -> None:
+    recogniser = Recogniser()
+    retrain = make_predictions(0)
+    forgets = ("random:0.1", "random:0.5", "class:1", "group:0.1", "group:0.2", "group:1#0011", "ids:a#0011")
+    for i, forget in enumerate(forgets):
+        logits = retrain.logits["train"].copy()
+        logits[np.arange(len(logits)), retrain.labels["train"]] += i
+        model = Predictions(retrain.logits | {"train": logits}, retrain.labels, retrain.forgotten)
+        recogniser.add(cell("paper", "salun", forget), Case(model, retrain))
+    found = {key[3]: (round(worst.excess, 4), worst.n) for key, (worst,) in recogniser.worst(1).items()}
+    assert found == {
+        "random": (0.5, 2),
+        "class:1": (2.0, 1),
+        "group": (3.5, 2),
+        "group:1#0011": (5.0, 1),
+        "ids:a#0011": (6.0, 1),
+    }

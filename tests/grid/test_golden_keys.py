@@ -13,7 +13,10 @@ from salun_grid.grid.plan import resolved
 from salun_grid.grid.specs import Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.trainables.architectures import ARCHITECTURES, with_architecture
 from salun_grid.trainables.data import DatasetInfo
-from salun_grid.trainables.forget import FORGET_RULES, ForgetSet, parse_rule
+from salun_grid.trainables.forget import ForgetSet, Random, Selection
+from salun_grid.trainables.forget.by_class import ByClass
+from salun_grid.trainables.forget.by_group import GroupShare
+from salun_grid.trainables.forget.fixed import Fixed
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.probes import PROBES, ChosenProbe
 from salun_grid.trainables.protocol import PROTOCOLS
@@ -21,7 +24,15 @@ from salun_grid.trainables.protocol import PROTOCOLS
 FILE = Path(__file__).with_name("golden_keys.json")
 COUNTS = {"train": 1000, "val": 100, "test": 200}
 DATA = DatasetInfo("d", "d.npz", "sha256:0", 10, 28, 3, COUNTS, (100,) * 10)
-RANDOM = ForgetSet(parse_rule("random:0.1"), 0)
+# What each rule selects; those with files become fixed images.
+SELECTIONS: dict[str, Selection] = {
+    "random": Random(0.1),
+    "class": ByClass((3,)),
+    "classes": ByClass((1, 4)),
+    "group": GroupShare(0.1),
+    "fixed": Fixed("ids", "request", (2, 3, 5)),
+}
+RANDOM = ForgetSet(SELECTIONS["random"], 0)
 
 
 def specs() -> Iterator[tuple[str, Spec]]:
@@ -32,8 +43,8 @@ def specs() -> Iterator[tuple[str, Spec]]:
         yield f"evaluation, protocol {name}", Evaluate(original, RANDOM, PROTOCOLS[name].evaluation)
     for name in ARCHITECTURES:
         yield f"original, {name}", original_of("paper", name)
-    for name, rule in FORGET_RULES.items():
-        yield f"retrain, {name}", replace(original, forget=ForgetSet(parse_rule(rule.example), 0))
+    for name, selection in SELECTIONS.items():
+        yield f"retrain, {name}", replace(original, forget=ForgetSet(selection, 0))
     yield "second retrain", replace(original, forget=RANDOM, again=True)
     for method in METHODS:
         name, settings, mask, version, variant = resolved(method, PROTOCOLS["paper"])
@@ -54,6 +65,17 @@ def test_every_key_is_the_published_one() -> None:
     golden = json.loads(FILE.read_text())
     assert golden.pop("format") == FORMAT_VERSION
     assert {name: spec.key for name, spec in specs()} == golden
+
+
+def test_fixed_images_are_identified_by_what_they_are_and_not_by_how_they_were_named() -> None:
+    original = original_of("paper")
+
+    def key(selection: Selection, seed: int = 0) -> str:
+        return replace(original, forget=ForgetSet(selection, seed)).key
+
+    same = key(Fixed("group", "1", (2, 3, 5), "group:ID"))
+    assert key(Fixed("ids", "request", (2, 3, 5), "ids:request.csv"), seed=7) == same
+    assert key(Fixed("group", "1", (2, 3, 6))) != same
 
 
 def test_no_two_of_them_are_equal() -> None:

@@ -205,4 +205,4 @@ def test_an_out_folder(command: str, out: str, tmp_path: Path, monkeypatch: pyte
 
 def test_every_option_of_plan_has_its_cases() -> None:
     options = {option for each in main.commands["plan"].params for option in each.opts if option.startswith("--")}
-    assert options - {"--out", "--allow-empty-classes"} == set(OPTION_CASES)
+    assert options - {"--out", "--allow-empty-classes", "--power"} == set(OPTION_CASES)

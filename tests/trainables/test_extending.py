@@ -54,13 +54,13 @@ def test_the_rule_of_the_page_is_a_forget_rule(monkeypatch):
     monkeypatch.setitem(FORGET_RULES, "first-of-class", rule)
     info = describe("digits", 0)
     forget = ForgetSet(parse_rule(rule.example), seed=5)
-    labels = load(info).labels["train"]
-    indices = forget.indices(labels)
+    train = load(info).train
+    indices = forget.indices(train)
     assert len(indices) == forget.count(info) == info.class_counts[3] // 2
-    assert set(labels[indices]) == {3} and forget.identity == [rule.example]
+    assert set(train.labels[indices]) == {3} and forget.identity == [rule.example]
     assert forget_name(forget.label) == "first-of-class 3"
     with pytest.raises(InputError, match="first-of-class:10 holds no train image of digits"):
-        parse_rule("first-of-class:10").count(info)
+        parse_rule("first-of-class:10").on(info).count(info, seed=0)
 
 
 def test_the_probe_of_the_page_is_a_probe(data, monkeypatch):

@@ -1,6 +1,5 @@
 """Forget sets: size, membership, and what a seed promises."""
 
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -8,12 +7,9 @@ import numpy as np
 import pytest
 
 from salun_grid.records.errors import InputError
-from salun_grid.trainables.data import DatasetInfo
 from salun_grid.trainables.forget import (
-    FORGET_RULES,
     check_forget_rate,
     forget_count,
-    parse_rule,
     retain_set,
     uniform_forget_set,
 )
@@ -106,63 +102,3 @@ def test_golden_indices():
     assert uniform_forget_set(0.1, 100, seed=0).tolist() == [11, 12, 20, 32, 49, 55, 72, 77, 86, 92]
     assert uniform_forget_set(0.5, 12, seed=3).tolist() == [1, 3, 5, 8, 10, 11]
     assert uniform_forget_set(0.1, 11959, seed=0)[:5].tolist() == [0, 27, 36, 45, 51]
-
-
-# --- what holds for every rule ------------------------------------------------------------------------------
-
-LABELS = np.random.default_rng(0).integers(0, 5, 200)
-COUNTS = tuple(np.bincount(LABELS).tolist())
-DATA = DatasetInfo("d", "d.npz", "sha256:0", 5, 28, 1, {"train": 200, "val": 10, "test": 10}, COUNTS)
-
-
-@pytest.mark.parametrize("name", FORGET_RULES)
-class TestRule:
-    def test_its_example_and_its_label_name_it(self, name):
-        rule = parse_rule(FORGET_RULES[name].example)
-        assert type(rule) is FORGET_RULES[name] and rule.label.startswith(f"{name}:")
-        assert parse_rule(rule.label) == rule
-        assert FORGET_RULES[name].__doc__
-
-    def test_indices_are_as_many_as_it_counts_and_ascend(self, name):
-        rule = parse_rule(FORGET_RULES[name].example)
-        indices = rule.indices(LABELS, seed=1)
-        assert len(indices) == rule.count(DATA) > 0
-        assert indices.dtype == np.int64 and np.all(np.diff(indices) > 0) and indices[0] >= 0 and indices[-1] < 200
-
-    def test_the_seed_decides_if_and_only_if_it_says_so(self, name):
-        rule = parse_rule(FORGET_RULES[name].example)
-        first, again, other = (rule.indices(LABELS, seed) for seed in (1, 1, 2))
-        assert np.array_equal(first, again)
-        assert np.array_equal(first, other) != rule.seeded
-
-    @pytest.mark.parametrize("text", ["", "x", "-1", "nan", "1e999", "0x3", "³", "1 ", "9" * 500, "\x1b"])
-    def test_another_parameter_is_refused_in_one_line(self, name, text):
-        with pytest.raises(InputError) as error:
-            parse_rule(f"{name}:{text}").count(DATA)
-        assert str(error.value).isprintable() and len(str(error.value)) < 300
-
-
-def test_an_unknown_rule_names_the_nearest():
-    with pytest.raises(InputError, match="Did you mean 'random'"):
-        parse_rule("ramdon:0.1")
-    with pytest.raises(InputError, match=r"needs a parameter, as in random:0\.1"):
-        parse_rule("random")
-
-
-# --- class:K ------------------------------------------------------------------------------------------------
-
-
-def test_a_class_is_every_train_image_with_its_label():
-    for k in range(5):
-        wanted = [i for i, label in enumerate(LABELS.tolist()) if label == k]
-        assert parse_rule(f"class:{k}").indices(LABELS, seed=0).tolist() == wanted
-        assert parse_rule(f"class:{k}").count(DATA) == len(wanted)
-
-
-def test_a_class_that_is_not_there_is_an_input_error():
-    with pytest.raises(InputError, match="has the classes 0 to 4; the forget set class:5"):
-        parse_rule("class:5").count(DATA)
-    with pytest.raises(InputError, match="class:4 has no train image"):
-        parse_rule("class:4").count(replace(DATA, class_counts=(50, 50, 50, 50, 0)))
-    with pytest.raises(InputError, match="class:0 has every train image"):
-        parse_rule("class:0").count(replace(DATA, class_counts=(200, 0, 0, 0, 0)))

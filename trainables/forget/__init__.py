@@ -1,7 +1,7 @@
 """Forget sets: the train images D_f to forget; the rest of the train split is D_r.
 
 A rule is a frozen dataclass in a module of this package, with an entry in FORGET_RULES. A forget set is written
-`RULE:PARAMETER`, such as `random:0.1`.
+`RULE:PARAMETER`, such as `random:0.1`. `Rule.on` gives what it selects on a dataset.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 
 from salun_grid.records.errors import InputError, shown, unknown_choice
-from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.dataset import DatasetInfo, TrainImages
 from salun_grid.trainables.forget.by_class import ByClass
+from salun_grid.trainables.forget.by_group import GroupShare
+from salun_grid.trainables.forget.ids import Ids
+from salun_grid.trainables.forget.memorized import Memorized
 from salun_grid.trainables.forget.random import Random, check_forget_rate, forget_count, uniform_forget_set
-from salun_grid.trainables.forget.rules import Rule, rate_of
+from salun_grid.trainables.forget.rules import Rule, Selection, rate_of
 
 __all__ = [
     "FORGET_RULES",
     "ForgetSet",
     "Random",
     "Rule",
+    "Selection",
     "check_forget_rate",
     "forget_count",
     "parse_rule",
@@ -31,6 +35,9 @@ __all__ = [
 FORGET_RULES: dict[str, type[Rule]] = {
     "random": Random,
     "class": ByClass,
+    "group": GroupShare,
+    "ids": Ids,
+    "memorized": Memorized,
 }
 
 
@@ -47,28 +54,28 @@ def parse_rule(text: str) -> Rule:
 
 @dataclass(frozen=True)
 class ForgetSet:
-    """A rule and the seed of its draw."""
+    """What a rule selects on a dataset, and the seed of its draw."""
 
-    rule: Rule
+    rule: Selection
     seed: int
 
     @property
     def identity(self) -> list[Any]:
         """The part of a key that determines D_f."""
-        return [self.rule.label, self.seed] if self.rule.seeded else [self.rule.label]
+        return [self.rule.identity, self.seed] if self.rule.seeded else [self.rule.identity]
 
     @property
     def label(self) -> str:
-        """The rule as written, without the seed."""
+        """The value of the column `forget`; see `Selection.label`."""
         return self.rule.label
 
     def count(self, data: DatasetInfo) -> int:
-        """|D_f|; see `Rule.count`."""
-        return self.rule.count(data)
+        """|D_f|; see `Selection.count`."""
+        return self.rule.count(data, self.seed)
 
-    def indices(self, labels: np.ndarray) -> np.ndarray:
+    def indices(self, train: TrainImages) -> np.ndarray:
         """Train indices of D_f, int64, ascending."""
-        return self.rule.indices(labels, self.seed)
+        return self.rule.indices(train, self.seed)
 
 
 def retain_set(forget: np.ndarray, num_train: int) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from salun_grid.records.errors import InputError, shown
-from salun_grid.trainables.data import DatasetInfo
+from salun_grid.trainables.dataset import DatasetInfo, TrainImages
+from salun_grid.trainables.forget.rules import DirectRule
 from salun_grid.trainables.seeds import derived_seed
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(DirectRule):
     """A uniform, unstratified draw of round(rate · N) train images (the paper, and SalUn's code).
 
     It is a prefix of one permutation per seed, so the set of a smaller rate is a subset of that of a larger one, and
@@ -42,14 +43,14 @@ class Random:
     def label(self) -> str:
         return f"random:{self.rate!r}"
 
-    def count(self, data: DatasetInfo) -> int:
+    def count(self, data: DatasetInfo, seed: int) -> int:
         return forget_count(self.rate, data.num_images["train"])
 
     def same_on(self, data: DatasetInfo) -> Hashable:
-        return self.count(data)
+        return forget_count(self.rate, data.num_images["train"])
 
-    def indices(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        return uniform_forget_set(self.rate, len(labels), seed)
+    def indices(self, train: TrainImages, seed: int) -> np.ndarray:
+        return uniform_forget_set(self.rate, len(train.labels), seed)
 
 
 def check_forget_rate(rate: float) -> float:
@@ -59,15 +60,15 @@ def check_forget_rate(rate: float) -> float:
     return rate
 
 
-def forget_count(rate: float, num_train: int) -> int:
-    """|D_f| = round(rate · N), half to even. Raises InputError if D_f or D_r would be empty."""
+def forget_count(rate: float, num_train: int, what: str = "train images") -> int:
+    """|D_f| = round(rate · N), half to even. Raises InputError if D_f or D_r would be empty; `what` N counts."""
     count = round(rate * num_train)
     if num_train < 2:
-        raise InputError(f"a forget set and a retain set need at least two train images, not {num_train}.")
+        raise InputError(f"a forget set and a retain set need at least two {what}, not {num_train}.")
     for empty, name in ((count == 0, "forget"), (count == num_train, "retain")):
         if empty:
             raise InputError(
-                f"forget rate {rate:g} of {num_train} train images gives an empty {name} set; "
+                f"forget rate {rate:g} of {num_train} {what} gives an empty {name} set; "
                 f"choose a rate between {0.5 / num_train:.2g} and {1 - 0.5 / num_train:.2g}."
             )
     return count
