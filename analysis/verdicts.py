@@ -136,9 +136,7 @@ class Verdict:
         if not self.undecided:
             return ""
         seeds = self.seeds_needed.get("equivalence")
-        return (
-            f", {seeds} seeds would decide" if seeds else ", at this estimate a wider margin is needed, not more seeds"
-        )
+        return f", {seeds} seeds would decide" if seeds else ", more seeds would not decide at this estimate"
 
     @property
     def text(self) -> str:
