@@ -156,7 +156,7 @@ def _pictures(recogniser: Recogniser, images: Sequence[Path], shown: Sequence[st
     for (fingerprint, dataset, size, forget, protocol, method), worst in recogniser.worst(NUM_PICTURES).items():
         if method in shown:
             pixels = pixels_of(fingerprint, dataset, size)
-            forgetting = "" if forget == RANDOM else f", forgetting {forget_name(forget)}"
+            forgetting = f", forgetting {forget_name(forget)}" if forget != RANDOM else ""
             parts.append(_worst_of_method(f"{dataset} {size} px, {protocol}, {method}{forgetting}", worst, pixels))
     meaning = (
         "How much surer of the true class a model is than the retrain of its cell: difference of log(p / (1 − p)), "

@@ -12,12 +12,11 @@ def forget_name(label: str) -> str:
     rule, _, parameter = label.partition(":")
     if rule == RANDOM:
         return percent(float(parameter))
-    if rule == GROUP:
-        return (
-            f"{percent(float(parameter))} of groups"
-            if _is_rate(parameter)
-            else printable(f"{rule}s {parameter}".strip())
-        )
+    if rule == GROUP and _is_rate(parameter):
+        return f"{percent(float(parameter))} of groups"
+    if rule == GROUP and "#" in parameter:
+        count, _, digits = parameter.partition("#")
+        return printable(f"{count} group{'s' * (count != '1')} #{digits}")
     return printable(f"{rule} {parameter}".strip())
 
 

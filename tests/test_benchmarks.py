@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import peer
 from benchmarks.folders import COUNTS, METHODS, make_rows, write
+from benchmarks.groups import PATIENTS, SLICES, with_slices
 from benchmarks.measure import Result, interleaved
 from benchmarks.performance import section
 from benchmarks.salun import scores_of
@@ -95,6 +96,27 @@ def test_synthetic_results_are_read_as_a_grids(tmp_path: Path) -> None:
     own = table[table["job_key"] == rows[1]["job_key"]]
     assert (len(own), own["forgotten"].sum()) == (sum(COUNTS.values()), 3_500)
     assert len(table) == len(rows) * len(own) and table["job_key"].nunique() == 2
+
+
+def test_slices_are_near_duplicates_that_keep_group_and_label() -> None:
+    rng = np.random.default_rng(0)
+    counts = {"train": PATIENTS + 5, "val": 6, "test": 7}
+    images = {s: rng.integers(0, 256, (n, 12, 12, 1)).astype(np.uint8) for s, n in counts.items()}
+    labels = {s: rng.integers(0, 2, n) for s, n in counts.items()}
+    found = with_slices(images, labels)
+    assert found["train_images"].shape == (PATIENTS * SLICES, 12, 12)
+    for patient in range(PATIENTS):
+        own = slice(patient * SLICES, (patient + 1) * SLICES)
+        assert len(set(found["train_groups"][own])) == 1 and set(found["train_labels"][own]) == {
+            labels["train"][patient]
+        }
+    assert len(set(found["train_groups"])) == PATIENTS
+    assert len(np.unique(found["train_images"], axis=0)) == PATIENTS * SLICES
+    for split in ("val", "test"):
+        assert np.array_equal(found[f"{split}_images"], images[split][..., 0])
+        assert len(set(found[f"{split}_groups"])) == counts[split]
+    ids = [name for split in counts for name in found[f"{split}_ids"]]
+    assert len(set(ids)) == len(ids)
 
 
 def test_no_benchmark_imports_a_test() -> None:

@@ -144,6 +144,20 @@ def test_group_draws_of_several_rates_serve_each_other_and_no_other_rule() -> No
     assert len({reference_group(label) for label in labels}) == len(labels)
 
 
+def test_forget_sets_are_named_for_a_reader() -> None:
+    names = {
+        "random:0.1": "10%",
+        "class:1,4": "class 1,4",
+        "group:0.1": "10% of groups",
+        "group:1#1a2b3c4d": "1 group #1a2b3c4d",
+        "group:12#1a2b3c4d": "12 groups #1a2b3c4d",
+        "group": "group",
+        "ids:request#1a2b3c4d": "ids request#1a2b3c4d",
+        "memorized:0.1#1a2b3c4d": "memorized 0.1#1a2b3c4d",
+    }
+    assert {label: forget_name(label) for label in names} == names
+
+
 def test_the_command_of_a_row_selects_the_same_images(out: str) -> None:
     info = describe("grouped.npz", 0)
     for run in read_runs(out):
