@@ -53,6 +53,7 @@ def _box(table: Table, stack: Callable[[str], str] = str) -> RichTable:
             justify="left" if name in TEXT_COLUMNS else "right",
             no_wrap=name != "Verdict",
             min_width=24 if name == "Verdict" else None,
+            max_width=36 if name == "Verdict" else None,
         )
     dataset = None
     for previous, row in zip([None, *table.rows], table.rows, strict=False):

@@ -14,8 +14,8 @@ from salun_grid.records.forget_label import forget_name
 from salun_grid.records.question import ATTACKS, Question
 from salun_grid.records.studies import declared_question, read_studies
 
-COLUMNS: tuple[str, ...] = ("Protocol", "Method", "Verdict", "AG", "Excess AG", "AG − no-op", "p equivalent")
-COLUMNS += ("p differs", "Provable ±", "Seeds needed", "Seeds", "Cells")
+COLUMNS: tuple[str, ...] = ("Protocol", "Method", "Verdict", "AG", "Excess AG", "AG − no-op", "p equal")
+COLUMNS += ("p differs", "Provable", "Needed", "n")
 EXPLORATORY_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Gap", "Mean", "p (BH)", "n")
 
 
@@ -64,7 +64,8 @@ def _row(verdict: Verdict) -> list[str]:
     ]
     tests = [p_value(verdict.equivalence_p), p_value(verdict.difference_p)]
     provable = "–" if math.isnan(verdict.provable) else f"{verdict.provable:.2f}"
-    needed = "; ".join(f"{name} {'none' if n is None else n}" for name, n in verdict.seeds_needed.items()) or "–"
+    seeds = verdict.seeds_needed
+    needed = " / ".join(str(seeds[name] or "none") if name in seeds else "–" for name in ("equivalence", "difference"))
     return [
         one.protocol,
         one.method,
@@ -73,8 +74,7 @@ def _row(verdict: Verdict) -> list[str]:
         *tests,
         provable,
         needed,
-        str(len(one.seeds)),
-        str(one.cells),
+        f"{len(one.seeds)} × {one.cells}",
     ]
 
 

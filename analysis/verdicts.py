@@ -33,8 +33,9 @@ RULES = (
     "the no-op's (two-sided), and its excess AG within ±{margin:g} (two one-sided tests). p values are Holm-corrected "
     "over {family}, each kind of test by itself; a method passes if it is better than the no-op and equivalent. "
     "A standard error is never below that of the number of images. Not shown to differ is no evidence of equality. "
-    "Provable: the narrowest margin that this number of seeds and this scatter can prove at the corrected level. "
-    "Seeds needed: for 80 % power at the observed mean and scatter, uncorrected for other methods' results."
+    "n: seeds × cells. Provable: the narrowest margin ± that these seeds and this scatter can prove at the corrected "
+    "level. "
+    "Needed: seeds for 80 % power at the observed mean and scatter, for equivalence / for the difference to the no-op."
 )
 
 
