@@ -1,6 +1,6 @@
 """Every metric computed from predictions: one line each in METRICS, with its unit, what it needs and its source.
 
-A new metric is a pure function and one line here; tables, export and report then have it.
+A new metric is a pure function and one line here; tables, export and report include it.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ Scores = tuple[np.ndarray, np.ndarray]  # of the forgotten images and of the non
 
 @dataclass(frozen=True)
 class Case:
-    """One evaluated model, with the retrain of its cell and the reference models of its seed, where they are there."""
+    """One evaluated model, with its retrain and reference models if available."""
 
     model: Predictions
     retrain: Predictions | None = None
@@ -39,14 +39,14 @@ class Case:
     _scores: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def scores(self, attack: str) -> Scores:
-        """What one of ATTACKS says of the forgotten images and of the non-members; computed once."""
+        """The scores of one of ATTACKS for the forgotten images and the non-members; cached."""
         if attack not in self._scores:
             self._scores[attack] = ATTACKS[attack][0](self)
         return self._scores[attack]
 
     @cached_property
     def target(self) -> Target:
-        """The model's logit-scaled confidences of the images that the reference attacks score."""
+        """Logit-scaled confidences of the images that the reference attacks score."""
         p = self.model
         odds = {split: log_odds(p.logits[split], p.labels[split]) for split in p.logits}
         return Target(odds["train"][p.forgotten], *(odds[split][self.comparable(split)] for split in self._unseen))
@@ -88,7 +88,7 @@ Scored = Callable[[Case], Scores]
 
 @dataclass(frozen=True)
 class Metric:
-    """`compute` gives a float, or an array where `per_class`, or raises UndefinedError, which says why there is none.
+    """`compute` returns a float, an array if `per_class`, or raises UndefinedError with the reason.
 
     `by_references`: it needs the reference models of the case.
     """
@@ -233,8 +233,8 @@ METRICS: dict[str, Metric] = {
     "js_test": Metric(_on_test(_js), "nats", "Jensen–Shannon divergence to the retrain on test", _LIN),
     "kl_forget": Metric(_on_forget(_kl), "nats", "KL(retrain ‖ model) on D_f", _GOLATKAR),
     "kl_test": Metric(_on_test(_kl), "nats", "KL(retrain ‖ model) on test", _GOLATKAR),
-    "agreement_forget": Metric(_on_forget(_same), "percent", "D_f put into the retrain's class", _CHUNDAWAT),
-    "agreement_test": Metric(_on_test(_same), "percent", "test images put into the retrain's class", _CHUNDAWAT),
+    "agreement_forget": Metric(_on_forget(_same), "percent", "D_f predicted as the retrain's class", _CHUNDAWAT),
+    "agreement_test": Metric(_on_test(_same), "percent", "test images predicted as the retrain's class", _CHUNDAWAT),
     "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "p of the KS distance ks_forget", _MAINI),
     "ks_forget": Metric(_on_forget(_ks, True), "", "KS distance on D_f to the retrain, 0 to 1", _MAINI),
     "tow": Metric(_tug_of_war, "", "tug of war, 0 to 1; 1 is the retrain", "Zhao et al. 2024"),
@@ -247,7 +247,7 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
-# What the table and the page show unless told otherwise.
+# The default metrics of the table and the page.
 HEADLINE = (
     "auc_loss",
     "tpr1_loss",

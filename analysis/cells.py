@@ -1,4 +1,4 @@
-"""Cells: rows with the labels that the tables name them by, and the retrain that each is measured against."""
+"""Cells: rows of `runs` with the labels used in tables, and the retrain that each is compared with."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """A row with its Group and the name of its variant."""
+    """A row with its group and the name of its variant."""
 
     run: Run
     group: Group
@@ -40,7 +40,7 @@ class Labelled(NamedTuple):
 class Cell:
     """One row of `runs` with its Group, the name of its variant, and its target.
 
-    `target` is the row of the retrain of this cell, None where that has not been evaluated. A retrain is its own.
+    `target` is the row of the cell's retrain, or None if that has not been evaluated. A retrain is its own target.
     """
 
     run: Run
@@ -49,24 +49,24 @@ class Cell:
     target: Run | None = None
 
 
-def cells_of(runs: Sequence[Run], told_apart: Collection[str] = (), by: Differing | None = None) -> list[Cell]:
+def cells_of(runs: Sequence[Run], disambiguated: Collection[str] = (), by: Differing | None = None) -> list[Cell]:
     """A Cell for each row of `runs`, in the order and with the names of `labelled`."""
     retrains = {run["job_key"]: run for run in runs if run["method"] == "retrain"}
-    found = labelled(runs, told_apart, by)
+    found = labelled(runs, disambiguated, by)
     return [Cell(run, group, method, retrains.get(run["retrain_key"])) for run, group, method in found]
 
 
-def labelled(rows: Sequence[Run], told_apart: Collection[str] = (), by: Differing | None = None) -> list[Labelled]:
-    """The rows of `runs` or `measures` with their labels, as the tables list them, by seed within a method.
+def labelled(rows: Sequence[Run], disambiguated: Collection[str] = (), by: Differing | None = None) -> list[Labelled]:
+    """The rows of `runs` or `measures` with their labels, in the order of the tables, by seed within a method.
 
-    What trains and evaluates a retrain makes the protocol of a group; how a method unlearns does not, since methods
-    are compared within a group. Two such protocols, or two datasets, of one name get four hex digits each; so does a
-    dataset whose name is in `told_apart`.
+    The protocol of a group covers the settings for training and evaluating a retrain, not those for unlearning, since
+    methods are compared within a group. If two such protocols or two datasets share a name, each label gets four hex
+    digits; so does a dataset whose name is in `disambiguated`.
 
-    A variant is named by its method, followed by the settings that differ where one group holds the method with
-    several sets of them. `by` names these settings, by default those that differ among `rows`.
+    A variant is named after its method. If a group holds the method with several settings, those that differ follow.
+    `by` names these settings, by default those that differ among `rows`.
     """
-    group_of = _grouping(rows, told_apart)
+    group_of = _grouping(rows, disambiguated)
     groups = [group_of(row) for row in rows]
     variants = [(row["method"], row["method_params"]) for row in rows]
     settings = differing((g, *v) for g, v in zip(groups, variants, strict=True)) if by is None else by
@@ -76,7 +76,7 @@ def labelled(rows: Sequence[Run], told_apart: Collection[str] = (), by: Differin
 
 
 def _place(group: Group, method: str) -> tuple:
-    """By dataset, then augmentation in the paper's order, then forget set; retrain and controls before the methods."""
+    """Sort key: dataset, augmentation in the paper's order, forget set; retrain and controls before the methods."""
     augmentation = AUGMENTATION_ORDER.get(group.augmentation, len(AUGMENTATION_ORDER))
     return (
         group.protocol,
@@ -91,12 +91,14 @@ def _place(group: Group, method: str) -> tuple:
     )
 
 
-def _grouping(rows: Sequence[Run], told_apart: Collection[str]) -> Callable[[Run], Group]:
-    """A function that gives a row's Group."""
+def _grouping(rows: Sequence[Run], disambiguated: Collection[str]) -> Callable[[Run], Group]:
+    """A function that maps a row to its Group."""
     basis = {text: _basis(text) for text in {row["protocol_json"] for row in rows}}
     protocols = _labels((basis[row["protocol_json"]], row["protocol"]) for row in rows)
     datasets = {
-        size: _labels(((r["dataset_fingerprint"], r["dataset"]) for r in rows if r["image_size"] == size), told_apart)
+        size: _labels(
+            ((r["dataset_fingerprint"], r["dataset"]) for r in rows if r["image_size"] == size), disambiguated
+        )
         for size in {row["image_size"] for row in rows}
     }
 
@@ -108,17 +110,17 @@ def _grouping(rows: Sequence[Run], told_apart: Collection[str]) -> Callable[[Run
     return group_of
 
 
-def _labels(found: Iterable[tuple[str, str]], told_apart: Collection[str] = ()) -> dict[str, str]:
-    """A label for each identity among (identity, name) pairs: its name, and a hash where others have that name.
+def _labels(found: Iterable[tuple[str, str]], disambiguated: Collection[str] = ()) -> dict[str, str]:
+    """A label for each identity among (identity, name) pairs: its name, with a hash if several identities share it.
 
-    A name of `told_apart` gets its hash in any case.
+    A name in `disambiguated` always gets its hash.
     """
     names: dict[str, set[str]] = defaultdict(set)
     for identity, name in found:
         names[identity].add(name)
     plain = {identity: "/".join(sorted(own)) for identity, own in names.items()}
     uses = Counter(plain.values())
-    alone = {identity for identity, name in plain.items() if uses[name] == 1 and name not in told_apart}
+    alone = {identity for identity, name in plain.items() if uses[name] == 1 and name not in disambiguated}
     return {
         identity: name if identity in alone else f"{name} #{hashlib.sha256(identity.encode()).hexdigest()[:4]}"
         for identity, name in plain.items()

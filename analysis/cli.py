@@ -21,7 +21,7 @@ NON_MEMBERS = click.option(
     type=click.Choice(["val", "test"]),
     default="val",
     show_default=True,
-    help="Split whose images the attacks take for non-members.",
+    help="Split that provides the non-members of the attacks.",
 )
 FORMATS = ("terminal", "markdown", "csv", "latex")
 FORMAT = click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
@@ -69,8 +69,8 @@ def verdicts_command(folder: str, margin: float | None, form: str, out: Path | N
 
 @main.command("metrics")
 @click.argument("folder", metavar="DIR", required=False)
-@click.option("--metric", "names", multiple=True, metavar="NAME", help="One of `--list`; repeat it for several.")
-@click.option("--list", "listing", is_flag=True, help="Name every metric with its unit, meaning and paper.")
+@click.option("--metric", "names", multiple=True, metavar="NAME", help="A metric of `--list`; may be repeated.")
+@click.option("--list", "listing", is_flag=True, help="List every metric with unit, meaning and paper.")
 @NON_MEMBERS
 @FORMAT
 @TEXT_FILE
@@ -93,7 +93,7 @@ def metrics_command(
 @FORMAT
 @TEXT_FILE
 def measures_command(folder: str, form: str, out: Path | None) -> None:
-    """What the study's probes found, such as relearning, a table for each probe and metric."""
+    """Measures of the study's probes, such as relearning: one table per probe and metric."""
     from salun_grid.analysis.commands import measures_text
 
     _deliver(measures_text(folder, form), out)
@@ -105,7 +105,7 @@ def measures_command(folder: str, form: str, out: Path | None) -> None:
 @FORMAT
 @TEXT_FILE
 def compare_command(first: str, second: str, form: str, out: Path | None) -> None:
-    """Two studies side by side, and what differs in their protocols."""
+    """Compare two studies cell by cell, and list the differences of their protocols."""
     from salun_grid.analysis.commands import compare_text
 
     _deliver(compare_text(first, second, form), out)
@@ -113,11 +113,11 @@ def compare_command(first: str, second: str, form: str, out: Path | None) -> Non
 
 @main.command("export")
 @FOLDER
-@click.option("--no-predictions", is_flag=True, help="Only what `runs` holds; seconds instead of minutes.")
+@click.option("--no-predictions", is_flag=True, help="Only the metrics in `runs`: seconds instead of minutes.")
 @NON_MEMBERS
 @TEXT_FILE
 def export_command(folder: str, no_predictions: bool, non_members: str, out: Path | None) -> None:
-    """One tidy CSV: a row per run and metric, with the value of the retrain."""
+    """Tidy CSV with one row per run and metric, and the retrain's value."""
     from salun_grid.analysis.commands import export_text
 
     _deliver(export_text(folder, non_members, not no_predictions), out)
@@ -128,7 +128,7 @@ def export_command(folder: str, no_predictions: bool, non_members: str, out: Pat
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the pictures  [default: DIR/figures; ./figures for a bucket]",
+    help="Folder for the figures  [default: DIR/figures; ./figures for a bucket]",
 )
 def figure_command(folder: str, out: Path | None) -> None:
     """Figure 2: AG by augmentation, dataset and forget set, as PNG and SVG."""
@@ -146,15 +146,15 @@ def figure_command(folder: str, out: Path | None) -> None:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE.npz",
-    help="Dataset file, for the pixels of the worst forgotten images; repeat it for several.",
+    help="Dataset file with the pixels of the worst forgotten images; repeat the option for several.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The page's file  [default: DIR/report.html; ./report.html for a bucket]",
+    help="File of the page  [default: DIR/report.html; ./report.html for a bucket]",
 )
 def report_command(folder: str, margin: float | None, images: tuple[Path, ...], out: Path | None) -> None:
-    """One HTML page: the verdict, tables, figures, attacks, and the command behind each row."""
+    """One HTML page: verdicts, tables, figures, attacks, and the command of each row."""
     from salun_grid.analysis.commands import write_report
 
     click.echo(write_report(folder, out, margin, images))

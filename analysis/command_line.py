@@ -1,4 +1,4 @@
-"""What both command lines share: errors as one sentence, output that survives any encoding, no library warnings."""
+"""Shared by both command lines: errors as one sentence, output safe in any encoding, no library warnings."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ MAX_CHARACTERS = 1200  # of a message
 
 
 class Commands(click.Group):
-    """Turns a user's mistake into one sentence and exit status 2; a closed pipe ends the program silently."""
+    """Report an InputError as one sentence with exit status 2; end silently if the output pipe is closed."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         prepare_output()
@@ -33,12 +33,12 @@ class Commands(click.Group):
 
 
 def shortened(text: str) -> str:
-    """`text`, without the middle where it is long, as where it repeats a path of thousands of characters."""
+    """`text`, with the middle left out if it is long, for example if it quotes a path of thousands of characters."""
     return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS // 2]} … {text[-MAX_CHARACTERS // 2 :]}"
 
 
 def prepare_output() -> None:
-    """Let no character end the program and no library warn its user; `-W` and PYTHONWARNINGS still apply."""
+    """Make output safe in any encoding and silence library warnings; `-W` and PYTHONWARNINGS still apply."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -52,6 +52,6 @@ def prepare_output() -> None:
 def show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """One line on standard error, without the place in the code that a ResultsWarning has nothing to do with."""
+    """Print a warning as one line on standard error, without the source location."""
     text = str(message) if category is ResultsWarning else warnings.formatwarning(message, category, filename, lineno)
     click.echo(printable(f"Warning: {text}".strip()), err=True)

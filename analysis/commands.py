@@ -1,4 +1,4 @@
-"""What the commands of `salun-analysis` do, apart from reading the command line."""
+"""The commands of `salun-analysis`, without the parsing of the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from salun_grid.records.text import printable_row
 
 
 def load(folder: str) -> Results:
-    """The Results of a folder, each job once. Raises InputError for what cannot be trusted."""
+    """The Results of a folder, each job once. Raises InputError for damaged or duplicate rows."""
     return Results.of(checked([printable_row(run) for run in read_runs(folder)]))
 
 
@@ -74,7 +74,7 @@ def metrics_text(folder: str, names: tuple[str, ...], non_members: str, form: st
 
 
 def measures_text(folder: str, form: str = "terminal") -> str:
-    """What the probes found, in one of the formats of `FORMATS`. Raises InputError where there is nothing."""
+    """The measures of the probes, in one of the formats of `FORMATS`. Raises InputError if there are none."""
     from salun_grid.analysis.measures import tables_of
 
     # CSV has one header, and tables of different probes have different columns.
@@ -89,14 +89,14 @@ def metrics_list() -> str:
 
 
 def compare_text(first: str, second: str, form: str = "terminal") -> str:
-    """Two folders side by side, in one of the formats of `FORMATS`."""
+    """A comparison of two folders, in one of the formats of `FORMATS`."""
     from salun_grid.analysis.compare import compare
 
     return FORMATS[form]([compare(load(first), load(second))])
 
 
 def export_text(folder: str, non_members: str, with_predictions: bool = True) -> str:
-    """One tidy CSV of a folder: every run, every metric; those from predictions only if asked for."""
+    """All runs and metrics of a folder as one tidy CSV; metrics from predictions are optional."""
     from salun_grid.analysis.catalogue import METRICS
     from salun_grid.analysis.evidence import measure
     from salun_grid.analysis.export import tidy_csv
@@ -107,8 +107,8 @@ def export_text(folder: str, non_members: str, with_predictions: bool = True) ->
 
 
 def draw_figure(folder: str, out: Path | None = None) -> list[Path]:
-    """Draw Figure 2 of a folder; returns the paths of the PNG and the SVG, of each page where there are several."""
-    from salun_grid.analysis import figures, strips  # matplotlib costs seconds, and tables do without
+    """Draw Figure 2 of a folder; returns the paths of the PNG and SVG of each page."""
+    from salun_grid.analysis import figures, strips  # importing matplotlib takes seconds, and tables do not need it
 
     results = load(folder)
     pages = strips.average_gap_pages(results.summaries, results.provenance)

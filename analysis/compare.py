@@ -1,4 +1,4 @@
-"""Two studies side by side, cell by cell; differences are second minus first, paired by seed."""
+"""Comparison of two studies, cell by cell; differences are second minus first, paired by seed."""
 
 import json
 from collections import defaultdict
@@ -20,54 +20,54 @@ from salun_grid.records.text import printable
 
 COLUMNS: tuple[str, ...] = ("Dataset", "Augmentation", "Method", "Forget", "UA", "RA", "TA", "MIA")
 COLUMNS += ("AG first", "AG second", "AG difference", "RTE (min)", "n")
-Place = tuple[Group, str]
+CellKey = tuple[Group, str]
 
 
 def compare(first: Results, second: Results) -> Table:
-    """One row for each method and cell of either study; `first | second` in a cell, a dash where one has none.
+    """One row per method and cell of either study. Entries read `first | second`, with a dash for a missing value.
 
-    Raises InputError where a study holds one cell under two protocols or models.
+    Raises InputError if a study holds the same cell under two protocols or models.
     """
-    told_apart, by = first.ambiguous | second.ambiguous, _settings(first, second)
-    left = _by_place(first.named(told_apart, by).summaries, "the first")
-    right = _by_place(second.named(told_apart, by).summaries, "the second")
-    places = list(dict.fromkeys([*left, *right]))
+    disambiguated, by = first.ambiguous | second.ambiguous, _settings(first, second)
+    left = _by_cell(first.named(disambiguated, by).summaries, "the first")
+    right = _by_cell(second.named(disambiguated, by).summaries, "the second")
+    cells = list(dict.fromkeys([*left, *right]))
     signs = device_signs([*left.values(), *right.values()])
-    rows = [_row(place, left.get(place), right.get(place), signs) for place in places]
-    shared = sum(place in left and place in right for place in places)
+    rows = [_row(cell, left.get(cell), right.get(cell), signs) for cell in cells]
+    shared = sum(cell in left and cell in right for cell in cells)
     note = (
         "Percent and minutes, mean ± sample standard deviation over n seeds, first | second. AG difference: second "
         "minus first over the seeds that both have, with its 95 % Student interval. "
-        f"{devices_note(signs)} {shared} of {len(places)} rows are in both. {_differences(first.runs, second.runs)}"
+        f"{devices_note(signs)} {shared} of {len(cells)} rows are in both. {_differences(first.runs, second.runs)}"
         f"First: {first.provenance} {remarks(first.cells)} Second: {second.provenance} {remarks(second.cells)}"
     ).strip()
     return Table("Two studies", rows, note, COLUMNS)
 
 
 def _settings(first: Results, second: Results) -> Differing:
-    """The settings that name the variants of both folders, so that equal variants have equal names."""
+    """The settings that name the variants of both folders, so that equal variants get equal names."""
     several = first.differing.keys() | second.differing.keys()
     rows = (*first.runs, *second.runs)
     return differing(("", row["method"], row["method_params"]) for row in rows if row["method"] in several)
 
 
-def _by_place(summaries: Iterable[Summary], which: str) -> dict[Place, Summary]:
-    found: dict[Place, Summary] = {}
+def _by_cell(summaries: Iterable[Summary], which: str) -> dict[CellKey, Summary]:
+    found: dict[CellKey, Summary] = {}
     for summary in summaries:
         group = summary.group
-        place = (group._replace(protocol="", model=""), summary.method)
-        if place in found:
-            other = found[place].group
+        cell = (group._replace(protocol="", model=""), summary.method)
+        if cell in found:
+            other = found[cell].group
             raise InputError(
                 f"{which} folder holds {group.dataset}, {group.augmentation} under {other.protocol} ({other.model}) "
                 f"and {group.protocol} ({group.model}); compare folders with one protocol and model each."
             )
-        found[place] = summary
+        found[cell] = summary
     return found
 
 
-def _row(place: Place, left: Summary | None, right: Summary | None, signs: Signs) -> list[str]:
-    (group, method), sides = place, (left, right)
+def _row(cell: CellKey, left: Summary | None, right: Summary | None, signs: Signs) -> list[str]:
+    (group, method), sides = cell, (left, right)
     values = [_both([s.values[metric] if s else None for s in sides]) for metric in PAPER_METRICS]
     averages = [with_interval(s.gaps["ag"]) if s and s.gaps and method != "retrain" else "–" for s in sides]
     rte = " | ".join(rte_cell(s, signs) if s else "–" for s in sides)
@@ -81,7 +81,7 @@ def _row(place: Place, left: Summary | None, right: Summary | None, signs: Signs
 
 
 def ag_difference(left: Summary | None, right: Summary | None) -> Spread | None:
-    """AG of `right` minus AG of `left`, over the seeds that both have; None where there is none."""
+    """AG of `right` minus AG of `left` over their common seeds; None if there are none."""
     if left is None or right is None or left.method == "retrain":
         return None
     shared = [right.ag_by_seed[seed] - ag for seed, ag in left.ag_by_seed.items() if seed in right.ag_by_seed]
@@ -93,7 +93,7 @@ def _both(values: list[Spread | None]) -> str:
 
 
 def _differences(first: Sequence[Run], second: Sequence[Run]) -> str:
-    """What else differs between the two: pixels of one dataset name, and fields of the protocols."""
+    """A sentence on further differences: images of datasets with the same name, and fields of the protocols."""
     found, sides = [], (first, second)
     prints: list[dict[tuple, set]] = [defaultdict(set), defaultdict(set)]
     for held, runs in zip(prints, sides, strict=True):
@@ -111,7 +111,7 @@ def _differences(first: Sequence[Run], second: Sequence[Run]) -> str:
 
 
 def _fields(runs: Sequence[Run]) -> dict[str, str]:
-    """Each field of the protocols by its dotted name; several values are joined."""
+    """The fields of the protocols by dotted name; several values are joined."""
     values: dict[str, dict[str, None]] = {}
     for text in sorted({run["protocol_json"] for run in runs}):
         for name, value in _flat(json.loads(text)):

@@ -1,4 +1,4 @@
-"""What limits the conclusions from a folder's rows: missing, doubled or NaN values, few images, models at chance."""
+"""Limits of a folder's rows: missing, duplicate or NaN values, few images, models at chance."""
 
 import math
 import warnings
@@ -33,7 +33,7 @@ class Progress:
 
 
 def checked(runs: list[Run]) -> list[Run]:
-    """The rows themselves. Raises InputError where there are none, or one job is there twice."""
+    """`runs` itself. Raises InputError if it is empty or holds a job twice."""
     if not runs:
         raise InputError("the files of results/runs hold no row; copy the folder again.")
     key, count = Counter(run["job_key"] for run in runs).most_common(1)[0]
@@ -58,22 +58,22 @@ def _name(cell: Cell) -> str:
 
 
 def missing_cells(cells: Iterable[Cell]) -> list[str]:
-    """Combinations of what the folder holds that no row has, seeds gathered: `salun, …: seeds 1, 2`.
+    """Missing combinations of the values in the folder, grouped by seeds: `salun, …: seeds 1, 2`.
 
-    The axes are those of the rows of one dataset, size, model and protocol, a method with other parameters counted as
-    another; what no row mentions is not known.
+    The axes are taken from the rows of one dataset, size, model and protocol; variants of a method count separately. A
+    value that no row has is not noticed.
     """
-    places: dict[Group, set[tuple]] = defaultdict(set)
+    rows_of: dict[Group, set[tuple]] = defaultdict(set)
     for cell in cells:
-        place = cell.group._replace(augmentation="", forget="")
-        places[place].add((cell.method, cell.group.augmentation, cell.group.forget, cell.run["seed"]))
+        shared = cell.group._replace(augmentation="", forget="")
+        rows_of[shared].add((cell.method, cell.group.augmentation, cell.group.forget, cell.run["seed"]))
     absent: dict[str, list[int]] = defaultdict(list)
-    for place, found in places.items():
+    for shared, found in rows_of.items():
         axes = [sorted(set(axis)) for axis in zip(*found, strict=True)]
         for combination in product(*axes):
             if combination not in found:
                 method, augmentation, forget, seed = combination
-                absent[name_of(method, place.dataset, place.image_size, augmentation, forget)].append(seed)
+                absent[name_of(method, shared.dataset, shared.image_size, augmentation, forget)].append(seed)
     return [f"{name}: {_seeds(seeds)}" for name, seeds in absent.items()]
 
 
@@ -93,19 +93,19 @@ def nan_metrics(cells: Iterable[Cell]) -> list[str]:
 
 
 def coarse_metrics(cells: Iterable[Cell], margin: float) -> list[str]:
-    """Each cell in which one image moves a metric by more than the margin: `UA and MIA by 16.7 (6 images), …`."""
+    """Cells in which a single image changes a metric by more than the margin: `UA and MIA by 16.7 (6 images), …`."""
     found: dict[str, None] = {}
     for cell in cells:
         group = cell.group
         for metrics, images in (("UA and MIA", cell.run["num_forget"]), ("RA", cell.run["num_retain"])):
             if images and 100 / images > margin:
-                place = f"{group.dataset} {group.image_size}px, forgetting {forget_name(group.forget)}"
-                found[f"{metrics} by {100 / images:.1f} ({images} images), {place}"] = None
+                name = f"{group.dataset} {group.image_size}px, forgetting {forget_name(group.forget)}"
+                found[f"{metrics} by {100 / images:.1f} ({images} images), {name}"] = None
     return list(found)
 
 
 def at_chance(cells: Iterable[Cell]) -> list[str]:
-    """Each cell with models whose TA is near that of guessing, seeds gathered: `salun, …: seeds 0, 1`."""
+    """Cells with models whose TA is near chance, grouped by seeds: `salun, …: seeds 0, 1`."""
     found: dict[str, list[int]] = defaultdict(list)
     for cell in cells:
         chance = 100 / cell.run["num_classes"]
@@ -115,7 +115,7 @@ def at_chance(cells: Iterable[Cell]) -> list[str]:
 
 
 def collapsed(cells: Iterable[Cell]) -> list[str]:
-    """The note of each row whose method collapsed, with its place: `salun, …, seed 1: salun collapsed: …`."""
+    """The note of each row whose method collapsed, with its cell: `salun, …, seed 1: salun collapsed: …`."""
     return [
         f"{_name(cell)}, seed {cell.run['seed']}: {cell.run['note'].removesuffix('.')}"
         for cell in cells
@@ -124,7 +124,7 @@ def collapsed(cells: Iterable[Cell]) -> list[str]:
 
 
 def remarks(cells: Sequence[Cell], margin: float = Question.margin_points) -> str:
-    """One sentence for each kind of flaw, empty where there is none. `margin` in percentage points."""
+    """One sentence per kind of flaw, empty without any. `margin` is in percentage points."""
     flaws = {
         "Missing": missing_cells(cells),
         "Not a number": nan_metrics(cells),
@@ -141,7 +141,7 @@ def _first(names: list[str]) -> str:
 
 
 def progress(folder: str, runs: Iterable[Run]) -> list[Progress]:
-    """How far each study started in the folder is; empty where the folder does not say (a copy of results/ alone)."""
+    """The progress of each study started in the folder; empty if only results/ was copied."""
     published = {run["job_key"] for run in runs}
     studies, damaged = read_studies(storage.find(folder))
     for path in damaged:

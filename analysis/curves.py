@@ -1,4 +1,4 @@
-"""The page's curves: accuracy in training by epoch, and ROC curves of the attacks."""
+"""Curves of the report: training accuracy by epoch, and ROC curves of the attacks."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ Curve = tuple[np.ndarray, np.ndarray]
 def training_rows(folder: str) -> list[Run]:
     """`mean`, `low` and `high` train accuracy (percent) by epoch, over all seeds, forget sets and models.
 
-    Rows differ in dataset, image_size, method, augmentation and epoch. An unlearning's passes over D_f, whose
-    labels may be wrong on purpose, and over attacked or sampled images are left out.
+    One row per dataset, image_size, method, augmentation and epoch. Passes of an unlearning over D_f, whose labels may
+    be wrong on purpose, and over attacked or sampled images are left out.
     """
     keys = ["dataset", "image_size", "method", "augmentation", "epoch"]
     table = read_table(folder, "epochs", [*keys, "phase", "accuracy"])
@@ -40,27 +40,27 @@ def training_rows(folder: str) -> list[Run]:
 
 
 def training_curves(rows: Sequence[Run]) -> Figure:
-    """Accuracy in training by epoch: a panel for each dataset and kind of training, a line for each augmentation.
+    """Training accuracy by epoch: one panel per dataset and kind of training, one line per augmentation.
 
-    `rows` as from `training_rows`; lines are means, bands reach from the smallest to the largest.
+    `rows` are those of `training_rows`; lines are means, bands span minimum to maximum.
     """
     lines: dict[tuple, list[Run]] = defaultdict(list)
     for row in rows:
         lines[row["dataset"], row["image_size"], row["method"], row["augmentation"]].append(row)
-    places = sorted({key[:2] for key in lines})
+    panels = sorted({key[:2] for key in lines})
     methods = sorted({key[2] for key in lines}, key=lambda m: (m != NO_OP, m))
     augmentations = in_order({key[3] for key in lines})
-    figure, axes = new_figure(0.8 + 2.5 * len(methods), 0.9 + 2.2 * len(places), len(places), len(methods))
-    for row_of_axes, place in zip(axes, places, strict=True):
+    figure, axes = new_figure(0.8 + 2.5 * len(methods), 0.9 + 2.2 * len(panels), len(panels), len(methods))
+    for row_of_axes, panel in zip(axes, panels, strict=True):
         for axis, method in zip(row_of_axes, methods, strict=True):
             for i, augmentation in enumerate(augmentations):
-                found = sorted(lines.get((*place, method, augmentation), []), key=lambda row: row["epoch"])
+                found = sorted(lines.get((*panel, method, augmentation), []), key=lambda row: row["epoch"])
                 x, colour = [row["epoch"] for row in found], COLOURS[i % len(COLOURS)]
                 look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
                 axis.plot(x, [row["mean"] for row in found], marker="o" if len(x) == 1 else None, **look)
                 low, high = [row["low"] for row in found], [row["high"] for row in found]
                 axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            axis.set_title(f"{label(place[0])} {place[1]} px, {label(method)}", fontsize=9, wrap=True)
+            axis.set_title(f"{label(panel[0])} {panel[1]} px, {label(method)}", fontsize=9, wrap=True)
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         row_of_axes[0].set_ylabel("train accuracy (%)")
@@ -73,7 +73,7 @@ def training_curves(rows: Sequence[Run]) -> Figure:
 
 
 def roc_figure(curves: Mapping[tuple[str, str, str], Sequence[Curve]], methods: Sequence[str]) -> Figure:
-    """Mean TPR over seeds at each FPR, both logarithmic; a row for each cell, a column for each attack.
+    """Mean TPR over seeds against FPR on logarithmic axes; one row per cell, one column per attack.
 
     `curves[cell, attack, method]` holds the false and true positive rates of each seed.
     """
@@ -90,7 +90,7 @@ def roc_figure(curves: Mapping[tuple[str, str, str], Sequence[Curve]], methods: 
                 if found:
                     x, y = mean_curve(found)
                     look = {"color": colour, "marker": marker, "markersize": 4, "markevery": (2 * i, 24)}
-                    # One line of each method for the legend, from whichever panel has it.
+                    # The legend takes one line per method, from any panel that has it.
                     (lines[method],) = axis.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=label(method), **look)
             axis.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1), xlabel="FPR")
             axis.set_title(f"{label(cell)}: {attack}", fontsize=9)
@@ -101,7 +101,7 @@ def roc_figure(curves: Mapping[tuple[str, str, str], Sequence[Curve]], methods: 
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Mean TPR of several ROC curves at the rates of FPR_GRID that all of them resolve; step functions, unsmoothed."""
+    """Mean TPR of several ROC curves, as step functions, at the rates of FPR_GRID that all of them resolve."""
     finest = max(float(fpr[fpr > 0].min()) for fpr, _ in curves)
     x = FPR_GRID[finest - 1e-12 <= FPR_GRID]
     tpr = [tpr[np.searchsorted(fpr, x + 1e-12, side="right") - 1] for fpr, tpr in curves]

@@ -1,4 +1,4 @@
-"""How far one model's outputs lie from another's on the same images. Arguments are logits (N, K)."""
+"""Divergences between the outputs of two models on the same images. Arguments are logits (N, K)."""
 
 import numpy as np
 from scipy.special import log_softmax
@@ -11,7 +11,7 @@ from salun_grid.analysis.scores import log_odds
 def kl_divergence(model: np.ndarray, retrain: np.ndarray) -> float:
     """Mean over images of KL(retrain ‖ model) in nats (Kullback & Leibler 1951; for unlearning, Golatkar et al. 2020).
 
-    What it costs to take the model's probabilities for the retrain's.
+    The expected extra nats of coding the retrain's outputs with the model's probabilities.
     """
     log_p, log_q = _log_p(retrain), _log_p(model)
     return float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
@@ -26,7 +26,7 @@ def js_divergence(model: np.ndarray, retrain: np.ndarray) -> float:
 
 
 def agreement(model: np.ndarray, retrain: np.ndarray) -> float:
-    """Percent of images that both put into the same class."""
+    """Percent of images for which both predict the same class."""
     return 100.0 * float(np.mean(model.argmax(axis=1) == retrain.argmax(axis=1)))
 
 

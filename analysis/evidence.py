@@ -1,4 +1,4 @@
-"""From `predictions` to metrics: one model at a time is read, and the reference models of its block are kept."""
+"""Metrics from `predictions`, read one model at a time; the reference models of its block stay in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ TRAINED_WITHOUT = ("retrain", "retrain-again")
 
 
 class Reader:
-    """Predictions of single models out of one folder. Raises InputError where a model's are missing or cut short."""
+    """Predictions of single models of a folder. Raises InputError if those of a model are missing or incomplete."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class Reader:
         self.by_key = {PurePath(path).stem: path for path in self.files.paths}
 
     def read(self, run: Run) -> Predictions:
-        """Every image's logits under the model of `run`, in the order of their index."""
+        """Logits and labels of every image under the model of `run`, sorted by index."""
         key = run["job_key"]
         table = self._rows(key)
         self._check_values(run, table)
@@ -48,7 +48,7 @@ class Reader:
         )
 
     def _check_values(self, run: Run, table: pa.Table) -> None:
-        """No null, labels among the classes, and a logit for each class: what the metrics index by."""
+        """Raise InputError unless no value is null, labels are valid classes, and every image has a logit per class."""
         empty = [name for name in table.column_names if table[name].null_count]
         lengths = pc.unique(pc.list_value_length(table["logits"])).to_pylist()
         labels = pc.min_max(table["label"]).as_py()
@@ -65,7 +65,7 @@ class Reader:
         raise InputError(f"the predictions of job {run['job_key']} are damaged: {why}; copy the folder again.")
 
     def _check(self, run: Run, split: str, index: np.ndarray) -> None:
-        """Each image once: as many of train as the row counts, of another split up to the last, and one at least."""
+        """Raise InputError unless each image occurs once: for train, as many as the row counts, else up to the last."""
         last = int(index[-1]) + 1 if len(index) else 0
         due = run["num_forget"] + run["num_retain"] if split == "train" else last
         if not due or not np.array_equal(index, np.arange(due)):
@@ -101,9 +101,9 @@ def _matrix(logits: pa.ChunkedArray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one cell. `element` is the class where the metric has a value for each, else None.
+    """One metric of one cell. `element` is the class of a per-class metric, else None.
 
-    `value` is NaN where `reason` says why there is none.
+    If there is no value, `value` is NaN and `reason` says why.
     """
 
     cell: Cell
@@ -115,7 +115,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Reference:
-    """A model trained without its forgotten images: logit-scaled confidences by split, float32, and what it forgot."""
+    """A model trained without its forgotten images: logit-scaled confidences by split (float32), and its D_f."""
 
     seed: int
     odds: dict[str, np.ndarray]
@@ -130,7 +130,7 @@ class Reference:
 def references_for(
     seed: int, forgotten: np.ndarray, references: Sequence[Reference], non_members: str
 ) -> References | None:
-    """What `references` says of a target's images; None where all of them are of the target's seed."""
+    """The references for a target of `seed`; None if all of them have that seed."""
     others = [reference for reference in references if reference.seed != seed]
     if not others:
         return None
@@ -143,9 +143,9 @@ def references_for(
 
 
 def blocks(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Cells whose models learned the same data in the same way, whatever the seed and method.
+    """Cells grouped by data and training, over all seeds and methods.
 
-    Forget sets share a block where the retrains of one may serve as references for another.
+    Forget sets share a block if the retrains of one can be references for another.
     """
     found: dict[Group, list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -156,7 +156,7 @@ def blocks(cells: Iterable[Cell]) -> list[list[Cell]]:
 def measure(
     folder: str, cells: Iterable[Cell], names: Sequence[str], non_members: str = NON_MEMBERS
 ) -> Iterator[Measured]:
-    """The named METRICS of every cell. Raises InputError where predictions are missing or cut short."""
+    """The named METRICS of every cell. Raises InputError if predictions are missing or incomplete."""
     for cell, case in cases(folder, cells, names, non_members):
         yield from measured(cell, case, names)
 
@@ -164,9 +164,9 @@ def measure(
 def cases(
     folder: str, cells: Iterable[Cell], names: Sequence[str], non_members: str = NON_MEMBERS
 ) -> Iterator[tuple[Cell, Case]]:
-    """Every cell with its predictions, its retrain's and, where one of `names` asks for them, its references.
+    """Every cell with its predictions, those of its retrain and, if one of `names` needs them, its references.
 
-    One model is in memory at a time, with its retrain and the references of its block.
+    In memory are one model, its retrain and the references of its block.
     """
     reader = Reader(folder)
     for block in blocks(cells):
@@ -180,7 +180,7 @@ def cases(
 
 
 def _by_target(block: list[Cell]) -> Iterator[tuple[Run | None, list[Cell]]]:
-    """Each target of the block, None where it is not there, with the cells that it is the target of."""
+    """Each target of the block, or None if it is missing, with its cells."""
     found: dict[str, list[Cell]] = defaultdict(list)
     for cell in block:
         found[cell.run["retrain_key"]].append(cell)
@@ -190,9 +190,9 @@ def _by_target(block: list[Cell]) -> Iterator[tuple[Run | None, list[Cell]]]:
 
 
 def _references(block: list[Cell], reader: Reader, names: Sequence[str]) -> list[Reference]:
-    """The block's reference models, none where no named metric asks for them or all cells have one seed.
+    """The block's reference models; none if no named metric needs them or all cells share a seed.
 
-    One with a logit that is no number is left out.
+    Models with NaN or infinity among the logits are left out.
     """
     wanted = any(METRICS[name].by_references for name in names) and len({cell.run["seed"] for cell in block}) > 1
     chosen = [cell.run for cell in block if wanted and cell.run["method"] in TRAINED_WITHOUT]
@@ -201,7 +201,7 @@ def _references(block: list[Cell], reader: Reader, names: Sequence[str]) -> list
 
 
 def measured(cell: Cell, case: Case, names: Sequence[str]) -> Iterator[Measured]:
-    """The named METRICS of one cell, each with its value or the reason why it has none."""
+    """The named METRICS of one cell, each with a value or the reason why there is none."""
     if not case.model.finite:
         yield from (Measured(cell, name, None, np.nan, "NaN or infinity among the logits") for name in names)
         return

@@ -36,7 +36,7 @@ def signed_gaps(blocks: Iterable[dict[str, Outcome]], question: Question) -> dic
         for method, one in scored(block, question).items():
             for metric, gap in one.signed.items():
                 found[block[method].cell.group, method, metric].append(gap)
-    return {place: _spread(gaps) for place, gaps in found.items()}
+    return {cell: _spread(gaps) for cell, gaps in found.items()}
 
 
 def _spread(gaps: Sequence[Apart]) -> Spread:
@@ -47,6 +47,6 @@ def _spread(gaps: Sequence[Apart]) -> Spread:
 def explored(gaps: dict[tuple[Group, str, str], Spread], verdicts: Sequence[Verdict]) -> list[Exploratory]:
     """The gaps of the methods that pass, adjusted over all of them."""
     passing = {(v.judged.protocol, v.judged.method) for v in verdicts if v.passes and not v.is_control}
-    chosen = {place: gap for place, gap in gaps.items() if (place[0].protocol, place[1]) in passing}
+    chosen = {cell: gap for cell, gap in gaps.items() if (cell[0].protocol, cell[1]) in passing}
     adjusted = benjamini_hochberg([two_sided_p(gap) for gap in chosen.values()])
-    return [Exploratory(*place, gap, p) for (place, gap), p in zip(chosen.items(), adjusted, strict=True)]
+    return [Exploratory(*cell, gap, p) for (cell, gap), p in zip(chosen.items(), adjusted, strict=True)]

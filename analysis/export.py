@@ -1,4 +1,4 @@
-"""One tidy CSV: a row per run and metric, with the value of the retrain and the signed gap."""
+"""Tidy CSV: one row per run and metric, with the retrain's value and the signed gap."""
 
 import csv
 import io
@@ -19,9 +19,10 @@ BYTES = ("memory_train", "memory_eval", "device_memory_train", "device_memory_ev
 
 
 def tidy_csv(cells: Iterable[Cell], measured: Iterable[Measured] = ()) -> str:
-    """`value` is empty where there is none, and `reason` says why; `element` is the class of a per-class metric.
+    """A missing `value` is empty, and `reason` says why; `element` is the class of a per-class metric.
 
-    AG and AG3 are absolute and have no retrain's value. An apostrophe precedes text that a spreadsheet would execute.
+    AG and AG3 are absolute and have no value for the retrain. Text that a spreadsheet would execute gets a leading
+    apostrophe.
     """
     values = [*_from_runs(cells), *measured]
     by_key = {(one.cell.run["job_key"], one.metric, one.element): one.value for one in values}
@@ -34,9 +35,9 @@ def tidy_csv(cells: Iterable[Cell], measured: Iterable[Measured] = ()) -> str:
             retrain = by_key.get((one.cell.run["retrain_key"], one.metric, one.element), math.nan)
         numbers = [_number(value) for value in (one.value, retrain, one.value - retrain)]
         element = "" if one.element is None else one.element
-        place = [spreadsheet_cell(str(one.cell.run[column])) for column in CELL]
+        labels = [spreadsheet_cell(str(one.cell.run[column])) for column in CELL]
         note = spreadsheet_cell(one.cell.run["note"] or "")
-        writer.writerow([*place, one.metric, _unit(one.metric), element, *numbers, one.reason, note])
+        writer.writerow([*labels, one.metric, _unit(one.metric), element, *numbers, one.reason, note])
     return buffer.getvalue()
 
 
@@ -54,7 +55,7 @@ def _from_runs(cells: Iterable[Cell]) -> list[Measured]:
 
 
 def _known(cell: Cell, name: str) -> Measured:
-    """A column of the row; an older version's row lacks some, and memory is not always known."""
+    """A column of the row, or empty if an older schema lacks it or the value is unknown."""
     value = cell.run[name]
     if value is None:
         why = "not known" if name in BYTES else "not in rows of this schema version"

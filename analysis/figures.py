@@ -18,32 +18,32 @@ from salun_grid.analysis.gaps import CONTROLS, Summary
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.forget_label import forget_name, forget_order
 
-# Okabe and Ito's palette, distinguishable to colour-blind readers; the hatches work in grey.
+# Okabe and Ito's palette is distinguishable to colour-blind readers; hatches distinguish bars in grey.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
-MOST_METHODS, MOST_PLACES = 6, 6  # that panels of bars can show; with more, analysis/strips.py ranks them
-MOST_CHARACTERS = 44  # of a name in a figure; the tables have it whole
+MOST_METHODS, MOST_PANELS = 6, 6  # limit of the panels of bars; above it, analysis/strips.py draws ranked strips
+MOST_CHARACTERS = 44  # of a name in a figure; tables show it in full
 
-Place = tuple[str, int, str, str]
+Panel = tuple[str, int, str, str]
 
 
-def place_of(group: Group) -> Place:
-    """What the cells of one dataset in a figure share: dataset, image size, protocol, model."""
+def panel_of(group: Group) -> Panel:
+    """The key of a dataset's panel: dataset, image size, protocol, model."""
     return group.dataset, group.image_size, group.protocol, group.model
 
 
-def place_name(group: Group) -> str:
-    """What a panel of one dataset is called."""
+def panel_name(group: Group) -> str:
+    """The name of a dataset's panel."""
     return f"{group.dataset} {group.image_size} px, {group.protocol}"
 
 
-def place_title(group: Group) -> str:
-    """`place_name` as a figure shows it."""
+def panel_title(group: Group) -> str:
+    """`panel_name` as displayed in a figure."""
     return f"{label(group.dataset)} {group.image_size} px, {label(group.protocol)}"
 
 
 def with_gaps(summaries: Sequence[Summary]) -> list[Summary]:
-    """The summaries that have an AG, retrains left out. Raises InputError where there is none."""
+    """The summaries with an AG, without retrains. Raises InputError if there are none."""
     found = [summary for summary in summaries if summary.gaps and summary.method != "retrain"]
     if not found:
         raise InputError("no row has a retrain of its cell, so there is no AG to draw; run the method `retrain` too.")
@@ -56,7 +56,7 @@ def in_order(augmentations: set[str]) -> list[str]:
 
 
 def ranked(summaries: Sequence[Summary]) -> list[str]:
-    """The variants by their mean AG over all cells of `summaries`, the lowest first; those without a number last."""
+    """Variants sorted by mean AG over all cells of `summaries`, NaN last."""
     values: dict[str, list[float]] = {}
     for summary in summaries:
         values.setdefault(summary.method, []).append(summary.gaps["ag"].mean)
@@ -65,7 +65,7 @@ def ranked(summaries: Sequence[Summary]) -> list[str]:
 
 
 def label(text: str) -> str:
-    """A name as figures show it: long ones lose their middle, and no dollar sign begins a formula."""
+    """A name as displayed in figures: shortened in the middle if long, with dollar signs escaped."""
     cut = max(0, len(text) - MOST_CHARACTERS)
     middle = (len(text) - cut) // 2
     short = f"{text[:middle]}…{text[len(text) - middle :]}" if cut else text
@@ -73,7 +73,7 @@ def label(text: str) -> str:
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
-    """A legend above all axes, in as many columns as the figure is wide enough for."""
+    """Draw a legend above all axes, in as many columns as fit the width."""
     if not handles:
         return
     widest = 0.6 + 0.085 * max(len(str(handle.get_label())) for handle in handles)  # inches
@@ -82,11 +82,11 @@ def legend_above(figure: Figure, handles: Sequence[Artist], **options: Any) -> N
 
 
 def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Figure:
-    """Bars of AG: a panel for each method and forget set, bars by augmentation, a dot for each seed.
+    """Bars of AG: one panel per method and forget set, bars by augmentation, one dot per seed.
 
-    With `provenance` the figure says below where it comes from; without, its caption has to.
+    `provenance` is printed below the figure; without it, the caption must give it.
 
-    Raises InputError when no row has a retrain to compare with.
+    Raises InputError if no row has a retrain to compare with.
     """
     summaries = with_gaps(summaries)
     methods = sorted({s.method for s in summaries}, key=lambda method: (method in CONTROLS, method))
@@ -106,7 +106,7 @@ def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Fi
                 f"{label(CONTROLS.get(method, method))}, forgetting {forget_name(forget)}", fontsize=10, wrap=True
             )
         row[0].set_ylabel("AG (percentage points)")
-    # Only now: a limit set on one shared axis stops all of them from growing with their data.
+    # Set last, because a limit on one shared axis stops autoscaling on all.
     axes[0][0].set_ylim(bottom=0)
     handles = [Patch(label=label(name), **_look(i)) for i, name in enumerate(augmentations)]
     legend_above(figure, handles, title="augmentation")
@@ -116,12 +116,12 @@ def average_gap_figure(summaries: Sequence[Summary], provenance: str = "") -> Fi
 
 
 def caption(summaries: Sequence[Summary]) -> str:
-    """What the bars of `average_gap_figure` are, and n."""
+    """Caption of `average_gap_figure`: what the bars show, and n."""
     return f"{num_seeds(summaries)}; bars: mean, whiskers: ± standard deviation, dots: seeds."
 
 
 def num_seeds(summaries: Sequence[Summary]) -> str:
-    """n of the values with a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
+    """The number of seeds with a retrain, as `n = 3 seeds` or `n = 2–5 seeds`."""
     counts = sorted({len(s.ag_by_seed) for s in summaries if s.gaps and s.method != "retrain"})
     return f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
 
@@ -131,13 +131,13 @@ def _look(i: int) -> dict[str, Any]:
 
 
 def _panel(axis: Axes, summaries: Sequence[Summary], augmentations: list[str]) -> None:
-    places = sorted({place_of(s.group) for s in summaries})
+    panels = sorted({panel_of(s.group) for s in summaries})
     width = 0.8 / len(augmentations)
     for i, augmentation in enumerate(augmentations):
         bars = [s for s in summaries if s.group.augmentation == augmentation]
         if not bars:
             continue
-        x = [places.index(place_of(s.group)) + (i - (len(augmentations) - 1) / 2) * width for s in bars]
+        x = [panels.index(panel_of(s.group)) + (i - (len(augmentations) - 1) / 2) * width for s in bars]
         sd = [0.0 if np.isnan(s.gaps["ag"].sd) else s.gaps["ag"].sd for s in bars]
         axis.bar(
             x,
@@ -151,11 +151,11 @@ def _panel(axis: Axes, summaries: Sequence[Summary], augmentations: list[str]) -
         for centre, summary in zip(x, bars, strict=True):
             dots = list(summary.ag_by_seed.values())
             axis.plot([centre] * len(dots), dots, "o", color="black", markersize=3, alpha=0.6)
-    several = len({place[0] for place in places}) < len(places)
-    names = [f"{label(d)}\n{size} px{f', {label(protocol)}' if several else ''}" for d, size, protocol, _ in places]
-    axis.set_xlim(-0.5, max(len(places), 1) - 0.5)
-    axis.set_xticks(range(len(places)), names)
-    if not places:
+    several = len({panel[0] for panel in panels}) < len(panels)
+    names = [f"{label(d)}\n{size} px{f', {label(protocol)}' if several else ''}" for d, size, protocol, _ in panels]
+    axis.set_xlim(-0.5, max(len(panels), 1) - 0.5)
+    axis.set_xticks(range(len(panels)), names)
+    if not panels:
         axis.text(0.5, 0.5, "no rows", transform=axis.transAxes, ha="center")
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.3)
@@ -163,7 +163,7 @@ def _panel(axis: Axes, summaries: Sequence[Summary], augmentations: list[str]) -
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The figure as PNG (200 dpi) and SVG in `folder`; returns both paths."""
+    """Write the figure as PNG (200 dpi) and SVG to `folder`; returns both paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     for path in paths:
@@ -173,7 +173,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def save_pages(pages: Sequence[Figure], folder: Path, name: str) -> list[Path]:
-    """Each page as `save` does, from the second on as `name_2` and so on; pages of an earlier drawing are removed."""
+    """Write each page as `save` does, as `name`, `name_2` and so on; remove pages of an earlier drawing."""
     paths = [
         path for i, page in enumerate(pages, start=1) for path in save(page, folder, name if i == 1 else f"{name}_{i}")
     ]

@@ -1,4 +1,4 @@
-"""Fonts for names in any script: an installed font that has the glyphs which matplotlib's own lacks."""
+"""Fonts for names in any script: an installed font with the glyphs that matplotlib's default lacks."""
 
 import warnings
 from functools import cache
@@ -10,13 +10,13 @@ from matplotlib.font_manager import FontEntry, findfont, fontManager, get_font
 from matplotlib.text import Text
 
 DEFAULT = "DejaVu Sans"  # comes with matplotlib
-BOXES = "Last Resort"  # comes with it too, and has a box for every character
+BOXES = "Last Resort"  # comes with matplotlib too; a box for every character
 
 
 def draw(figure: Figure, target: Any, **options: Any) -> None:
     """`figure.savefig(target, **options)` with glyphs for every name and without matplotlib's warnings.
 
-    Says once on stderr which characters no installed font has.
+    Prints the characters without a glyph in any installed font once, on stderr.
     """
     texts = figure.findobj(Text)
     characters = {sign for text in texts for sign in text.get_text() if sign.isprintable()}
@@ -33,13 +33,13 @@ def draw(figure: Figure, target: Any, **options: Any) -> None:
 
 @cache
 def fallbacks(characters: frozenset[str]) -> tuple[list[str], str]:
-    """Families that together have the most of `characters`, the widest coverage first; and what none of them has."""
+    """Font families that cover most of `characters`, the widest coverage first, and the characters not covered."""
     missing, families = set(characters), []
     real = [entry for entry in fontManager.ttflist if not entry.name.startswith(BOXES)]
     fonts = {entry.name: entry for entry in sorted(real, key=_preference, reverse=True)}
     coverage = {name: glyphs_of(fonts[name].fname) & missing for name in reversed(fonts)} if missing else {}
     while missing:
-        # max() takes the first of equals, and the preferred fonts come first.
+        # max() returns the first of equals, and preferred fonts come first.
         best = max(coverage, key=lambda name: len(coverage[name] & missing))
         if not coverage[best] & missing:
             break
@@ -49,13 +49,13 @@ def fallbacks(characters: frozenset[str]) -> tuple[list[str], str]:
 
 
 def _preference(entry: FontEntry) -> tuple:
-    """Sorts regular sans-serif fonts before all others, then by name."""
+    """Sort key: regular sans-serif fonts first, then by name."""
     return ("Sans" not in entry.name, entry.style != "normal", str(entry.weight) not in ("400", "normal"), entry.name)
 
 
 @cache
 def glyphs_of(path: str) -> frozenset[str]:
-    """The characters that a font file has; none where it cannot be read."""
+    """The characters of a font file; empty if it cannot be read."""
     try:
         return frozenset(map(chr, get_font(path).get_charmap()))
     except (RuntimeError, OSError):

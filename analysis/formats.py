@@ -1,4 +1,4 @@
-"""Tables as text: for a terminal, and as Markdown, CSV and LaTeX."""
+"""Tables as text for a terminal, Markdown, CSV and LaTeX."""
 
 import csv
 import io
@@ -18,13 +18,13 @@ UNLIMITED = Console(file=io.StringIO(), width=1000)
 
 
 def to_terminal(tables: list[Table]) -> str:
-    """Tables of rich; where the terminal is too narrow, a value's ± and gap go to lines of their own."""
+    """Tables for a terminal; if it is narrow, the ± and gap of a value move to separate lines."""
     console = Console(file=io.StringIO(), width=max(80, shutil.get_terminal_size((200, 24)).columns))
     for table in tables:
         box = _box(table)
         if UNLIMITED.measure(box).maximum > console.width:
             box = _box(table, _stacked)
-            # What does not fit even so spills over: a number cut short would be a wrong number.
+            # A table that is still too wide overflows, because a truncated number is a wrong number.
             console.width = max(console.width, UNLIMITED.measure(box).maximum)
         console.print(box, crop=False)
         console.print()
@@ -83,7 +83,7 @@ def _markdown(text: str) -> str:
 
 
 def to_csv(tables: list[Table]) -> str:
-    """All tables below one header; they must have the same columns. Text that a spreadsheet would execute is quoted."""
+    """All tables under one header; they must have the same columns. Text that a spreadsheet would execute is quoted."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["Table", *tables[0].columns])

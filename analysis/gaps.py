@@ -16,14 +16,14 @@ PAPER_METRICS = ("ua", "ra", "ta", "mia")
 # Table 1 of the paper averages four gaps; its printed Table 2 equals the average of three, without RA.
 AVERAGES: dict[str, tuple[str, ...]] = {"ag": PAPER_METRICS, "ag3": ("ua", "ta", "mia")}
 
-# What a method is measured against: the no-op, and what two retrainings differ by.
+# The controls: the no-op, and a second retraining.
 RETRAIN, NO_OP, NOISE = "retrain", "original", "retrain-again"
 CONTROLS = {NO_OP: "original (no-op)", NOISE: "retrain-again (noise floor)"}
 NOT_METHODS = {RETRAIN, *CONTROLS}
 
 
 def signed_gaps(run: Run, retrain: Run) -> dict[str, float]:
-    """Each metric minus the retrain's, in percentage points."""
+    """The gap of each metric to the retrain, in percentage points."""
     return {metric: run[metric] - retrain[metric] for metric in PAPER_METRICS}
 
 
@@ -35,11 +35,11 @@ def gaps(run: Run, retrain: Run) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Summary:
-    """One method in one group, over its seeds: each metric, each gap (empty without retrains), RTE.
+    """One method in one group over its seeds: metrics, gaps (empty without retrains) and RTE.
 
-    `method` is the name of its variant, `base` that of the method alone. `gaps` are absolute and hold the averages too,
-    `signed` are method minus retrain; `…_by_seed` hold the seeds whose retrain exists, ascending. `seconds_on` is RTE
-    in seconds on each device: seconds of different devices are never averaged.
+    `method` is the name of the variant, `base` that of the method. `gaps` are absolute and include the averages,
+    `signed` are method minus retrain; `…_by_seed` hold the seeds with a retrain, ascending. `seconds_on` is RTE in
+    seconds by device, because seconds of different devices are never averaged.
     """
 
     group: Group
@@ -55,7 +55,7 @@ class Summary:
 
 
 def summarise(cells: Iterable[Cell]) -> list[Summary]:
-    """One Summary for each group and variant, in the order of `cells`. Raises InputError where a seed is twice."""
+    """One Summary per group and variant, in the order of `cells`. Raises InputError if a seed occurs twice."""
     members: dict[tuple[Group, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         members[cell.group, cell.method].append(cell)
@@ -90,7 +90,7 @@ def _summary(group: Group, method: str, cells: list[Cell]) -> Summary:
 
 
 def _by_device(runs: list[Run]) -> dict[str, list[Run]]:
-    """The rows of each device, by name; several workers on one kind of device are another device."""
+    """Rows by device name; several workers on one kind of device count as another device."""
     found: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         workers = f", {run['num_workers']} workers" if run["num_workers"] > 1 else ""

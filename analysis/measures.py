@@ -26,7 +26,7 @@ def tables_of(folder: str) -> list[Table]:
 def measure_tables(rows: Sequence[Run], provenance: str) -> list[Table]:
     """`rows` of `measures` as tables: mean ± sample standard deviation over seeds, the gap to the retrain in brackets.
 
-    A gap is the mean of the differences to the retrain of the same seed; without one, there is no bracket.
+    The gap is the mean difference to the retrain of the same seed; it is left out without a retrain.
     """
     tables: dict[tuple, dict[tuple, Values]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for row, group, method in labelled(rows):
@@ -42,8 +42,8 @@ def _table(key: tuple, cells: dict[tuple, Values], provenance: str) -> Table:
     for (group, method), values in cells.items():
         retrain = {} if method == "retrain" else cells.get((group, "retrain"), {})
         found = [_cell(values, retrain, element) for element in elements]
-        place = [f"{group.dataset} {group.image_size}px", group.augmentation, method, forget_name(group.forget)]
-        rows.append([*place, *found, str(len(values))])
+        labels = [f"{group.dataset} {group.image_size}px", group.augmentation, method, forget_name(group.forget)]
+        rows.append([*labels, *found, str(len(values))])
     settings = ", ".join(f"{name} {value}" for name, value in json.loads(params).items())
     names = ["value" if element is None else str(element) for element in elements]
     note = (

@@ -20,9 +20,9 @@ def metric_table(
     provenance: str,
     remarks: str = "",
 ) -> Table:
-    """Mean ± sample standard deviation over the seeds; a dash where a seed has no value, with the reason below.
+    """Mean ± sample standard deviation over seeds; a dash if a seed has no value, with the reason in the note.
 
-    Rows come in the order of `summaries`, retrain and controls first. A metric with a value for each class is left out.
+    Rows follow the order of `summaries`, retrain and controls first. Per-class metrics are left out.
     """
     values: dict[tuple, list[float]] = defaultdict(list)
     reasons: dict[str, dict[str, None]] = defaultdict(dict)
@@ -34,9 +34,9 @@ def metric_table(
     rows = []
     for summary in summaries:
         group = summary.group
-        place = [f"{group.dataset} {group.image_size}px, {group.protocol}", group.augmentation, summary.method]
+        labels = [f"{group.dataset} {group.image_size}px, {group.protocol}", group.augmentation, summary.method]
         cells = [_cell(values[group, summary.method, name]) for name in names]
-        rows.append([*place, forget_name(group.forget), *cells, str(len(summary.seeds))])
+        rows.append([*labels, forget_name(group.forget), *cells, str(len(summary.seeds))])
     columns = (*PLACE, *(f"{name}{_unit(name)}" for name in names), "n")
     return Table("Metrics from predictions", rows, _note(names, reasons, provenance, remarks), columns)
 

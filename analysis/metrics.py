@@ -1,6 +1,6 @@
 """UA, RA, TA and MIA as pure functions of predictions (Fan et al. 2024; all in percent).
 
-None of them is better low or high: the target is the retrain's value.
+None is better higher or lower; the target is the retrained model's value.
 """
 
 from dataclasses import dataclass

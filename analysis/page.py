@@ -1,4 +1,4 @@
-"""The HTML page as data, and its rendering by `templates/`. The page refers to nothing outside itself."""
+"""The HTML page as data, and its rendering by `templates/`. The page is self-contained."""
 
 import base64
 import io
@@ -42,10 +42,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, in the order of the fields; each may be empty.
+    """A heading and its content, in the order of the fields; each may be empty.
 
-    `folded` is the summary under which the table is folded away. Rows of the methods in `controls` are tinted. `parts`
-    are sections one level below.
+    `folded` is the summary of a collapsed table. Rows of the methods in `controls` are tinted. `parts` are
+    subsections.
     """
 
     title: str = ""
@@ -60,7 +60,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page. `state` says how far the studies are, `lead` is the verdict, `remarks` what limits it."""
+    """The whole page. `state` is the progress of the studies, `lead` the verdicts, `remarks` their limits."""
 
     title: str
     state: Sequence[str]
@@ -70,7 +70,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML. Every text in it is escaped but the SVG of a Drawing."""
+    """The page as HTML. All text is escaped, except the SVG of a Drawing."""
     return templates().get_template("page.html").render(page=page)
 
 
@@ -89,29 +89,29 @@ def templates() -> Environment:
 
 
 def cell_lines(text: str) -> list[str]:
-    """A cell's text line by line: an interval, or the gaps in brackets, stand on a line below their value."""
+    """The lines of a table cell: an interval or the gaps in brackets go below their value."""
     whole = text.replace("n = ", f"n{NO_BREAK_SPACE}={NO_BREAK_SPACE}")
     return re.split(r"(?<=\d) (?=[\[(][+−-]?\d)", whole)
 
 
 def column_class(name: str) -> str:
-    """The class of a column, or "": text stands left, and some columns wrap."""
+    """The CSS class of a column, or "": text is left-aligned, and some columns wrap."""
     if name not in LEFT_ALIGNED:
         return ""
     return f"text {name}" if name in WRAPPING else "text"
 
 
 def drawings(figures: Sequence[Figure], name: str, caption: str) -> list[Drawing]:
-    """Each of the figures; the caption stands below the last."""
+    """The figures as drawings; the caption goes below the last."""
     names = [f"{name}, page {i}" if i > 1 else name for i in range(1, len(figures) + 1)]
     captions = [*[""] * (len(figures) - 1), caption]
     return [drawing(*each) for each in zip(figures, names, captions, strict=True)]
 
 
 def drawing(figure: Figure, name: str, caption: str) -> Drawing:
-    """The figure in the page's own ink, so that it reads in light and dark."""
+    """The figure in the page's text colour, so that it is readable in light and dark mode."""
     buffer = io.StringIO()
-    # A salt of its own keeps the ids of two figures on one page apart, and the same from run to run.
+    # A fixed salt per figure makes ids distinct within the page and equal between runs.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         draw(figure, buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()

@@ -1,7 +1,7 @@
-"""The printed numbers of the study that the protocol `paper` reproduces, for comparison with ours.
+"""The printed numbers of the paper that the protocol `paper` reproduces.
 
 Falcão and Cordeiro, "Análise de Desaprendizado de Máquina em Modelos de Classificação de Imagens Médicas", Tables 1
-and 2: 64 px, random crop and flip, one value a cell, no spread.
+and 2: 64 px, random crop and flip, one value per cell, without spread.
 """
 
 from collections.abc import Sequence
@@ -72,13 +72,13 @@ def _same_cell(row: PaperRow, summary: Summary) -> bool:
 
 
 def _row(row: PaperRow, ours: Summary | None, signs: Signs) -> list[str]:
-    place = [str(row.table), row.dataset, percent(row.forget_rate), row.method]
+    labels = [str(row.table), row.dataset, percent(row.forget_rate), row.method]
     printed = [f"{getattr(row, metric):.2f}" for metric in PAPER_METRICS] + [f"{row.ag:.2f}", f"{row.rte_minutes:g}"]
     if ours is None:
-        return [*place, *(f"{value} | –" for value in printed), "1 | –"]
-    place[1], place[3] = f"{ours.group.dataset} {ours.group.image_size}px, {ours.group.protocol}", ours.method
+        return [*labels, *(f"{value} | –" for value in printed), "1 | –"]
+    labels[1], labels[3] = f"{ours.group.dataset} {ours.group.image_size}px, {ours.group.protocol}", ours.method
     gap = ours.gaps.get(AVERAGE_OF_TABLE[row.table])
     found = [plus_minus(ours.values[metric]) for metric in PAPER_METRICS]
     found += [plus_minus(gap) if gap else "–", rte_cell(ours, signs, digits=2)]
     cells = [f"{value} | {own}" for value, own in zip(printed, found, strict=True)]
-    return [*place, *cells, f"1 | {count(ours)}"]
+    return [*labels, *cells, f"1 | {count(ours)}"]

@@ -1,6 +1,6 @@
-"""Figures of gaps in the report besides Figure 2: AG against RTE, and signed gaps with their margin.
+"""Further figures of gaps in the report: AG against RTE, and signed gaps with the margin.
 
-Colours come from figures.py; a method has a marker of its own too, so that no figure needs colour.
+Methods differ in marker as well as in colour, so that the figures can be read without colour.
 """
 
 from collections import defaultdict
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, place_name, place_of, place_title
+from salun_grid.analysis.figures import COLOURS, in_order, label, legend_above, panel_name, panel_of, panel_title
 from salun_grid.analysis.gaps import CONTROLS, NO_OP, PAPER_METRICS, Summary
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.strips import LINES_PER_PAGE, MARKERS, pages_of
 from salun_grid.records.forget_label import forget_name, forget_order
 
-SHORTEST_MINUTES = 1e-3  # what takes no time has no place on a logarithmic axis
+SHORTEST_MINUTES = 1e-3  # what takes no time cannot be drawn on a logarithmic axis
 
 
 Point = tuple[float, float, Summary]  # RTE in minutes, AG in percentage points
@@ -44,24 +44,24 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def trade_off(summaries: Sequence[Summary]) -> Figure:
-    """AG against RTE, a panel for each dataset and forget set; a line marks AG of the no-op.
+    """AG against RTE, one panel per dataset and forget set; a line marks the AG of the no-op.
 
-    Marker: method, where there are few; its fill: augmentation. Of many methods those are named that no other beats in
-    both, and all have one marker. A method that was timed on several devices has a point for each. `summaries` must
-    have gaps.
+    The marker shows the method and its fill the augmentation. If there are many methods, all share a marker, and only
+    the Pareto-optimal ones are named. A method timed on several devices has a point for each. `summaries` must have
+    gaps.
     """
     shown = [s for s in summaries if s.gaps and s.method != "retrain"]
-    places = list(dict.fromkeys(place_of(s.group) for s in shown))
+    panels = list(dict.fromkeys(panel_of(s.group) for s in shown))
     forgets = sorted({s.group.forget for s in shown}, key=forget_order)
     methods = list(dict.fromkeys(s.method for s in shown if s.method != NO_OP))
     few = len(methods) <= len(MARKERS)
     styles = {m: marker if few else "o" for m, (_, marker) in method_styles(methods).items()}
     augmentations = in_order({s.group.augmentation for s in shown})
     hues = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(augmentations)}
-    figure, axes = new_figure(1 + 3.4 * len(forgets), 1.1 + 2.6 * len(places), len(places), len(forgets))
-    for row, place in zip(axes, places, strict=True):
+    figure, axes = new_figure(1 + 3.4 * len(forgets), 1.1 + 2.6 * len(panels), len(panels), len(forgets))
+    for row, panel in zip(axes, panels, strict=True):
         for axis, forget in zip(row, forgets, strict=True):
-            cell = [s for s in shown if (*place_of(s.group), s.group.forget) == (*place, forget)]
+            cell = [s for s in shown if (*panel_of(s.group), s.group.forget) == (*panel, forget)]
             points = [point for s in cell if s.method != NO_OP for point in _points(s)]
             for x, ag, summary in points:
                 hue = hues[summary.group.augmentation]
@@ -75,7 +75,7 @@ def trade_off(summaries: Sequence[Summary]) -> Figure:
             if not few:
                 _name_points(axis, front(points))
             if cell:
-                title = f"{place_title(cell[0].group)}, forgetting {forget_name(forget)}"
+                title = f"{panel_title(cell[0].group)}, forgetting {forget_name(forget)}"
                 axis.set_title(title, fontsize=9, wrap=True)
             axis.set_xlabel("RTE (minutes)")
         row[0].set_ylabel("AG (percentage points)")
@@ -93,8 +93,8 @@ def _name_points(axis: Axes, points: Sequence[Point]) -> None:
     middle = np.sqrt(np.prod(axis.get_xlim()))
     for x, ag, summary in points:
         left = x < middle
-        place: dict[str, Any] = {"xytext": (5 if left else -5, -3), "ha": "left" if left else "right", "va": "top"}
-        axis.annotate(label(summary.method), (x, ag), textcoords="offset points", fontsize=6, **place)
+        position: dict[str, Any] = {"xytext": (5 if left else -5, -3), "ha": "left" if left else "right", "va": "top"}
+        axis.annotate(label(summary.method), (x, ag), textcoords="offset points", fontsize=6, **position)
 
 
 def _points(summary: Summary) -> list[Point]:
@@ -123,19 +123,18 @@ def _minutes_axis(axis: Axes, minutes: list[float]) -> None:
 
 
 def signed_gap_figures(summaries: Sequence[Summary], margin: float) -> dict[str, list[Figure]]:
-    """Each metric's signed gap with its 95 % interval by augmentation and forget set, pages for each dataset.
+    """Signed gap of each metric with its 95 % interval by augmentation and forget set; pages by dataset.
 
-    The band is ±`margin`. An interval within it is more than one TOST asks for, which is a 90 % interval there, and
-    nothing about Holm's correction.
+    The band is ±`margin`. These intervals are not corrected for several comparisons and are no verdicts.
     """
     shown = [s for s in summaries if s.signed and s.method != "retrain"]
     styles = method_styles([s.method for s in shown])
-    by_place: dict[str, list[Summary]] = defaultdict(list)
+    by_panel: dict[str, list[Summary]] = defaultdict(list)
     for summary in shown:
-        by_place[place_name(summary.group)].append(summary)
+        by_panel[panel_name(summary.group)].append(summary)
     return {
-        place: [_forest(page, styles, margin) for page in pages_of(rows, LINES_PER_PAGE)]
-        for place, rows in by_place.items()
+        panel: [_forest(page, styles, margin) for page in pages_of(rows, LINES_PER_PAGE)]
+        for panel, rows in by_panel.items()
     }
 
 

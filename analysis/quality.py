@@ -1,4 +1,4 @@
-"""What a model is worth on images it never saw: calibration, and accuracy class by class.
+"""Quality of a model on unseen images: calibration and accuracy by class.
 
 Arguments are `logits` (N, K) and `labels` int (N,).
 """
@@ -39,8 +39,8 @@ def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def medmnist_auc(logits: np.ndarray, labels: np.ndarray) -> float:
     """MedMNIST's own metric (Yang et al. 2023): one-vs-rest AUC of the softmax, averaged over the classes.
 
-    Classes that no image, or every image, has are left out; MedMNIST's evaluator fails there. Raises UndefinedError
-    where that leaves none.
+    Classes of no image or of every image are left out; MedMNIST's evaluator fails on them. Raises UndefinedError if
+    none is left.
     """
     p = softmax(logits.astype(np.float64), axis=1)
     present = [k for k in range(p.shape[1]) if 0 < np.count_nonzero(labels == k) < len(labels)]

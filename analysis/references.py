@@ -1,4 +1,4 @@
-"""Membership attacks that know how hard each image is, from reference models that never saw it (offline attacks).
+"""Membership attacks calibrated per image by reference models that never saw it (offline attacks).
 
 The grid's own models serve as references. For a target of seed s they are the `retrain` and `retrain-again` of the
 other seeds with the target's dataset, augmentation and training, of any uniform forget set where the target's is one,
@@ -9,14 +9,14 @@ Left out, and why:
 - models of the target's own seed: its retrain starts from the weights that its original started from, and is what
   the target is compared with;
 - originals: they saw every train image, so they are IN, and offline attacks use OUT models alone;
-- unlearned models: whether they still hold an image is the question.
+- unlearned models: whether they retain an image is the question.
 
-RMIA's population is the split of the two held-out ones that is not the non-members: test by default. Of it too no model
-saw an image. Where D_f is whole classes, it holds their images alone.
+RMIA's population is the held-out split that does not provide the non-members, the test split by default. No model saw
+its images. If D_f consists of whole classes, it is restricted to their images.
 
-A forgotten image has few OUT references, a validation image has all of them, and a mean over few scatters more: that
-alone would tell the two apart. So non-member j is given the references of forgotten image j modulo their number.
-References of a larger forget set trained on less, in the same proportion on both sides.
+A forgotten image has few OUT references and a validation image has all of them. Means over few references scatter more,
+which alone would distinguish the two, so non-member j uses the references of forgotten image j modulo their number.
+References with a larger forget set trained on less data, in the same proportion on both sides.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def mean_over(values: np.ndarray, used: np.ndarray) -> np.ndarray:
 def pooled_sd(values: np.ndarray, used: np.ndarray) -> float:
     """One standard deviation for all images, from the scatter around each image's own mean.
 
-    LiRA fixes the variance so when references are few (Carlini et al. 2022, section VI-B). 1 where no image has two
+    LiRA pools the variance if there are few references (Carlini et al. 2022, section VI-B). 1 where no image has two
     references or nothing scatters: the order of the scores does not depend on it.
     """
     degrees = int(used.sum()) - used.shape[1]
@@ -86,7 +86,7 @@ def pooled_sd(values: np.ndarray, used: np.ndarray) -> float:
 
 
 def lira(target: Target, references: References) -> tuple[np.ndarray, np.ndarray]:
-    """Offline LiRA (Carlini et al. 2022): standard deviations above what models say that never saw the image.
+    """Offline LiRA (Carlini et al. 2022): standard deviations above the confidence of models that never saw the image.
 
     Scores of the covered forgotten images, and of the non-members. Raises UndefinedError without references.
     """

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: the verdict first, then everything behind it."""
+"""One self-contained HTML page: verdicts first, then tables, figures, attacks and commands."""
 
 import shlex
 from collections import defaultdict
@@ -14,7 +14,7 @@ from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.completeness import Progress, progress, remarks
 from salun_grid.analysis.curves import Curve, roc_figure
 from salun_grid.analysis.evidence import Measured, cases, measured
-from salun_grid.analysis.figures import place_name
+from salun_grid.analysis.figures import panel_name
 from salun_grid.analysis.gaps import CONTROLS
 from salun_grid.analysis.measures import tables_of
 from salun_grid.analysis.metric_table import metric_table
@@ -40,7 +40,7 @@ RUN_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Seed", "Device", 
 
 @dataclass
 class Evidence:
-    """What one pass over the predictions gathers."""
+    """The results of one pass over the predictions."""
 
     values: list[Measured] = field(default_factory=list)
     curves: dict[str, dict[tuple[str, str, str], list[Curve]]] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Evidence:
 
 
 def report_html(folder: str, results: Results, margin: float | None = None, images: Sequence[Path] = ()) -> str:
-    """The page of a folder's `results`, which a study that has only begun leaves empty.
+    """The page of a folder's `results`, which are empty if the study has only begun.
 
-    `images` are .npz files in which to look for the worst forgotten images.
+    `images` are .npz files searched for the worst forgotten images.
 
-    Raises InputError where predictions are there in part only, or a file of `images` cannot be read.
+    Raises InputError if some predictions are missing, or a file in `images` cannot be read.
     """
     states = progress(folder, results.runs)
     title = f"Unlearning results: {', '.join(results.studies or sorted({p.study for p in states}))}"
@@ -87,7 +87,7 @@ def _with_table(table: Table, controls: Sequence[str] = tuple(CONTROLS)) -> Sect
 
 
 def _partial(folder: str, states: list[Progress]) -> list[str]:
-    """A sentence for each study of the folder that is not finished."""
+    """A sentence for each unfinished study of the folder."""
     return [
         f"Partial: {p.done} of {p.total} evaluated models of {p.study} are done. This page describes these "
         f"alone; `{p.command} --out {shlex.quote(printable(folder))}` resumes it."
@@ -109,8 +109,8 @@ def _privacy(folder: str, results: Results, images: Sequence[Path], shown: Seque
         f"chance. {limited(results.summaries)}"
     )
     curves = [
-        Section(place, drawings=[drawing(roc_figure(own, shown), f"ROC curves, {place}", caption)])
-        for place, own in evidence.curves.items()
+        Section(panel, drawings=[drawing(roc_figure(own, shown), f"ROC curves, {panel}", caption)])
+        for panel, own in evidence.curves.items()
     ]
     return [
         _with_table(metric_table(evidence.values, results.summaries, shown_metrics, results.provenance)),
@@ -120,14 +120,14 @@ def _privacy(folder: str, results: Results, images: Sequence[Path], shown: Seque
 
 
 def gather(folder: str, cells: Sequence[Cell], metrics: Sequence[str]) -> Evidence:
-    """One pass over all predictions: metrics, ROC curves by place and cell, excess of each image."""
+    """One pass over all predictions: metrics, ROC curves by panel and cell, excess of each image."""
     found = Evidence()
     for cell, case in cases(folder, cells, metrics):
         found.values += measured(cell, case, metrics)
         if not case.model.finite:
             continue
         found.recogniser.add(cell, case)
-        own = found.curves.setdefault(place_name(cell.group), defaultdict(list))
+        own = found.curves.setdefault(panel_name(cell.group), defaultdict(list))
         for attack, curve in _curves(case).items():
             name = f"{cell.group.augmentation}, {forget_name(cell.group.forget)}"
             own[name, attack, cell.method].append(curve)

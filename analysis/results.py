@@ -1,4 +1,4 @@
-"""Opening a result folder: the files of each table, every finished job once."""
+"""Reading a results folder: the files of each table, every finished job once."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from salun_grid.records.schemas import SCHEMA_VERSION, SCHEMAS
 
 Made = TypeVar("Made")
 
-# The versions that are read, each with the columns that it does not have; they read as null.
+# Readable schema versions, with the columns that each lacks; these read as null.
 SINCE_2 = frozenset({"precision", "precision_reason", "seconds_compile"})
 SINCE_3 = frozenset({"role", "forget", "forget_rule"})
 SINCE_4 = frozenset({"memory_train", "memory_eval", "device_memory_train", "device_memory_eval", "note"})
@@ -35,13 +35,13 @@ READABLE: dict[str, frozenset[str]] = {
 # Read only where they are named: no metric needs them, and they are the widest columns after the logits.
 ON_REQUEST = {"predictions": SINCE_5}
 
-REQUESTS_AT_ONCE = 16  # to a bucket, which takes long to answer each
-FILES_AT_ONCE = 250  # joined to one piece of memory: a small table of its own takes 70 KiB
+REQUESTS_AT_ONCE = 16  # to a bucket, where each request has a high latency
+FILES_AT_ONCE = 250  # combined into one table, because each small table takes 70 KiB
 
 
 @dataclass(frozen=True)
 class Files:
-    """The whole files of one table, by their paths in `place`."""
+    """The complete files of one table, by their paths in `place`."""
 
     place: storage.Place
     table: str
@@ -51,7 +51,7 @@ class Files:
 def find_files(folder: str | Path, table: str) -> Files:
     """The files of `runs`, `epochs` or `predictions`; none is opened yet.
 
-    `folder` is the run's out folder, or its address in a bucket. Raises InputError when it has no such files, or
+    `folder` is the run's out folder, or its address in a bucket. Raises InputError if it has no such files or
     cannot be reached.
     """
     place = storage.find(folder)
@@ -76,7 +76,7 @@ def _files(place: storage.Place, table: str) -> Files:
 
 
 def read_runs(folder: str | Path) -> list[Run]:
-    """Every sound row of `runs`, as dictionaries by column name; a ResultsWarning names each other row."""
+    """The valid rows of `runs` as dictionaries; a ResultsWarning names each invalid one."""
     files = find_files(folder, "runs")
     return sound(_read_files(files, None).to_pylist(), absent=frozenset().union(*READABLE.values()) - SINCE_3)
 
@@ -101,10 +101,10 @@ def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> 
     Raises InputError when it is damaged or of a version that is not read.
     """
     schema = SCHEMAS[files.table]
-    # Whatever a column is, an older version may lack it.
+    # An older version may lack any column.
     wanted = pa.schema([schema.field(name).with_nullable(True) for name in columns or _usual(files.table)])
     with readable(path):
-        # As a whole, not piece by piece: in a bucket each piece would be a request.
+        # Read at once, because in a bucket each part would be a request.
         with files.place.files.open_input_file(path) as opened:
             content = opened.read_buffer()
         with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
@@ -115,7 +115,7 @@ def read_file(files: Files, path: str, columns: Sequence[str] | None = None) -> 
 
 
 def check_files(files: Files) -> None:
-    """Read every footer, and keep none. Raises InputError for a file that `read_file` would refuse by its footer."""
+    """Read every footer. Raises InputError for a file that `read_file` would refuse by its footer."""
 
     def check(path: str) -> None:
         with readable(path), files.place.files.open_input_file(path) as opened:
@@ -142,7 +142,7 @@ def _usual(table: str) -> list[str]:
 
 @contextmanager
 def readable(path: str) -> Iterator[None]:
-    """Whatever Parquet raises inside becomes the InputError that `path` is damaged."""
+    """Raise errors of Parquet as an InputError that says that `path` is damaged."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column

@@ -1,4 +1,4 @@
-"""How well a score tells members from non-members: threshold-free, and at few false alarms."""
+"""How well a score separates members from non-members: AUC, and TPR at low FPR."""
 
 import numpy as np
 from sklearn.metrics import roc_curve as sklearn_roc_curve
@@ -9,7 +9,7 @@ from salun_grid.records.errors import UndefinedError
 def roc_curve(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates (fractions) at each threshold, from (0, 0) to (1, 1); no interpolation.
 
-    `members` (M,) and `non_members` (N,) are scores; at a threshold, what reaches it is called a member.
+    `members` (M,) and `non_members` (N,) are scores; a score that reaches the threshold is called a member.
     """
     scores = np.concatenate([members, non_members])
     is_member = np.repeat([1, 0], [len(members), len(non_members)])
@@ -18,22 +18,22 @@ def roc_curve(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray,
 
 
 def auc(members: np.ndarray, non_members: np.ndarray) -> float:
-    """Probability that a member scores above a non-member, ties counted half; 0.5 is a coin (Mann & Whitney 1947)."""
+    """Probability that a member scores above a non-member, ties counted half; 0.5 is chance (Mann & Whitney 1947)."""
     ascending = np.sort(non_members)
     below, not_above = (np.searchsorted(ascending, members, side=side) for side in ("left", "right"))
     return float((below.mean() + not_above.mean()) / (2 * len(non_members)))
 
 
 def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> float:
-    """Percent of members caught by the lowest threshold with at most `fpr` (a fraction below 1) false alarms.
+    """TPR in percent at the lowest threshold with an FPR of at most `fpr` (a fraction below 1).
 
     The exact step function, as Carlini et al. (2022) ask for. Raises UndefinedError below 1 / `fpr` non-members: no
-    threshold could then raise one false alarm and stay below the rate.
+    threshold can then have a false positive and stay below the rate.
     """
     if len(non_members) * fpr < 1:
         raise UndefinedError(f"needs {1 / fpr:,.0f} non-members, there are {len(non_members):,}")
     allowed = int(len(non_members) * fpr + 1e-9)
-    # The threshold lies just above the first non-member that would be one alarm too many.
+    # The threshold lies just above the first non-member that would exceed the rate.
     first_too_many = np.sort(non_members)[-1 - allowed]
     return 100.0 * float(np.mean(members > first_too_many))
 

@@ -1,4 +1,4 @@
-"""Rows of `runs` that cannot be trusted: each is named, with the reason, and left out."""
+"""Validation of the rows of `runs`: invalid ones are named, with the reason, and left out."""
 
 import json
 import warnings
@@ -15,7 +15,7 @@ REQUIRED = tuple(field.name for field in RUNS if not field.nullable)
 
 
 def sound(runs: Iterable[Run], absent: frozenset[str]) -> list[Run]:
-    """The rows without a flaw; a ResultsWarning names each other one. `absent` are columns that its version lacks."""
+    """The valid rows; a ResultsWarning names each other one. `absent` are columns that its version lacks."""
     kept = []
     for run in map(completed, runs):
         if why := flaw(run, absent):
@@ -27,7 +27,7 @@ def sound(runs: Iterable[Run], absent: frozenset[str]) -> list[Run]:
 
 
 def completed(run: Run) -> Run:
-    """The row with what its version says in other columns: role and forget set, from method and forget rate."""
+    """The row with role and forget set, which older versions express as method and forget rate."""
     filled: Run = {}
     if run["role"] is None:
         filled["role"] = ROLES.get(run["method"], "method")

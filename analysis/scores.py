@@ -1,7 +1,7 @@
-"""Membership scores of single images, from one model's logits: higher says "was trained on".
+"""Membership scores of images from one model's logits; a higher score suggests a member.
 
-Each is a pure function of `logits` (N, K), any float, and `labels` int (N,); returns float64 (N,). None of them is
-cut off at a probability of 0 or 1, where the most confident images would otherwise tie.
+Each is a pure function of `logits` (N, K), any float, and `labels` int (N,); returns float64 (N,). None saturates
+at a probability of 0 or 1, where the most confident images would tie.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def negative_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """log max_i p_i: how sure the model is, right or wrong (Salem et al. 2019)."""
+    """log max_i p_i: the confidence of the predicted class (Salem et al. 2019)."""
     return negative_loss(logits, logits.argmax(axis=1))
 
 
@@ -43,7 +43,7 @@ def negative_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def negative_modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(1 − p_y) log p_y + Σ_{i≠y} p_i log(1 − p_i): entropy that knows the label (Song & Mittal 2021, eq. 8)."""
+    """(1 − p_y) log p_y + Σ_{i≠y} p_i log(1 − p_i): entropy that uses the label (Song & Mittal 2021, eq. 8)."""
     rows, top = np.arange(len(labels)), logits.argmax(axis=1)
     exp = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     total = exp.sum(axis=1, keepdims=True)

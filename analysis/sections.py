@@ -1,4 +1,4 @@
-"""The page's sections of figures: which variants they show, and on how many pages."""
+"""The figure sections of the report: which variants they show, and on how many pages."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from salun_grid.records.errors import InputError
 
 
 def gap_sections(summaries: Sequence[Summary], margin: float, shown: Sequence[str]) -> list[Section]:
-    """Figure 2, the trade-off and the signed gaps of the methods in `shown`; a sentence where no row has its retrain.
+    """Figure 2, the trade-off and the signed gaps of the methods in `shown`; a sentence if no row has its retrain.
 
-    `margin` in percentage points.
+    `margin` is in percentage points.
     """
     try:
         average = average_gap_pages(summaries)
@@ -31,25 +31,25 @@ def gap_sections(summaries: Sequence[Summary], margin: float, shown: Sequence[st
         f"±{margin:g} points. Rows are cells. {limited(summaries)}{n}"
     )
     signed = plots.signed_gap_figures([summary for summary in summaries if summary.method in shown], margin)
-    places = [Section(place, drawings=drawings(own, f"signed gaps, {place}", band)) for place, own in signed.items()]
+    parts = [Section(panel, drawings=drawings(own, f"signed gaps, {panel}", band)) for panel, own in signed.items()]
     return [
         Section("Figure 2: AG by augmentation", drawings=drawings(average, "AG by augmentation", marks)),
         Section("AG against RTE", drawings=drawings(trades, "AG against RTE", trade)),
-        Section("Sensitivity to augmentation and forget set", parts=places),
+        Section("Sensitivity to augmentation and forget set", parts=parts),
     ]
 
 
 def _some_datasets(summaries: Sequence[Summary]) -> list[list[Summary]]:
     """The summaries with gaps, a few datasets at a time."""
-    by_place: dict[tuple, list[Summary]] = defaultdict(list)
+    by_panel: dict[tuple, list[Summary]] = defaultdict(list)
     for summary in summaries:
         if summary.gaps:
-            by_place[figures.place_of(summary.group)].append(summary)
-    return [[s for own in some for s in own] for some in pages_of(list(by_place.values()), figures.MOST_PLACES)]
+            by_panel[figures.panel_of(summary.group)].append(summary)
+    return [[s for own in some for s in own] for some in pages_of(list(by_panel.values()), figures.MOST_PANELS)]
 
 
 def closest(summaries: Sequence[Summary]) -> list[str]:
-    """The retrain, the controls, and the few variants with the lowest AG: what one figure of curves can show."""
+    """The retrain, the controls, and as many variants with the lowest AG as a figure of curves can show."""
     others = [s for s in summaries if s.method not in NOT_METHODS]
     best = figures.ranked([s for s in others if s.gaps]) or list(dict.fromkeys(s.method for s in others))
     shown = NOT_METHODS.union(best[: figures.MOST_METHODS])
@@ -57,7 +57,7 @@ def closest(summaries: Sequence[Summary]) -> list[str]:
 
 
 def limited(summaries: Sequence[Summary]) -> str:
-    """A sentence where `closest` leaves variants out."""
+    """A sentence if `closest` leaves variants out, else empty."""
     num = len({s.method for s in summaries} - NOT_METHODS)
     most = figures.MOST_METHODS
     return f"Of {num} methods the {most} with the lowest AG are shown. " if num > most else ""
@@ -75,9 +75,9 @@ def training_section(folder: str, summaries: Sequence[Summary] = (), shown: Sequ
         "In train mode, augmented; means over all seeds, forget sets, protocols and settings of a method, bands from "
         f"the smallest to the largest. {limited(summaries)}"
     )
-    places = sorted({(row["dataset"], row["image_size"]) for row in rows})
+    panels = sorted({(row["dataset"], row["image_size"]) for row in rows})
     drawn = [
         curves.training_curves([row for row in rows if (row["dataset"], row["image_size"]) in own])
-        for own in pages_of(places, figures.MOST_PLACES)
+        for own in pages_of(panels, figures.MOST_PANELS)
     ]
     return Section("Training curves", drawings=drawings(drawn, "training curves", caption))

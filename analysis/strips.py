@@ -1,4 +1,4 @@
-"""Figure 2 for many variants: ranked by AG, one line each, on as many pages as that takes."""
+"""Figure 2 for many variants: one line per variant, ranked by AG, over several pages."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from salun_grid.analysis.figures import (
     COLOURS,
     MOST_METHODS,
-    MOST_PLACES,
+    MOST_PANELS,
     average_gap_figure,
     in_order,
     label,
     legend_above,
     num_seeds,
-    place_of,
-    place_title,
+    panel_of,
+    panel_title,
     ranked,
     with_gaps,
 )
@@ -34,37 +34,37 @@ Item = TypeVar("Item")
 
 
 def pages_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """`items` in their order, `size` at a time."""
+    """`items` in order, in groups of `size`."""
     return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def fits_panels(summaries: Sequence[Summary]) -> bool:
-    """Whether panels of bars can show these summaries."""
-    methods, places = {s.method for s in summaries} - NOT_METHODS, {place_of(s.group) for s in summaries}
-    return len(methods) <= MOST_METHODS and len(places) <= MOST_PLACES
+    """Whether the summaries fit panels of bars."""
+    methods, panels = {s.method for s in summaries} - NOT_METHODS, {panel_of(s.group) for s in summaries}
+    return len(methods) <= MOST_METHODS and len(panels) <= MOST_PANELS
 
 
 def average_gap_pages(summaries: Sequence[Summary], provenance: str = "") -> list[Figure]:
-    """Figure 2: panels of bars where these can be read, else ranked strips, dataset by dataset.
+    """Figure 2: panels of bars if these are readable, else ranked strips by dataset.
 
-    Raises InputError when no row has a retrain to compare with.
+    Raises InputError if no row has a retrain to compare with.
     """
     shown = with_gaps(summaries)
     if fits_panels(shown):
         return [average_gap_figure(shown, provenance)]
-    by_place: dict[tuple, list[Summary]] = defaultdict(list)
+    by_panel: dict[tuple, list[Summary]] = defaultdict(list)
     for summary in shown:
-        by_place[place_of(summary.group)].append(summary)
-    return [page for own in by_place.values() for page in _strips(own, provenance)]
+        by_panel[panel_of(summary.group)].append(summary)
+    return [page for own in by_panel.values() for page in _strips(own, provenance)]
 
 
 def _strips(summaries: Sequence[Summary], provenance: str) -> Iterator[Figure]:
-    """The pages of one dataset. All have the same scale and the same lines of the controls."""
+    """The pages of one dataset, with the same scale and the same lines for the controls."""
     order = ranked(summaries)
     highest = max((ag for s in summaries for ag in s.ag_by_seed.values() if np.isfinite(ag)), default=1.0)
     for first, methods in zip(range(1, len(order) + 1, LINES_PER_PAGE), pages_of(order, LINES_PER_PAGE), strict=True):
         of = f", ranks {first}–{first + len(methods) - 1} of {len(order)}" if len(order) > len(methods) else ""
-        title = f"{place_title(summaries[0].group)}: by mean AG{of}"
+        title = f"{panel_title(summaries[0].group)}: by mean AG{of}"
         yield _page(summaries, methods, first, title, 1.05 * highest or 1.0, provenance)
 
 

@@ -16,7 +16,7 @@ COLUMNS = ["Dataset", "Augmentation", "Method", "UA", "RA", "TA", "MIA", "AG", "
 
 @dataclass(frozen=True)
 class Table:
-    """One printed table. `rows` are text, one cell for each of `columns`."""
+    """One printed table. `rows` are text, one entry per column."""
 
     title: str
     rows: list[list[str]]
@@ -25,7 +25,7 @@ class Table:
 
 
 def make_tables(summaries: Sequence[Summary], provenance: str, remarks: str = "") -> list[Table]:
-    """One table for each protocol and forget set, numbered from 1. `remarks` name what is missing."""
+    """One table per protocol and forget set, numbered from 1. `remarks` list what is missing."""
     sections: dict[tuple[str, str], list[Summary]] = defaultdict(list)
     for summary in summaries:
         sections[summary.group.protocol, summary.group.forget].append(summary)
@@ -49,7 +49,7 @@ def _note(summaries: Sequence[Summary], signs: Signs, provenance: str, remarks: 
 
 
 def _without_controls(summaries: Sequence[Summary]) -> str:
-    """Says which of the two controls these rows do not have, since no gap means much without them."""
+    """Name the controls missing from these rows, because a gap means little without them."""
     found = {summary.method for summary in summaries}
     return "".join(f"No row of {name} is here. " for method, name in CONTROLS.items() if method not in found)
 
@@ -65,7 +65,7 @@ def _row(summary: Summary, signs: Signs) -> list[str]:
 
 
 def count(summary: Summary) -> str:
-    """n seeds, and how many of them have their retrain where not all do."""
+    """The number of seeds, and how many have a retrain if not all do."""
     n, paired = len(summary.seeds), len(summary.ag_by_seed)
     return str(n) if paired in (0, n) else f"{n} ({paired} paired)"
 
@@ -77,7 +77,7 @@ def plus_minus(value: Spread, digits: int = 2) -> str:
 
 
 def with_gap(value: Spread, signed: Spread | None, gap: Spread | None) -> str:
-    """The value with its signed and absolute gap in brackets; no brackets where there is no retrain."""
+    """The value with its signed and absolute gap in brackets; without brackets if there is no retrain."""
     if signed is None or gap is None:
         return plus_minus(value)
     return f"{plus_minus(value)} ({signed.mean:+.2f}; {gap.mean:.2f})"

@@ -28,7 +28,7 @@ def _value(value: object) -> str:
 def differing(rows: Iterable[tuple[Hashable, str, str]]) -> dict[str, list[str]]:
     """The settings that differ between the variants of each method, from (group, method, method_params) triples.
 
-    Variants are compared within a group; a method that has one set of settings in every group is left out.
+    Variants are compared within a group; methods with one variant in every group are left out.
     """
     variants: dict[tuple[Hashable, str], set[str]] = defaultdict(set)
     for group, method, params in rows:

@@ -1,4 +1,4 @@
-"""`Results`: one view of a folder's rows, made once; what tables, figures and pages derive from rows is here."""
+"""`Results`: a view of a folder's rows, from which tables, figures and pages are derived."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from salun_grid.analysis.variants import Differing, differing
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Cells in the order of the tables; everything else follows from them and is computed once, when first asked for.
+    """Cells in the order of the tables; everything else is derived from them on first use and cached.
 
-    Raises InputError from `summaries` where a seed is there twice.
+    `summaries` raises InputError if a seed occurs twice.
     """
 
     cells: tuple[Cell, ...]
 
     @classmethod
-    def of(cls, runs: Sequence[Run], told_apart: Collection[str] = (), by: Differing | None = None) -> "Results":
-        """The view of some rows of `runs`, with the names that `labelled` gives them."""
-        return cls(tuple(cells_of(runs, told_apart, by)))
+    def of(cls, runs: Sequence[Run], disambiguated: Collection[str] = (), by: Differing | None = None) -> "Results":
+        """The view of some rows of `runs`, named by `labelled`."""
+        return cls(tuple(cells_of(runs, disambiguated, by)))
 
-    def named(self, told_apart: Collection[str], by: Differing) -> "Results":
-        """The same rows with the names that they need in a comparison with another folder."""
-        return Results.of(self.runs, told_apart, by)
+    def named(self, disambiguated: Collection[str], by: Differing) -> "Results":
+        """The same rows, named for a comparison with another folder."""
+        return Results.of(self.runs, disambiguated, by)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -45,17 +45,17 @@ class Results:
 
     @cached_property
     def ambiguous(self) -> frozenset[str]:
-        """Names of datasets that stand for several sets of images here."""
+        """Names that several datasets of the folder share."""
         return frozenset(cell.run["dataset"] for cell in self.cells if cell.group.dataset != cell.run["dataset"])
 
     @cached_property
     def differing(self) -> Differing:
-        """For each method that some group holds in several variants, the settings in which they differ."""
+        """For each method with several variants in a group, the settings in which they differ."""
         return differing((cell.group, cell.run["method"], cell.run["method_params"]) for cell in self.cells)
 
     @cached_property
     def provenance(self) -> str:
-        """One sentence with the hardware and the versions behind the rows."""
+        """One sentence with the hardware and versions of the rows."""
         return (
             f"{len(self.runs)} rows on {self._distinct('device_name')}; salun-grid {self._distinct('code_version')}, "
             f"torch {self._distinct('torch_version')}, ray {self._distinct('ray_version')}."

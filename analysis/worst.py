@@ -29,10 +29,10 @@ class Worst:
 
 
 def excess_confidence(case: Case) -> np.ndarray:
-    """How much surer of the truth the model is than the retrain, in logit-scaled confidence, of each image of D_f.
+    """Logit-scaled confidence of the model minus that of the retrain, for each image of D_f.
 
-    Float64 (|D_f|,); 0 is what a model says that never saw the image. `case` must have its retrain. The difference of
-    the two is LiRA's numerator with the cell's own retrain as the one reference (Carlini et al. 2022).
+    Float64 (|D_f|,); about 0 for a model that never saw the image. `case` must have its retrain. The difference is
+    LiRA's numerator with the cell's retrain as the only reference (Carlini et al. 2022).
     """
     assert case.retrain is not None
     forgotten, labels = case.model.forgotten, case.model.labels["train"]
@@ -48,7 +48,7 @@ class Recogniser:
         self.labels: dict[str, np.ndarray] = {}
 
     def add(self, cell: Cell, case: Case) -> None:
-        """Note one model by the names of its protocol and variant; retrains and models without a sound one are not.
+        """Record a model under the names of its protocol and variant, unless it is a retrain or lacks a finite one.
 
         Forget sets are averaged where `reference_group` is equal: random draws, but not a class with them.
         """
@@ -77,10 +77,10 @@ class Recogniser:
 
 
 def train_images(fingerprint: str, dataset: str, image_size: int, files: Sequence[Path]) -> np.ndarray | None:
-    """The train images uint8 (N, H, W, C) of the dataset with this fingerprint, or None where no file has it.
+    """The train images uint8 (N, H, W, C) of the dataset with this fingerprint, or None if no file has it.
 
-    Looked for in `files`, in MedMNIST's own folder (MEDMNIST_ROOT or ~/.medmnist), and among the built-in datasets.
-    Raises InputError for a file of `files` that is not there or is no .npz of images.
+    Searched in `files`, MedMNIST's folder (MEDMNIST_ROOT or ~/.medmnist), and among the built-in datasets.
+    Raises InputError if one of `files` is missing or is not an .npz file of images.
     """
     for file in files:
         if not file.is_file():

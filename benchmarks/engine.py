@@ -36,7 +36,7 @@ EPOCH = {
     ("imagenet", 28): 51_200 if GPU else 512,
     ("imagenet", 64): 51_200 if GPU else 256,
 }
-WAYS = {"ours, fp32": ("fp32", False), "ours, bf16": ("bf16", False), "ours, bf16 compiled": ("bf16", True)}
+VARIANTS = {"ours, fp32": ("fp32", False), "ours, bf16": ("bf16", False), "ours, bf16 compiled": ("bf16", True)}
 
 
 Part = tuple[np.ndarray, np.ndarray]
@@ -65,12 +65,14 @@ def training(repetitions: int) -> list[Result]:
         for stem, size, name in product(STEMS, (28, 64), AUGMENTATIONS):
             num_images = EPOCH[stem, size]
             part = pixels(num_images, size)
-            ways: dict[str, Callable[[], object]] = {"research style": reference_epoch(stem, part, name, Path(folder))}
-            for way, (precision, compile) in WAYS.items():
+            variants: dict[str, Callable[[], object]] = {
+                "research style": reference_epoch(stem, part, name, Path(folder))
+            }
+            for variant, (precision, compile) in VARIANTS.items():
                 if not compile or name == "none":  # the compiled code does not depend on the augmentation
                     config = ModelConfig(stem=stem, precision=precision)
-                    ways[way] = our_epoch(config, part, name, Path(folder), compile_model if compile else None)
-            seconds = interleaved(ways, repetitions)
+                    variants[variant] = our_epoch(config, part, name, Path(folder), compile_model if compile else None)
+            seconds = interleaved(variants, repetitions)
             results.append(Result(f"{stem} stem, {size} px, {name}", "images", num_images, seconds))
     return results
 
@@ -134,11 +136,11 @@ def pipeline(repetitions: int) -> list[Result]:
         part = pixels(num_images, size)
         batches = peer.loader(peer.Images(*part, peer.transform(name, size)), BATCH)
         images, augmenter = torch.from_numpy(part[0]).to(DEVICE), Augmenter(name, Protocol().augmentation, 0)
-        ways = {
+        variants = {
             "PIL, image by image": partial(their_batches, batches),
             "ours, in batches": partial(our_batches, images, augmenter),
         }
-        results.append(Result(f"{size} px, {name}", "images", num_images, interleaved(ways, repetitions)))
+        results.append(Result(f"{size} px, {name}", "images", num_images, interleaved(variants, repetitions)))
     return results
 
 

@@ -72,7 +72,7 @@ def salun(size: Size, repetitions: int, time_left: TimeLeft) -> list[Case]:
         (f"predicting {num_all:,} images", num_all, both(research_prediction, our_prediction, work)),
         (f"the membership attack, {2 * num_members:,} images (CPU)", 2 * num_members, attacks),
     ]
-    return [measured(name, "images", count, ways, repetitions, time_left) for name, count, ways in cases]
+    return [measured(name, "images", count, variants, repetitions, time_left) for name, count, variants in cases]
 
 
 def both(

@@ -31,11 +31,13 @@ def importance(repetitions: int) -> list[Result]:
     for stem, (name, (ours, by_loop)) in product(STEMS, QUANTITIES.items()):
         job = job_of(stem)
         check_equal(name, ours(job), by_loop(job))
-        ways: dict[str, Callable[[], object]] = {
+        variants: dict[str, Callable[[], object]] = {
             "image by image": partial(by_loop, job),
             "ours, in batches": partial(ours, job),
         }
-        results.append(Result(f"{name}, {stem} stem, {SIZE} px", "images", NUM_IMAGES, interleaved(ways, repetitions)))
+        results.append(
+            Result(f"{name}, {stem} stem, {SIZE} px", "images", NUM_IMAGES, interleaved(variants, repetitions))
+        )
     return results
 
 

@@ -29,30 +29,30 @@ class Result:
     def reference(self) -> str:
         return next(iter(self.seconds))
 
-    def rates(self, way: str) -> tuple[float, float, float]:
+    def rates(self, variant: str) -> tuple[float, float, float]:
         """Throughput per second of the median, slowest and fastest repetition."""
-        return tuple(self.work / end(self.seconds[way]) for end in (statistics.median, max, min))  # type: ignore[return-value]
+        return tuple(self.work / end(self.seconds[variant]) for end in (statistics.median, max, min))  # type: ignore[return-value]
 
-    def ratio(self, way: str) -> float:
+    def ratio(self, variant: str) -> float:
         """Speed-up over the reference, by medians."""
-        return statistics.median(self.seconds[self.reference]) / statistics.median(self.seconds[way])
+        return statistics.median(self.seconds[self.reference]) / statistics.median(self.seconds[variant])
 
 
-Ways = Mapping[str, Callable[[], object]]
+Variants = Mapping[str, Callable[[], object]]
 
 
 def interleaved(
-    ways: Ways, repetitions: int, warm: bool = True, before: Callable[[], object] = lambda: None
+    variants: Variants, repetitions: int, warm: bool = True, before: Callable[[], object] = lambda: None
 ) -> dict[str, list[float]]:
     """Seconds of each variant, timed in turn so that other load on the machine affects all of them equally.
 
     `before` runs before each timing and is not timed.
     """
-    for act in ways.values() if warm else ():
+    for act in variants.values() if warm else ():
         act()
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(repetitions):
-        for name, act in ways.items():
+        for name, act in variants.items():
             before()
             settle()
             started = time.perf_counter()

@@ -19,11 +19,11 @@ def membership(repetitions: int) -> list[Result]:
     results = []
     for size in SIZES:
         predictions = some_predictions(size)
-        ways: dict[str, Callable[[], object]] = {
+        variants: dict[str, Callable[[], object]] = {
             "one draw, scikit-learn": partial(one_draw, predictions),
             f"{DRAWS} draws, ours": partial(over_draws, predictions, np.ones(size, dtype=bool), "val"),
         }
-        seconds = interleaved(ways, repetitions)
+        seconds = interleaved(variants, repetitions)
         results.append(Result(f"Membership attack, {size:,} members of a draw", "attacks", 1, seconds))
     return results
 

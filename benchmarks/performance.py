@@ -85,9 +85,9 @@ def section(name: str, entry: dict) -> str:
     """The heading, table and environment note of one benchmark."""
     results = results_of(entry)
     rows = [
-        [result.case if way == result.reference else "", way, *figures(result, way)]
+        [result.case if variant == result.reference else "", variant, *figures(result, variant)]
         for result in results
-        for way in result.seconds
+        for variant in result.seconds
     ]
     counts = {len(times) for result in results for times in result.seconds.values()}
     n = " or ".join(map(str, sorted(counts)))
@@ -96,10 +96,10 @@ def section(name: str, entry: dict) -> str:
     return f"### {BENCHMARKS[name].title}\n\n{table(header, rows)}\n\n{note}"
 
 
-def figures(result: Result, way: str) -> list[str]:
-    median, slowest, quickest = result.rates(way)
+def figures(result: Result, variant: str) -> list[str]:
+    median, slowest, quickest = result.rates(variant)
     rate = f"{number(median)} {result.unit} ({number(slowest)}–{number(quickest)})"
-    return [rate, number(statistics.median(result.seconds[way])), f"{result.ratio(way):.2f}"]
+    return [rate, number(statistics.median(result.seconds[variant])), f"{result.ratio(variant):.2f}"]
 
 
 # --- the picture ----------------------------------------------------------------------------------------------
@@ -119,21 +119,21 @@ def draw(kept: dict) -> None:
 
 def bars(axis: Axes, results: list[Result]) -> None:
     """Draw a bar per variant with its speed-up and the range of the repetitions."""
-    place, places, labels = 0.0, [], []
+    position, positions, labels = 0.0, [], []
     for result in results:
         reference = statistics.median(result.seconds[result.reference])
-        for colour, (way, times) in zip(COLOURS, result.seconds.items(), strict=False):
-            ratio = result.ratio(way)
+        for colour, (variant, times) in zip(COLOURS, result.seconds.items(), strict=False):
+            ratio = result.ratio(variant)
             spread = [[ratio - reference / max(times)], [reference / min(times) - ratio]]
-            axis.barh(place, ratio, color=colour, xerr=spread, ecolor="#444444", height=0.8)
-            places.append(place)
-            labels.append(f"{result.case} · {way}" if way == result.reference else way)
-            place += 1
-        place += 0.6
-    axis.set_yticks(places, labels, fontsize=6)
-    axis.set_ylim(place, -1)
+            axis.barh(position, ratio, color=colour, xerr=spread, ecolor="#444444", height=0.8)
+            positions.append(position)
+            labels.append(f"{result.case} · {variant}" if variant == result.reference else variant)
+            position += 1
+        position += 0.6
+    axis.set_yticks(positions, labels, fontsize=6)
+    axis.set_ylim(position, -1)
     axis.axvline(1, color="grey", linewidth=0.8)
-    if max(result.ratio(way) for result in results for way in result.seconds) > 20:
+    if max(result.ratio(variant) for result in results for variant in result.seconds) > 20:
         axis.set_xscale("log")
     axis.tick_params(axis="x", labelsize=6)
 

@@ -35,7 +35,7 @@ def precision(repetitions: int) -> list[Result]:
     results = []
     for config, size, batch in CASES:
         macs = count_macs(config, NUM_CLASSES, size)
-        ways: dict[str, Callable[[], object]] = {
+        variants: dict[str, Callable[[], object]] = {
             name: partial(steps, *prepared(replace(config, precision=name), size, batch))
             for name in PRECISIONS
             if name != "auto"
@@ -44,7 +44,7 @@ def precision(repetitions: int) -> list[Result]:
         network = shape if config.architecture == "resnet18" else config.architecture
         each = f"{macs / 1e6:,.0f} million MACs, {macs / count_weights(config, NUM_CLASSES):.0f} per weight"
         case = f"{network}, {size} px, batch {batch}: {each}"
-        results.append(Result(case, "images", STEPS * batch, interleaved(ways, repetitions)))
+        results.append(Result(case, "images", STEPS * batch, interleaved(variants, repetitions)))
     return results
 
 

@@ -64,7 +64,7 @@ def python(*words: str) -> None:
 
 if __name__ == "__main__":
     for result in reading(repetitions=1):
-        for way, (seconds,) in result.seconds.items():
-            print(f"{result.case}, {way}: {seconds:.1f} s")
+        for variant, (seconds,) in result.seconds.items():
+            print(f"{result.case}, {variant}: {seconds:.1f} s")
     peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"largest process: {peak_kib / 2**20:.2f} GiB")

@@ -62,13 +62,13 @@ def whole_salun(repetitions: int) -> Result:
             logits = predict(model, data)
         evaluate(Predictions(logits, everything, np.isin(np.arange(counts["train"]), forget)), Attack())
 
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "research style": reference,
         "ours, fp32": partial(ours, "fp32"),
         "ours, bf16": partial(ours, "bf16"),
     }
     case = f"SalUn from mask to metrics, {stem} stem, {size} px, {counts['train']:,} images, {epochs} epochs"
-    return Result(case, "runs", 1, interleaved(ways, repetitions))
+    return Result(case, "runs", 1, interleaved(variants, repetitions))
 
 
 def with_gradients() -> nn.Module:
@@ -86,11 +86,11 @@ def scores_of(model: nn.Module) -> dict[str, Tensor]:
 def masks(repetitions: int) -> Result:
     """Time ten masks of 11 million saliencies."""
     scores = scores_of(with_gradients())
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "two sorts a threshold": lambda: list(peer.masks(scores)),
         "ours, one selection": partial(top_fractions, list(scores.values()), peer.THRESHOLDS),
     }
-    return Result("ten masks of ResNet-18", "masks", len(peer.THRESHOLDS), interleaved(ways, repetitions))
+    return Result("ten masks of ResNet-18", "masks", len(peer.THRESHOLDS), interleaved(variants, repetitions))
 
 
 def steps(repetitions: int) -> Result:
@@ -103,20 +103,20 @@ def steps(repetitions: int) -> Result:
     for mode in MASK_MODES:
         ours[mode] = sgd(with_gradients(), 0.013, momentum=0.9, weight_decay=5e-4)
         apply_mask(ours[mode], mask, mode)
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "plain": sgd(plain, 0.013, momentum=0.9, weight_decay=5e-4).step,
         "hard, by putting back": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),
         **{f"{mode}, ours": optimizer.step for mode, optimizer in ours.items()},
     }
     flush = torch.zeros(1 if GPU else 120_000_000, device=DEVICE)
-    seconds = interleaved(ways, repetitions, before=partial(flush.add_, 1))
+    seconds = interleaved(variants, repetitions, before=partial(flush.add_, 1))
     return Result("a step of SGD on ResNet-18's weights", "steps", 1, seconds)
 
 
 def attack(repetitions: int) -> Result:
     """Time the membership inference attack on 2,000 members and as many non-members."""
-    ways = attack_ways({"train": 2_500, "val": 2_000, "test": 2_000}, num_forgotten=500)
-    return Result("membership attack, 4,000 images", "attacks", 1, interleaved(ways, repetitions))
+    variants = attack_ways({"train": 2_500, "val": 2_000, "test": 2_000}, num_forgotten=500)
+    return Result("membership attack, 4,000 images", "attacks", 1, interleaved(variants, repetitions))
 
 
 def attack_ways(counts: dict[str, int], num_forgotten: int) -> dict[str, Callable[[], object]]:

@@ -56,8 +56,8 @@ def workers(repetitions: int) -> list[Result]:
     counts = [count for count in (1, 2, 4, 8) if count <= most]
     seconds: dict[str, list[float]] = {f"{count} worker{'s' * (count > 1)}": [] for count in counts}
     for _ in range(repetitions):
-        for way, count in zip(seconds, counts, strict=True):
-            seconds[way].append(group(count))
+        for variant, count in zip(seconds, counts, strict=True):
+            seconds[variant].append(group(count))
     return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, seconds)]
 
 
@@ -87,9 +87,9 @@ def packing(repetitions: int) -> list[Result]:
     """Time 1, 2, 4 and 8 concurrent trainings, each in its own process; CPU threads are divided among them."""
     seconds: dict[str, list[float]] = {f"{count} at once": [] for count in JOBS}
     for _ in range(repetitions):
-        for way, count in zip(seconds, JOBS, strict=True):
+        for variant, count in zip(seconds, JOBS, strict=True):
             # Total seconds divided by the number of trainings: seconds per epoch.
-            seconds[way].append(at_once(count) / count)
+            seconds[variant].append(at_once(count) / count)
     return [Result(f"an epoch, {STEM} stem, {SIZE} px, batch {BATCH}", "images", NUM_IMAGES, seconds)]
 
 

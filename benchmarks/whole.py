@@ -58,13 +58,13 @@ def small_study(repetitions: int) -> list[Result]:
     """Time a whole study of 2 rates × 2 seeds with SalUn and the retrain, from scratch."""
     plan = make_plan(SMALL.study)
     cells = [(forget, seed) for forget in plan.study.forget_sets for seed in plan.study.seeds]
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "a shell loop, fresh processes": partial(shell_loop, cells),
         "a careful loop, shared originals": partial(call, "benchmarks.whole", "careful"),
         "salun-grid run": partial(in_a_new_folder, SMALL.run),
     }
     case = f"{len(cells)} cells of digits, each SalUn and its retrain"
-    return [Result(case, "studies", 1, interleaved(ways, repetitions, warm=False))]
+    return [Result(case, "studies", 1, interleaved(variants, repetitions, warm=False))]
 
 
 def in_a_new_folder(act: Callable[[str], object]) -> None:
@@ -98,11 +98,11 @@ def in_order(plan: Plan, out: str, methods: tuple[str, ...] = ("original", "retr
 def tiny_jobs(repetitions: int) -> list[Result]:
     """Time a job that computes for only some hundredths of a second."""
     plan = make_plan(TINY.study)
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "a fresh process": partial(call, "benchmarks.whole", "tiny"),
         "its compute alone": partial(in_a_new_folder, partial(in_order, plan)),
     }
-    seconds = interleaved(ways, repetitions)
+    seconds = interleaved(variants, repetitions)
     seconds["salun-grid, after the first"] = [after_the_first() for _ in range(repetitions)]
     return [Result(f"a tiny job (in the grid the mean of {NUM_TINY})", "jobs", 1, seconds)]
 

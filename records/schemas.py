@@ -21,7 +21,7 @@ def _schema(table: str, fields: list[pa.Field]) -> pa.Schema:
 _TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
 
 _CELL = [
-    _field("study", _TEXT, "", "study that computed this first"),
+    _field("study", _TEXT, "", "study that first computed this row"),
     _field("dataset", _TEXT, "", "dataset"),
     _field("image_size", _INT, "pixels", "side of the square images"),
     _field("augmentation", _TEXT, "", "none, default or default+ra"),
@@ -36,12 +36,12 @@ def _forget(nullable: bool) -> list[pa.Field]:
     return [
         _field("forget", _TEXT, "", f"forget set, as a rule and its parameter: random:0.1{without}", nullable),
         _field("forget_rule", _TEXT, "", f"rule of the forget set: random{without}", nullable),
-        _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i| where that is the rule's parameter", nullable=True),
+        _field("forget_rate", _FLOAT, "fraction", "|D_f| / |D_i| if it is the rule's parameter", nullable=True),
     ]
 
 
 def _memory(name: str, of: str, what: str) -> pa.Field:
-    return _field(name, _INT, "bytes", f"highest {what} during the {of}; null where not known", nullable=True)
+    return _field(name, _INT, "bytes", f"highest {what} during the {of}; null if unknown", nullable=True)
 
 
 RUNS = _schema(
@@ -61,32 +61,32 @@ RUNS = _schema(
         _field("ua", _FLOAT, "percent", "unlearning accuracy: 100 − accuracy on D_f"),
         _field("ra", _FLOAT, "percent", "remaining accuracy: accuracy on D_r"),
         _field("ta", _FLOAT, "percent", "testing accuracy: accuracy on the test split"),
-        _field("mia", _FLOAT, "percent", "part of D_f that the membership attack calls non-member"),
+        _field("mia", _FLOAT, "percent", "percentage of D_f that the membership attack classifies as non-members"),
         _field("seconds_total", _FLOAT, "seconds", "RTE: mask + training or unlearning"),
-        _field("seconds_mask", _FLOAT, "seconds", "computing the saliency mask"),
-        _field("seconds_train", _FLOAT, "seconds", "training or unlearning"),
-        _field("seconds_eval", _FLOAT, "seconds", "prediction and metrics; not in seconds_total"),
-        _field("seconds_compile", _FLOAT, "seconds", "torch.compile, 0 where not asked for; not in seconds_total"),
-        _field("seconds_load", _FLOAT, "seconds", "bringing data and weights to the device; not in seconds_total"),
-        _field("num_train_images_seen", _INT, "images", "images that went through the model in training and mask"),
+        _field("seconds_mask", _FLOAT, "seconds", "time to compute the saliency mask"),
+        _field("seconds_train", _FLOAT, "seconds", "time of training or unlearning"),
+        _field("seconds_eval", _FLOAT, "seconds", "time of prediction and metrics; not in seconds_total"),
+        _field("seconds_compile", _FLOAT, "seconds", "time of torch.compile, 0 if not used; not in seconds_total"),
+        _field("seconds_load", _FLOAT, "seconds", "time to move data and weights to the device; not in seconds_total"),
+        _field("num_train_images_seen", _INT, "images", "images passed through the model in training and mask"),
         _field("num_workers", _INT, "workers", "data-parallel workers of the training"),
         _field("device_name", _TEXT, "", "processor or GPU"),
-        _field("precision", _TEXT, "", "what the convolutions of the training or unlearning computed in: fp32 or bf16"),
-        _field("precision_reason", _TEXT, "", "why: asked for, or what the device has"),
+        _field("precision", _TEXT, "", "compute dtype of the convolutions in training or unlearning: fp32 or bf16"),
+        _field("precision_reason", _TEXT, "", "reason of the precision: requested, or resolved for the device"),
         _field("job_key", _TEXT, "", "key of this row's job; unique"),
         _field("model_key", _TEXT, "", "key of the evaluated model, models/<key>/"),
         _field("original_key", _TEXT, "", "key of the original of the same cell"),
         _field("retrain_key", _TEXT, "", "job key of the retrain of the same cell"),
         _field("code_version", _TEXT, "", "version and commit of this program"),
         _field("torch_version", _TEXT, "", "version of PyTorch"),
-        _field("ray_version", _TEXT, "", "version of Ray; none where the jobs ran without it"),
+        _field("ray_version", _TEXT, "", "version of Ray; none if the jobs ran without it"),
         _field("finished_at", pa.timestamp("us", tz="UTC"), "UTC", "when the row was published"),
-        _field("command", _TEXT, "", "command that repeats this row"),
+        _field("command", _TEXT, "", "command that reproduces this row"),
         _memory("memory_train", "training or unlearning", "resident memory of the process"),
         _memory("memory_eval", "evaluation", "resident memory of the process"),
         _memory("device_memory_train", "training or unlearning", "memory of the GPU that PyTorch allocated"),
         _memory("device_memory_eval", "evaluation", "memory of the GPU that PyTorch allocated"),
-        _field("note", _TEXT, "", "a sentence on a method that collapsed, else null", nullable=True),
+        _field("note", _TEXT, "", "a sentence if the method collapsed, else null", nullable=True),
     ],
 )
 
@@ -114,7 +114,7 @@ PREDICTIONS = _schema(
         _field("index", pa.int32(), "", "position in the split"),
         _field("forgotten", pa.bool_(), "", "whether the image is in D_f"),
         _field("label", pa.int32(), "", "true class"),
-        _field("logits", pa.list_(pa.field("element", pa.float32())), "", "one for each class"),
+        _field("logits", pa.list_(pa.field("element", pa.float32())), "", "one per class"),
         _field("id", _TEXT, "", "id of the image; null where the data has none", nullable=True),
         _field(
             "group", _TEXT, "", "group of the image, such as its patient; null where the data has none", nullable=True
@@ -136,8 +136,8 @@ MEASURES = _schema(
         _field("model_key", _TEXT, "", "key of the probed model, models/<key>/"),
         _field("probe", _TEXT, "", "probe"),
         _field("probe_params", _TEXT, "JSON", "settings of the probe"),
-        _field("metric", _TEXT, "", "what was measured"),
-        _field("element", _INT, "", "number of the epoch, class or layer, where there are several", nullable=True),
+        _field("metric", _TEXT, "", "name of the measure"),
+        _field("element", _INT, "", "number of the epoch, class or layer, if there are several", nullable=True),
         _field("value", _FLOAT, "", "the measure, in `unit`"),
         _field("unit", _TEXT, "", "unit of `value`"),
         _field("seconds", _FLOAT, "seconds", "duration of the whole probe"),

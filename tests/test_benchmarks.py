@@ -79,8 +79,8 @@ def test_ratios_are_of_medians_to_the_first_way() -> None:
 
 def test_ways_take_turns() -> None:
     order: list[str] = []
-    ways = {name: lambda name=name: order.append(name) for name in ("a", "b")}
-    seconds = interleaved(ways, 2, before=lambda: order.append("-"))
+    variants = {name: lambda name=name: order.append(name) for name in ("a", "b")}
+    seconds = interleaved(variants, 2, before=lambda: order.append("-"))
     assert order == ["a", "b", "-", "a", "-", "b", "-", "a", "-", "b"]
     assert [len(times) for times in seconds.values()] == [2, 2]
 

@@ -144,8 +144,8 @@ def broken() -> Any:
 
 
 def test_a_variant_that_raises_leaves_the_others() -> None:
-    ways = {"reference": lambda: int, "broken": broken, "ours": lambda: int}
-    case = measured("case", "images", 8, ways, 3, AGES)
+    variants = {"reference": lambda: int, "broken": broken, "ours": lambda: int}
+    case = measured("case", "images", 8, variants, 3, AGES)
     assert case.variants == ["reference", "ours", "broken"] and complete(case)
     assert {name: len(seconds) for name, seconds in case.seconds.items()} == {"reference": 3, "ours": 3}
     assert case.failed == {"broken": "RuntimeError: CUDA error: an illegal | access"}

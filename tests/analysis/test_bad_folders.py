@@ -143,7 +143,7 @@ def test_a_study_without_retrains_says_so_wherever_it_matters(tmp_path: Path) ->
     assert verdicts.count("no retrain to compare with") == 2
     assert "No js_forget: no retrain of this cell." in call("metrics", folder, "--format", "markdown").stdout.replace(
         "\\", ""
-    ).replace("js_forget, agreement_forget, ks_forget, tow", "js_forget")
+    ).replace("js_forget, agreement_forget, ks_forget, forgetting_quality, tow", "js_forget")
     check_mistake(call("figure", folder), "run the method `retrain` too")
 
 

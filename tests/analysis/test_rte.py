@@ -44,7 +44,7 @@ def test_several_workers_are_another_device(two_devices: list[Run]) -> None:
     assert "d1 = GPU; d2 = GPU, 4 workers" in table.note
 
 
-def test_two_methods_on_two_devices_are_told_apart() -> None:
+def test_two_methods_on_two_devices_are_disambiguated() -> None:
     runs = [make_run(method="retrain", device_name="A"), make_run(device_name="B")]
     (table,) = make_tables(Results.of(runs).summaries, "")
     assert [row[-2] for row in table.rows] == ["1.500 (d1)", "1.500 (d2)"]
