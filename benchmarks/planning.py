@@ -15,7 +15,7 @@ from salun_grid.grid.graph import JobGraph
 from salun_grid.grid.plan import Plan, make_plan, missing_jobs
 from salun_grid.grid.store import Store
 
-STEPS = ("plan", "missing", "graph", "hand out")
+STEPS = ("plan", "missing", "graph", "dispatch")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def measure(num_cells: int, repetitions: int) -> Planning:
             timed(seconds["plan"], make_plan, study)
             timed(seconds["missing"], missing_jobs, plan, Store(out))
             graph = timed(seconds["graph"], JobGraph, plan.jobs.values(), set(), estimate)
-            timed(seconds["hand out"], hand_out, graph)
+            timed(seconds["dispatch"], hand_out, graph)
     tracemalloc.start()
     kept = make_plan(study)
     graph = JobGraph(kept.jobs.values(), set(), estimate)

@@ -87,7 +87,7 @@ def masks(repetitions: int) -> Result:
     """Time ten masks of 11 million saliencies."""
     scores = scores_of(with_gradients())
     variants: dict[str, Callable[[], object]] = {
-        "two sorts a threshold": lambda: list(peer.masks(scores)),
+        "two sorts per threshold": lambda: list(peer.masks(scores)),
         "ours, one selection": partial(top_fractions, list(scores.values()), peer.THRESHOLDS),
     }
     return Result("ten masks of ResNet-18", "masks", len(peer.THRESHOLDS), interleaved(variants, repetitions))
@@ -105,7 +105,7 @@ def steps(repetitions: int) -> Result:
         apply_mask(ours[mode], mask, mode)
     variants: dict[str, Callable[[], object]] = {
         "plain": sgd(plain, 0.013, momentum=0.9, weight_decay=5e-4).step,
-        "hard, by putting back": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),
+        "hard, by restoring": partial(peer.masked_step, theirs, peer.sgd(theirs, 0.013), kept),
         **{f"{mode}, ours": optimizer.step for mode, optimizer in ours.items()},
     }
     flush = torch.zeros(1 if GPU else 120_000_000, device=DEVICE)

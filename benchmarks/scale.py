@@ -77,7 +77,7 @@ def plan_table(plans: list[Planning]) -> str:
         + [f"{plan.bytes_a_job:,.0f}"]
         for plan in plans
     ]
-    header = ["cells", "jobs", "plan", "what is missing", "graph", "hand out", "bytes a job"]
+    header = ["cells", "jobs", "plan", "pending jobs", "graph", "dispatch", "bytes per job"]
     note = f"Planning, CPU seconds: median of n = {REPETITIONS} and range. Half of the rows are already published."
     return f"{note}\n\n{table(header, rows)}"
 
@@ -88,8 +88,8 @@ def outcome_table(outcomes: dict[tuple[str, Shape], Outcome]) -> str:
         sizes = [shape.plan().num_cells, len(shape.plan().jobs), shape.num_gpus]
         ratios = [f"{outcome.ratio:.4f}", f"{outcome.promise / outcome.lower_bound:.2f}"]
         rows += [[name, *(f"{size:,}" for size in sizes), f"{outcome.makespan / 3600:,.2f} h", *ratios]]
-    header = ["study", "cells", "jobs", "GPUs", "makespan", "÷ lower bound", "list scheduling's promise"]
-    note = "Simulated makespans (n = 1: a simulation repeats itself), half of the GPUs twice as fast as the others."
+    header = ["study", "cells", "jobs", "GPUs", "makespan", "÷ lower bound", "bound of list scheduling"]
+    note = "Simulated makespans (n = 1: the simulation is deterministic), half of the GPUs twice as fast as the others."
     return f"{note}\n\n{table(header, rows)}"
 
 
@@ -112,7 +112,7 @@ def driver_table(drivers: list[tuple[str, dict[str, Any]]]) -> str:
         "load",
     ]
     note = (
-        f"The driver, trials that do nothing on 2 CPUs, n = 1 run of each: median of its {PARTS} equal parts, and in "
+        f"The driver, trials that are empty on 2 CPUs, n = 1 run of each: median of its {PARTS} equal parts, and in "
         "brackets its first and its last. Tune's defaults are its own scheduler and snapshots. The load is the "
         "machine's as the run began."
     )
@@ -159,7 +159,7 @@ def simulation_panel(axis: Axes) -> None:
     outcomes = [simulate(shape.plan(), gpus(shape.num_gpus)) for shape in shapes]
     jobs = [len(shape.plan().jobs) / shape.num_gpus for shape in shapes]
     promises = [outcome.promise / outcome.lower_bound for outcome in outcomes]
-    axis.plot(jobs, promises, "--", color=COLOURS[1], label="list scheduling's promise")
+    axis.plot(jobs, promises, "--", color=COLOURS[1], label="bound of list scheduling")
     axis.plot(jobs, [outcome.ratio for outcome in outcomes], "o-", color=COLOURS[0], label="longest chain first")
     axis.axhline(1.05, color="grey", linewidth=0.8, label="1.05")
     axis.set(xscale="log", xlabel="jobs a GPU (256 GPUs)", ylabel="makespan ÷ lower bound", title="Scheduling")

@@ -14,7 +14,7 @@ from benchmarks.agreement.official import Official
 EPOCHS, RATE, FRACTION = 3, 0.01, 0.3
 SETTINGS = f"epochs={EPOCHS},batch_size={BATCH},learning_rate={RATE}"
 ADAPTATIONS = (
-    "a configuration object in the place of OmegaConf's",
+    "a configuration object instead of OmegaConf's",
     LOADERS,
 )
 

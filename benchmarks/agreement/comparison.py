@@ -19,7 +19,7 @@ from benchmarks.agreement.official import Official, checked, commit_of, official
 AGREES_BELOW = 1e-9
 # Adaptations that several comparisons need.
 LOADERS = "loaders that yield our batches of each epoch, images in [0, 1]"
-CPU = '`.cuda()`, `.to("cuda")` and `.float()` do nothing'
+CPU = '`.cuda()`, `.to("cuda")` and `.float()` have no effect'
 
 
 @dataclass(frozen=True)

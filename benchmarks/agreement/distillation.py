@@ -135,7 +135,7 @@ COMPARISONS = {
         SCRUB,
         (LOOPS, "thirdparty/repdistiller/helper/util.py", "thirdparty/repdistiller/distiller_zoo/KD.py"),
         scrub,
-        (CPU, LOADERS, NOTEBOOK, "an object of options in the place of the notebook's"),
+        (CPU, LOADERS, NOTEBOOK, "an options object instead of the notebook's"),
         "thirdparty/repdistiller",
     ),
     "negative_gradient_plus": Comparison(

@@ -139,7 +139,7 @@ def munba(official: Official, cell: Cell) -> list[Measured]:
     with drawing("randint", drawn), patch.object(np, "float32", np.float64):
         module.munba(loaders, theirs, nn.CrossEntropyLoss(), given)
     apart = weights_moved(cell, cell.unlearned(variant), theirs)
-    return [replace(apart, departs="the official closed form loses digits, and adds 1e-8 twice", at_most=1e-6)]
+    return [replace(apart, departs="the official closed form cancels digits, and adds 1e-8 twice", at_most=1e-6)]
 
 
 COMPARISONS = {
@@ -180,6 +180,6 @@ COMPARISONS = {
         munba,
         (CPU, LOADERS, "`torch.randint` returns the labels that ours draws", "`numpy.float32` is float64"),
         "Classification",
-        ("the official closed form loses digits, and adds 1e-8 to two denominators; ours computes the same",),
+        ("the official closed form cancels digits, and adds 1e-8 to two denominators; ours computes the same",),
     ),
 }

@@ -62,7 +62,7 @@ def silent() -> SimpleNamespace:
 REPOSITORY = "https://github.com/shash42/Evaluating-Inexact-Unlearning"
 FILES = ("src/methods.py", "src/learn.py")
 ADAPTATIONS = (
-    "an object of options in the place of argparse's, without cutmix and without a limit of the gradient's norm",
+    "an options object instead of argparse's, without cutmix and without a limit of the gradient's norm",
     LOADERS,
     "the optimizer and the loop over epochs are written here, at a constant learning rate",
 )

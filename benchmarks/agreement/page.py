@@ -28,7 +28,7 @@ weights, of their change. Below {limit:g} both sides compute the same, up to rou
 departure, with its reason.
 
 The authors' code is no part of this project. It is imported from the checkout, and what it needs to run here is done
-around it: the column of adaptations lists that. In every row `.cuda()`, `.to("cuda")` and `.float()` do nothing.
+around it: the column of adaptations lists that. In every row `.cuda()`, `.to("cuda")` and `.float()` have no effect.
 """
 
 

@@ -30,8 +30,8 @@ from salun_grid.trainables.saliency import saliency, top_fractions
 EPOCHS, RATE = 2, 0.01
 SALUN, SPARSE = "https://github.com/OPTML-Group/Unlearn-Saliency", "https://github.com/OPTML-Group/Unlearn-Sparse"
 SETTINGS = f"epochs={EPOCHS},batch_size={BATCH},learning_rate={RATE}"
-ARGUMENTS = "an argument object in the place of the command line's"
-CPU = "`.cuda()` and `.float()` do nothing"
+ARGUMENTS = "an argument object instead of the command line's"
+CPU = "`.cuda()` and `.float()` have no effect"
 COMMON = (CPU, ARGUMENTS, LOADERS)
 FRACTION, TENTHS = 0.5, [count / 10 for count in range(1, 11)]
 
@@ -232,7 +232,7 @@ COMPARISONS = {
         adaptations=(
             LABELS,
             "for the leaky mask, `_restore_masked_params` does nothing",
-            "the metrics are those of 20 validation images in the place of the test split",
+            "the metrics are those of 20 validation images instead of the test split",
         ),
         departures=(
             "mask.mode=hard is the official step since February 2026; the default, leaky, is the step of the commit "

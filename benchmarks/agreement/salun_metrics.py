@@ -31,7 +31,7 @@ def network(official: Official) -> nn.Module:
 
 
 def metrics(official: Official, cell: Cell, validate: Any, arguments: Namespace, model: nn.Module) -> list[Measured]:
-    """UA, RA, TA and MIA of one model, with the validation split in the place of the test split."""
+    """UA, RA, TA and MIA of one model, with the validation split instead of the test split."""
     tested = (pixels(cell.data.images["val"].permute(0, 3, 1, 2)), cell.data.labels["val"])
     loaders = {
         "ua": in_order(cell, cell.forget, BATCH),

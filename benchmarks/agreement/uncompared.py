@@ -15,5 +15,5 @@ UNCOMPARED: dict[str, str] = {
     "noisy_finetune": "the official code (github.com/stair-lab/certified-unlearning-neural-networks-icml-2025) is in "
     "JAX, around networks of its own",
     "task_arithmetic": "the official code edits CLIP models and was not run; the step is one subtraction of weights",
-    "neg_merge": "the official repository (github.com/naver-ai/negmerge) holds a README alone",
+    "neg_merge": "the official repository (github.com/naver-ai/negmerge) contains only a README",
 }

@@ -41,7 +41,7 @@ def test_a_peak_that_the_system_does_not_restart_is_null(tmp_path: Path, monkeyp
 def test_a_peak_that_stays_after_the_restart_is_null(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peak: int, host: int | None
 ) -> None:
-    """A system may take the request and do nothing."""
+    """A system may take the request and have no effect."""
     monkeypatch.setattr(memory, "CLEAR_REFS", tmp_path / "clear_refs")
     monkeypatch.setattr(memory, "STATUS", status(tmp_path, 99_000, peak))
     assert PeakMemory(CPU).read().host == host

@@ -1,4 +1,4 @@
-"""Methods that put other images in the place of D_f against naive restatements of their defining steps."""
+"""Methods that put other images instead of D_f against naive restatements of their defining steps."""
 
 import pytest
 import torch
