@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from salun_grid.analysis.catalogue import HELD_OUT, METRICS, NON_MEMBERS, Case, Value
+from salun_grid.analysis.attacks import HELD_OUT, NON_MEMBERS, Case
+from salun_grid.analysis.catalogue import METRICS, Value
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References

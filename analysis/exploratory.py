@@ -46,7 +46,7 @@ def _spread(gaps: Sequence[Apart]) -> Spread:
 
 def explored(gaps: dict[tuple[Group, str, str], Spread], verdicts: Sequence[Verdict]) -> list[Exploratory]:
     """The gaps of the methods that pass, adjusted over all of them."""
-    passing = {(v.judged.protocol, v.judged.method) for v in verdicts if v.passes and not v.is_control}
+    passing = {(v.contrasts.protocol, v.contrasts.method) for v in verdicts if v.passes and not v.is_control}
     chosen = {cell: gap for cell, gap in gaps.items() if (cell[0].protocol, cell[1]) in passing}
     adjusted = benjamini_hochberg([two_sided_p(gap) for gap in chosen.values()])
     return [Exploratory(*cell, gap, p) for (cell, gap), p in zip(chosen.items(), adjusted, strict=True)]

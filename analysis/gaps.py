@@ -51,7 +51,6 @@ class Summary:
     seconds_on: dict[str, Spread]
     seeds: tuple[int, ...]
     ag_by_seed: dict[int, float]
-    signed_by_seed: dict[int, dict[str, float]]
 
 
 def summarise(cells: Iterable[Cell]) -> list[Summary]:
@@ -85,7 +84,6 @@ def _summary(group: Group, method: str, cells: list[Cell]) -> Summary:
         seconds_on={name: spread(run["seconds_total"] for run in own) for name, own in _by_device(runs).items()},
         seeds=tuple(run["seed"] for run in runs),
         ag_by_seed={seed: gap["ag"] for seed, gap in per_seed.items()},
-        signed_by_seed=signed,
     )
 
 

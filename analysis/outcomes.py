@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from salun_grid.analysis.catalogue import Case
+from salun_grid.analysis.attacks import Case
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.counts import paired_auc_se, paired_proportion_se, placements, unpaired_proportion_se
 from salun_grid.analysis.evidence import Reader

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from salun_grid.analysis.catalogue import NON_MEMBERS, Case, headline
+from salun_grid.analysis.attacks import NON_MEMBERS, Case
+from salun_grid.analysis.catalogue import headline
 from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.completeness import Progress, progress, remarks
 from salun_grid.analysis.curves import Curve, roc_figure

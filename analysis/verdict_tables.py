@@ -4,10 +4,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from salun_grid.analysis.contrasts import contrasts_of
 from salun_grid.analysis.exploratory import Exploratory, explored, signed_gaps
 from salun_grid.analysis.outcomes import answerable, blocks
 from salun_grid.analysis.tables import Table, with_interval
-from salun_grid.analysis.verdicts import Verdict, judged, rules, signed, verdicts_of
+from salun_grid.analysis.verdicts import Verdict, rules, signed, verdicts_of
 from salun_grid.analysis.view import Results
 from salun_grid.records import storage
 from salun_grid.records.forget_label import forget_name
@@ -29,7 +30,7 @@ def question_of(folder: str, margin: float | None = None) -> Question:
 def answers(folder: str, results: Results, question: Question) -> tuple[list[Verdict], list[Exploratory]]:
     """The verdicts and exploratory results of a folder; each model's predictions are read once."""
     found = list(blocks(folder, results.cells))
-    verdicts = verdicts_of(judged(found, question), question)
+    verdicts = verdicts_of(contrasts_of(found, question), question)
     return verdicts, explored(signed_gaps(found, question), verdicts)
 
 
@@ -47,7 +48,7 @@ def verdict_table(verdicts: Sequence[Verdict], question: Question, provenance: s
 def _left_out(verdicts: Iterable[Verdict]) -> str:
     """A sentence for each kind of result that enters no verdict."""
     reasons: dict[str, list[str]] = defaultdict(list)
-    for one in (verdict.judged for verdict in verdicts):
+    for one in (verdict.contrasts for verdict in verdicts):
         if one.left_out:
             reasons[f"seed {', '.join(map(str, one.left_out))}, not all cells of which are done,"].append(one.method)
         if one.uncontrolled:
@@ -56,7 +57,7 @@ def _left_out(verdicts: Iterable[Verdict]) -> str:
 
 
 def _row(verdict: Verdict) -> list[str]:
-    one = verdict.judged
+    one = verdict.contrasts
     estimates = [
         with_interval(one.ag) if one.ag else "–",
         signed(one.excess) if one.excess else "–",

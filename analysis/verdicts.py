@@ -1,19 +1,15 @@
 """What the results support for each method: the primary question of the study, one test per method.
 
-The unit is a seed: its value is the mean over the cells (dataset × forget set × augmentation) that the seed completed.
 docs/statistics.md states the assumptions; RULES states the whole procedure in words.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from salun_grid.analysis.cells import Group
-from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, NOT_METHODS, RETRAIN
-from salun_grid.analysis.outcomes import Apart, Outcome, Scored, scored
+from salun_grid.analysis.contrasts import Contrasts
+from salun_grid.analysis.gaps import CONTROLS, NO_OP, NOISE, NOT_METHODS
 from salun_grid.analysis.statistics import (
     ALPHA,
     POWER,
@@ -22,7 +18,6 @@ from salun_grid.analysis.statistics import (
     equivalence_p,
     holm,
     seeds_for,
-    spread,
     two_sided_p,
 )
 from salun_grid.records.question import ATTACKS, Question
@@ -40,32 +35,13 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One method of one protocol over its seeds, in percentage points. None where a control or seed is missing.
-
-    `uncontrolled` cells lack a control and are left out, as are the seeds `left_out`, which lack one of the cells.
-    `excess` is AG minus that of a second retraining, `benefit` AG minus the no-op's (below 0: closer to the retrain).
-    """
-
-    protocol: str
-    method: str
-    cells: int
-    uncontrolled: int
-    seeds: tuple[int, ...]
-    left_out: tuple[int, ...]
-    ag: Spread | None
-    excess: Spread | None
-    benefit: Spread | None
-
-
-@dataclass(frozen=True)
 class Verdict:
     """The tests of one method, p values Holm-corrected over `family` methods; NaN where nothing was tested.
 
     `no_op_is_equivalent`: the no-op passes the same equivalence test, uncorrected, so equivalence says little.
     """
 
-    judged: Judged
+    contrasts: Contrasts
     question: Question
     family: int
     difference_p: float
@@ -75,7 +51,7 @@ class Verdict:
 
     @property
     def is_control(self) -> bool:
-        return self.judged.method in CONTROLS
+        return self.contrasts.method in CONTROLS
 
     @property
     def better(self) -> bool:
@@ -90,7 +66,7 @@ class Verdict:
     @property
     def _difference(self) -> float:
         """The mean difference to the no-op where it is proved, else 0."""
-        return self.judged.benefit.mean if self.judged.benefit and self.difference_p < ALPHA else 0.0
+        return self.contrasts.benefit.mean if self.contrasts.benefit and self.difference_p < ALPHA else 0.0
 
     @property
     def equivalent(self) -> bool:
@@ -110,14 +86,14 @@ class Verdict:
     @property
     def provable(self) -> float:
         """The narrowest margin that this design can prove if the excess is 0, at the corrected level, in points."""
-        excess = self.judged.excess
+        excess = self.contrasts.excess
         return excess.half_width(ALPHA / self.family) if excess else math.nan
 
     @property
     def seeds_needed(self) -> dict[str, int | None]:
         """Seeds for power POWER of each test at the observed mean and scatter; None where no number of seeds helps."""
         found = {}
-        excess, benefit, margin = self.judged.excess, self.judged.benefit, self.question.margin_points
+        excess, benefit, margin = self.contrasts.excess, self.contrasts.benefit, self.question.margin_points
         if excess and excess.n > 1:
             found["equivalence"] = seeds_for(-margin, margin, excess.mean, _sd(excess), ALPHA / self.family, POWER)
         if benefit and benefit.n > 1:
@@ -147,14 +123,14 @@ class Verdict:
     @property
     def against_no_op(self) -> str:
         """How the AG compares with the no-op's; empty for the no-op itself."""
-        if not self.judged.cells:
+        if not self.contrasts.cells:
             return "no retrain to compare with"
-        if self.judged.method == NO_OP:
+        if self.contrasts.method == NO_OP:
             return ""
-        if self.judged.benefit is None:
+        if self.contrasts.benefit is None:
             return "no result of the no-op to compare with"
         if math.isnan(self.difference_p):
-            return _untested(self.judged.benefit)
+            return _untested(self.contrasts.benefit)
         if self.better or self.worse:
             return f"{'better' if self.better else 'worse'} than the no-op"
         return "not shown to differ from the no-op"
@@ -162,9 +138,9 @@ class Verdict:
     @property
     def against_retrain(self) -> str:
         """How the excess AG compares with the margin; empty for a second retraining, whose excess is 0."""
-        if self.judged.method == NOISE or not self.judged.cells:
+        if self.contrasts.method == NOISE or not self.contrasts.cells:
             return ""
-        excess, margin = self.judged.excess, _points(self.question.margin_points)
+        excess, margin = self.contrasts.excess, _points(self.question.margin_points)
         if excess is None:
             return "no second retraining (retrain-again), so the excess AG is unknown"
         if math.isnan(self.equivalence_p):
@@ -197,69 +173,19 @@ def rules(question: Question, family: int) -> str:
     return RULES.format(attack=ATTACKS[question.attack], margin=question.margin_points, family=declared)
 
 
-def judged(blocks: Iterable[dict[str, Outcome]], question: Question) -> list[Judged]:
-    """Every method and control over its seeds, in the order of the protocols and methods in `blocks`."""
-    found: dict[tuple[str, str], dict[tuple[Group, int], Scored]] = defaultdict(dict)
-    for block in blocks:
-        against_retrain = scored(block, question)
-        for method, outcome in block.items():
-            group, seed = outcome.cell.group, outcome.cell.run["seed"]
-            own = found[group.protocol, method] if method != RETRAIN else {}
-            if method in against_retrain:
-                own[group, seed] = against_retrain[method]
-    return [_over_seeds(protocol, method, own) for (protocol, method), own in found.items()]
-
-
-def _over_seeds(protocol: str, method: str, own: dict[tuple[Group, int], Scored]) -> Judged:
-    """The mean over cells of each seed that has all of them, then its Spread over seeds.
-
-    The cells are those with both controls, or all where none has both.
-    """
-    groups = {group for group, _ in own}
-    controlled = {
-        group
-        for (group, _), one in own.items()
-        if (one.over_noise or method == NOISE) and (one.over_no_op or method == NO_OP)
-    }
-    cells = sorted(controlled or groups)
-    seeds = sorted({seed for _, seed in own})
-    complete = [seed for seed in seeds if all((group, seed) in own for group in cells)]
-
-    def over_seeds(value: Callable[[Scored], Apart | None]) -> Spread | None:
-        values = [[value(own[group, seed]) for group in cells] for seed in complete]
-        usable = [[one for one in row if one is not None] for row in values]
-        return _spread([row for row in usable if len(row) == len(cells)])
-
-    left_out = tuple(seed for seed in seeds if seed not in complete)
-    ag = over_seeds(lambda one: Apart(one.ag, 0.0))
-    excess, benefit = over_seeds(lambda one: one.over_noise), over_seeds(lambda one: one.over_no_op)
-    return Judged(
-        protocol, method, len(cells), len(groups) - len(cells), tuple(complete), left_out, ag, excess, benefit
-    )
-
-
-def _spread(values: Sequence[Sequence[Apart]]) -> Spread | None:
-    """Over seeds, of the means over cells; the errors of cells and seeds are independent."""
-    if not values:
-        return None
-    means = [float(np.mean([one.points for one in row])) for row in values]
-    variances = [float(np.mean([one.se**2 for one in row])) / len(row) for row in values]
-    return spread(means, math.sqrt(float(np.mean(variances)) / len(values)))
-
-
-def verdicts_of(found: Sequence[Judged], question: Question) -> list[Verdict]:
+def verdicts_of(found: Sequence[Contrasts], question: Question) -> list[Verdict]:
     """A verdict for each method and control. Methods are corrected over the declared family; controls are not."""
-    by_protocol: dict[str, list[Judged]] = defaultdict(list)
+    by_protocol: dict[str, list[Contrasts]] = defaultdict(list)
     for one in found:
         by_protocol[one.protocol].append(one)
     return [verdict for own in by_protocol.values() for verdict in _of_protocol(own, question)]
 
 
-def _of_protocol(found: Sequence[Judged], question: Question) -> list[Verdict]:
+def _of_protocol(found: Sequence[Contrasts], question: Question) -> list[Verdict]:
     methods = [one for one in found if one.method not in NOT_METHODS]
     family = max(len(methods), len(question.methods), 1)
     margin = question.margin_points
-    tests: tuple[Callable[[Judged], float], ...] = (
+    tests: tuple[Callable[[Contrasts], float], ...] = (
         lambda one: two_sided_p(one.benefit) if one.benefit else math.nan,
         lambda one: equivalence_p(one.excess, margin) if one.excess else math.nan,
         lambda one: above_p(one.excess, margin) if one.excess else math.nan,
@@ -279,7 +205,7 @@ def _of_protocol(found: Sequence[Judged], question: Question) -> list[Verdict]:
 
 def sentence(verdict: Verdict) -> str:
     """One line for a reader without statistics: the verdict with its estimates, intervals, n and what would decide."""
-    one = verdict.judged
+    one = verdict.contrasts
     parts = []
     if verdict.against_no_op:
         parts.append(verdict.against_no_op + (f" (AG {shifted(one.benefit)} points)" if one.benefit else ""))
@@ -289,7 +215,7 @@ def sentence(verdict: Verdict) -> str:
     return f"{one.method}: {'; '.join(parts)}; n = {size(one)}."
 
 
-def size(one: Judged) -> str:
+def size(one: Contrasts) -> str:
     """`5 seeds × 4 cells`."""
     seeds, cells = len(one.seeds), one.cells
     return f"{seeds} seed{'s' * (seeds != 1)} × {cells} cell{'s' * (cells != 1)}"
@@ -313,11 +239,11 @@ def signed(value: Spread) -> str:
 def overall(verdicts: Sequence[Verdict]) -> list[str]:
     """A sentence for each method, those that pass first, then the no-op for comparison."""
     methods = sorted((v for v in verdicts if not v.is_control), key=lambda v: (not v.passes, _mean_ag(v)))
-    several = len({v.judged.protocol for v in verdicts}) > 1
-    lines = [f"{v.judged.protocol}: {sentence(v)}" if several else sentence(v) for v in methods]
-    return lines + [sentence(v) for v in verdicts if lines and v.judged.method == NO_OP]
+    several = len({v.contrasts.protocol for v in verdicts}) > 1
+    lines = [f"{v.contrasts.protocol}: {sentence(v)}" if several else sentence(v) for v in methods]
+    return lines + [sentence(v) for v in verdicts if lines and v.contrasts.method == NO_OP]
 
 
 def _mean_ag(verdict: Verdict) -> float:
-    ag = verdict.judged.ag
+    ag = verdict.contrasts.ag
     return ag.mean if ag and math.isfinite(ag.mean) else math.inf

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salun_grid.analysis.catalogue import Case
+from salun_grid.analysis.attacks import Case
 from salun_grid.analysis.cells import Cell
 from salun_grid.analysis.scores import log_odds
 from salun_grid.records.built_in import BUILT_IN

@@ -12,9 +12,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from salun_grid.analysis.cells import Cell, Group
+from salun_grid.analysis.contrasts import contrasts_of
 from salun_grid.analysis.outcomes import Outcome
 from salun_grid.analysis.statistics import Spread
-from salun_grid.analysis.verdicts import Verdict, judged, verdicts_of
+from salun_grid.analysis.verdicts import Verdict, verdicts_of
 from salun_grid.records.question import Question
 
 METRICS = ("ua", "ra", "ta", "auc")
@@ -41,7 +42,7 @@ def study(scenario: Scenario, rng: np.random.Generator) -> list[Verdict]:
     gaps = {"retrain": 0.0, "retrain-again": 0.0, "original": 1.0}
     gaps |= {f"method{i}": scenario.gap for i in range(scenario.methods)}
     question = Question("auc", MARGIN, tuple(name for name in gaps if name.startswith("method")))
-    return verdicts_of(judged(_blocks(scenario, gaps, rng), question), question)
+    return verdicts_of(contrasts_of(_blocks(scenario, gaps, rng), question), question)
 
 
 def _blocks(scenario: Scenario, gaps: dict[str, float], rng: np.random.Generator) -> Iterator[dict[str, Outcome]]:
@@ -102,7 +103,7 @@ def rates(scenario: Scenario, studies: int, seed: int = 0) -> Rates:
     def share(claim: str) -> float:
         return float(np.mean([any(getattr(v, claim) for v in own) for own in found]))
 
-    first = [own[0].judged for own in found]
+    first = [own[0].contrasts for own in found]
     return Rates(
         better=share("better"),
         worse=share("worse"),

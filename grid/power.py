@@ -34,7 +34,7 @@ def typical(cells: int) -> Scatter:
 
 def observed(verdicts: list[Verdict]) -> Scatter | None:
     """The largest of the methods in existing rows; None where fewer than two seeds are complete."""
-    methods = [v.judged for v in verdicts if not v.is_control]
+    methods = [v.contrasts for v in verdicts if not v.is_control]
     excess = [one.excess.sd for one in methods if one.excess and math.isfinite(one.excess.sd)]
     difference = [one.benefit.sd for one in methods if one.benefit and math.isfinite(one.benefit.sd)]
     if not excess or not difference:

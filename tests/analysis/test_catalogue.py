@@ -9,7 +9,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from salun_grid.analysis.catalogue import ATTACKS, HEADLINE, METRICS, OF_CLASS, Case, attack_scores, headline
+from salun_grid.analysis.attacks import ATTACKS, Case, attack_scores
+from salun_grid.analysis.catalogue import HEADLINE, METRICS, OF_CLASS, headline
 from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
 from salun_grid.analysis.metrics import Predictions

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from salun_grid.analysis.contrasts import contrasts_of
 from salun_grid.analysis.outcomes import blocks
 from salun_grid.analysis.verdict_tables import question_of
-from salun_grid.analysis.verdicts import Verdict, judged, overall, sentence, verdicts_of
+from salun_grid.analysis.verdicts import Verdict, overall, sentence, verdicts_of
 from salun_grid.analysis.view import Results
 from salun_grid.records.question import Question
 from tests.support.folders import Run, make_run, write_folder
@@ -36,7 +37,7 @@ def controls(seeds: int, no_op: float = 6.0, **cell: object) -> list[Run]:
 
 def verdicts(runs: list[Run], question: Question = MIA) -> dict[str, Verdict]:
     found = blocks("", Results.of(runs).cells)
-    return {v.judged.method: v for v in verdicts_of(judged(found, question), question)}
+    return {v.contrasts.method: v for v in verdicts_of(contrasts_of(found, question), question)}
 
 
 @pytest.fixture(autouse=True)
@@ -111,9 +112,9 @@ def test_the_p_values_are_those_of_seeds_averaged_over_cells() -> None:
         return [np.mean([ag("salun", s, c) - ag(control, s, c) for c in "abc"]) for s in range(4)]
 
     found = verdicts(runs)["salun"]
-    assert found.judged.excess and found.judged.benefit
-    assert found.judged.excess.mean == pytest.approx(np.mean(over("retrain-again")))
-    assert found.judged.cells == 3 and found.judged.seeds == (0, 1, 2, 3)
+    assert found.contrasts.excess and found.contrasts.benefit
+    assert found.contrasts.excess.mean == pytest.approx(np.mean(over("retrain-again")))
+    assert found.contrasts.cells == 3 and found.contrasts.seeds == (0, 1, 2, 3)
     assert found.difference_p == pytest.approx(ttest_1samp(over("original"), 0.0).pvalue)
     above = ttest_1samp(over("retrain-again"), -1.0, alternative="greater").pvalue
     below = ttest_1samp(over("retrain-again"), 1.0, alternative="less").pvalue
@@ -144,16 +145,16 @@ def test_a_seed_without_all_cells_is_left_out() -> None:
     runs = controls(4, dataset="a") + rows("salun", 4, 0.3, dataset="a")
     runs += controls(3, dataset="b") + rows("salun", 3, 0.3, dataset="b")
     found = verdicts(runs)["salun"]
-    assert found.judged.seeds == (0, 1, 2)
-    assert found.judged.left_out == (3,)
-    assert found.judged.excess and found.judged.excess.n == 3
+    assert found.contrasts.seeds == (0, 1, 2)
+    assert found.contrasts.left_out == (3,)
+    assert found.contrasts.excess and found.contrasts.excess.n == 3
 
 
 def test_a_cell_without_a_control_is_left_out() -> None:
     runs = controls(4, dataset="a") + rows("salun", 4, 0.3, dataset="a")
     other = controls(4, dataset="b") + rows("salun", 4, 7.0, dataset="b")
     found = verdicts(runs + [run for run in other if run["method"] != "retrain-again"])["salun"]
-    assert (found.judged.cells, found.judged.uncontrolled) == (1, 1)
+    assert (found.contrasts.cells, found.contrasts.uncontrolled) == (1, 1)
     assert found.passes
 
 
@@ -186,7 +187,7 @@ def test_equal_gaps_of_few_images_prove_nothing() -> None:
         for s in range(3)
     ]
     found = verdicts(runs)["salun"]
-    assert found.judged.excess and found.judged.excess.sd == 0
+    assert found.contrasts.excess and found.contrasts.excess.sd == 0
     assert found.difference_p == 1.0
     assert found.equivalence_p > 0.05
 

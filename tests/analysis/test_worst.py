@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from salun_grid.analysis.catalogue import Case
+from salun_grid.analysis.attacks import Case
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.worst import Recogniser, train_images

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import nct, t
 
+from salun_grid.analysis.contrasts import Contrasts
 from salun_grid.analysis.statistics import Spread
-from salun_grid.analysis.verdicts import Judged, Verdict
+from salun_grid.analysis.verdicts import Verdict
 from salun_grid.grid.cli import main
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.power import TYPICAL_DIFFERENCE_SD, TYPICAL_EXCESS_SD, num_cells, observed, power_lines, typical
@@ -44,8 +45,8 @@ def test_the_seeds_of_a_difference_have_the_power() -> None:
 def test_observed_scatter_is_that_of_the_widest_method(sds: tuple[float, float]) -> None:
     def verdict(method: str, sd: float) -> Verdict:
         spread = Spread(1.0, sd, 3)
-        judged = Judged("p", method, 2, 0, (0, 1, 2), (), spread, spread, Spread(1.0, sd / 2, 3))
-        return Verdict(judged, Question(), 2, 1.0, 1.0, 1.0, False)
+        contrasts = Contrasts("p", method, 2, 0, (0, 1, 2), (), spread, spread, Spread(1.0, sd / 2, 3))
+        return Verdict(contrasts, Question(), 2, 1.0, 1.0, 1.0, False)
 
     found = observed([verdict("a", sds[0]), verdict("b", sds[1]), verdict("original", 9.0)])
     assert found is not None
