@@ -49,6 +49,9 @@ def test_the_rows_are_those_of_the_jobs_and_ray_is_never_imported(small_npz: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.splitlines()[-1] == "False"
     assert "8/8 jobs done" in done.stdout and "Table 1." in done.stdout
+    salun, no_op = done.stdout.splitlines()[-2:]
+    assert salun.startswith("salun: one seed, no test; add a second") and salun.endswith("; n = 1 seed × 1 cell.")
+    assert no_op.startswith("original: one seed, no test")
 
     axes = {"datasets": (str(small_npz),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     settings = ["training.epochs=2", "unlearning.epochs=1", "model.width=4"]

@@ -21,6 +21,8 @@ from salun_grid.grid.specs import Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
 from salun_grid.records.errors import InputError
+from salun_grid.records.question import Question
+from salun_grid.records.studies import declared_question, read_studies
 from salun_grid.trainables.architectures import ARCHITECTURES
 from salun_grid.trainables.methods import METHODS
 from salun_grid.trainables.protocol import Protocol
@@ -240,6 +242,19 @@ def test_the_summary_holds_the_command_of_the_whole_study(small_npz: Path) -> No
         "3",
         "--seed",
         "4",
+    ]
+
+
+def test_the_summary_declares_the_question_and_its_family(small_npz: Path, tmp_path: Path) -> None:
+    axes = {"datasets": (str(small_npz),), "methods": ("retrain", "original", "salun", "scrub:alpha=0.9")}
+    study = checked(replace(narrowed(STUDIES["digits"], axes, []), question=Question("mia", 2.5)))
+    store = Store(str(tmp_path))
+    store.publish_study(make_plan(study).summary())
+    studies, damaged = read_studies(store.place)
+    assert declared_question(studies) == Question("mia", 2.5, ("salun", "scrub:alpha=0.9"))
+    assert not damaged
+    assert [found.key for found in make_plan(study).cells] == [
+        found.key for found in make_plan(replace(study, question=Question())).cells
     ]
 
 

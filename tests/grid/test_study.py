@@ -9,6 +9,7 @@ from salun_grid.grid.specs import CONTROLS
 from salun_grid.grid.study import STUDIES, Study, checked, narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.records.errors import InputError
+from salun_grid.records.question import Question
 from salun_grid.trainables.methods import METHODS
 
 PAPER_TOML = """
@@ -46,6 +47,12 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     assert study.protocol.saliency.mode == "hard"
 
 
+def test_a_file_declares_its_question(tmp_path: Path) -> None:
+    text = PAPER_TOML + "\n[question]\nattack = 'mia'\nmargin_points = 2.5\n"
+    assert checked(written(tmp_path, text)).question == Question("mia", 2.5)
+    assert checked(written(tmp_path, PAPER_TOML)).question == Question()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -57,6 +64,9 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[protocol.training]\nepochs = 'many'", "training.epochs must be a whole number"),
         ("protocol = 'paper'", "must be a table"),
         ("a = [", "not valid TOML"),
+        ("[question]\nattack = 'acu'", "Did you mean 'auc'"),
+        ("[question]\nmargin = 1.0", "Did you mean 'margin_points'"),
+        ("[question]\nmargin_points = 0", "above 0 and at most 100 points"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
