@@ -5,7 +5,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,28 @@ REFUSAL = "use_gdb"
 @pytest.fixture
 def small_npz(tmp_path: Path) -> Path:
     return write_small_npz(tmp_path / "small.npz")
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two draws of the paper's attack instead of 20, where its value does not matter."""
+    from salun_grid.analysis import catalogue
+
+    monkeypatch.setattr(catalogue, "over_draws", partial(catalogue.over_draws, draws=2))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not rendered, which takes most of a page's time, where their looks do not matter."""
+    from matplotlib.figure import Figure
+
+    def blank(figure: Figure, target: Any, **options: object) -> None:
+        if isinstance(target, Path):
+            target.write_text("<svg></svg>")
+        else:
+            target.write("<svg></svg>")
+
+    monkeypatch.setattr(Figure, "savefig", blank)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by `-m`

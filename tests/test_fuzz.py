@@ -31,6 +31,7 @@ from salun_grid.trainables.settings import settings_of
 from tests.support.small_data import write_small_npz
 from tests.support.studies import run_without_ray
 
+pytestmark = pytest.mark.usefixtures("few_draws")
 SETTINGS = settings(
     derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), max_examples=150
 )
@@ -274,6 +275,7 @@ def set_value(path: Path, column: int, value: Any) -> None:
         return
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=60)
 @given(damaged=damages())
 def test_a_results_folder(damaged: list, results: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -24,14 +24,17 @@ def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("package", ["grid.specs", "analysis.gaps", "trainables.methods", "images.table"])
-def test_a_notebook_beside_modules_of_the_same_names_imports_ours(package: str, folder: Path) -> None:
+@pytest.mark.slow
+def test_a_notebook_beside_modules_of_the_same_names_imports_ours(folder: Path) -> None:
     """Like a notebook, `-c` has the working folder first on the path."""
-    done = python(folder, "-c", f"import salun_grid.{package} as it; print(it.__file__)")
+    names = ["salun_grid.grid.specs", "salun_grid.analysis.gaps", "salun_grid.trainables.methods"]
+    done = python(folder, "-c", f"import sys, {', '.join(names)}; [print(sys.modules[n].__file__) for n in {names}]")
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).resolve().is_relative_to(ROOT)
+    files = [Path(line).resolve() for line in done.stdout.splitlines()]
+    assert len(files) == len(names) and all(file.is_relative_to(ROOT) for file in files), files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("grid", "methods"), ("analysis", "metrics", "--list")])
 def test_the_commands_run_there(words: tuple[str, ...], folder: Path) -> None:
     done = python(folder, "-m", f"salun_grid.{words[0]}", *words[1:])

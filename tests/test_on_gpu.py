@@ -56,6 +56,7 @@ def without_ray(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(blocked)}
 
 
+@pytest.mark.slow
 def test_the_command_works_and_each_part_imports_without_ray(
     tmp_path: Path, small_npz: Path, without_ray: dict[str, str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_the_command_works_and_each_part_imports_without_ray(
     assert rows["original"]["rte_minutes"] == 0 < rows["salun"]["rte_minutes"]
 
 
+@pytest.mark.slow
 def test_the_gpu_tests_are_found_and_run_without_ray(
     without_ray: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

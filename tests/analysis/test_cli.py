@@ -111,6 +111,7 @@ def test_figure_writes_the_two_files_that_it_names(folder: Path, tmp_path: Path,
             assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_report_writes_the_page_that_it_names(folder: Path, tmp_path: Path, elsewhere: bool) -> None:
     out = tmp_path / "page.html" if elsewhere else folder / "report.html"
@@ -177,6 +178,7 @@ def test_bad_folders_are_one_sentence(folder: Path, command: str, spoil: Callabl
     assert contents(folder.parent) == before
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_cannot_be_written_is_one_sentence(folder: Path, command: str) -> None:
     (folder / "a file").write_text("text")
@@ -186,6 +188,7 @@ def test_what_cannot_be_written_is_one_sentence(folder: Path, command: str) -> N
     assert contents(folder) == before
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 @pytest.mark.parametrize("command", ["tables", "report", "export"])
 def test_a_full_disk_is_one_sentence(folder: Path, command: str) -> None:
     check_mistake(call(command, folder, "--out", "/dev/full"), "cannot write /dev/full: No space left on device.")

@@ -74,6 +74,7 @@ def test_a_folder_without_measures_is_one_sentence(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "holds no measures yet" in result.stderr
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_the_report_has_the_tables(tmp_path: Path) -> None:
     write_folder(
         tmp_path, runs := [make_run(method=method, seed=seed) for method in ("retrain", "salun") for seed in (0, 1)]

@@ -1,7 +1,6 @@
 """The page's templates: what they escape, how a cell is set, and that a wrong name is an error."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,19 +53,30 @@ def test_a_hostile_text_stays_text_wherever_it_stands(place: str) -> None:
     assert any(HOSTILE in text for text in texts)
 
 
-@pytest.mark.parametrize("column", ["dataset", "method", "augmentation", "protocol"])
-def test_a_label_with_a_script_reaches_every_part_of_the_page_as_text(column: str, tmp_path: Path) -> None:
-    """Two variants and two protocols, so that the labels are built, with pictures, curves, figures and tables."""
-    script = "<script>alert(1)</script>"
-    runs = [run if column == "method" else run | {column: script} for run in make_grid(seeds=(0, 1, 2))]
-    changes = {"method": script} if column == "method" else {"method": "salun", column: script}
-    runs += [make_run(seed=s, method_params=f'{{"{script}": {e}}}', **changes) for e in (5, 9) for s in range(3)]
+SCRIPTS = {c: f"<script>alert('{c}')</script>" for c in ("dataset", "method", "augmentation", "protocol")}
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
+    """A page of labels with scripts: two variants and two protocols, so that labels are built, and curves."""
+    folder = tmp_path_factory.mktemp("scripted")
+    axes = {column: script for column, script in SCRIPTS.items() if column != "method"}
+    runs = [run | axes for run in make_grid(seeds=(0, 1, 2))]
+    params = [f'{{"{SCRIPTS["method"]}": {epochs}}}' for epochs in (5, 9)]
+    runs += [make_run(seed=s, method_params=p, **SCRIPTS) for p in params for s in range(3)]
+    runs += [make_run(seed=s, method_params=p, method="salun", **axes) for p in params for s in range(3)]
     runs += make_grid(seeds=(0,), protocol_json=protocol_text(training={"epochs": 5}))
-    write_epochs(tmp_path, runs)
-    text, parsed = page_of(tmp_path, runs)
+    write_epochs(folder, runs)
+    return page_of(folder, runs)
+
+
+@pytest.mark.parametrize("column", SCRIPTS)
+def test_a_label_with_a_script_reaches_every_part_of_the_page_as_text(column: str, scripted: tuple[str, Page]) -> None:
+    """Pictures, curves, figures and tables."""
+    text, parsed = scripted
     assert "<script>alert" not in text
     assert len(parsed.texts["script"]) == 1 and parsed.unbalanced == []
-    assert any(script in cell for rows in parsed.rows.values() for row in rows for cell in row)
+    assert any(SCRIPTS[column] in cell for rows in parsed.rows.values() for row in rows for cell in row)
 
 
 def test_control_characters_in_a_sentence_are_shown() -> None:

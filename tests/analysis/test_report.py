@@ -199,6 +199,7 @@ def test_page_without_retrains_says_so(tmp_path: Path) -> None:
     assert any(text.startswith("No training curves: ") for text in parsed.texts["p"])
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_page_of_a_running_study_says_how_far_it_is(tmp_path: Path, runs: list[Run]) -> None:
     runs = runs[:8]
     landed = runs[:5]
@@ -227,6 +228,7 @@ def test_page_of_a_study_of_which_no_model_is_evaluated_yet(tmp_path: Path, runs
     assert parsed.texts["h2"] == ["Training curves"]
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_page_without_any_predictions_says_so_and_with_some_is_refused(tmp_path: Path, runs: list[Run]) -> None:
     folder = write_folder(tmp_path, runs[:4])
     files = sorted((folder / "results" / "predictions").iterdir())

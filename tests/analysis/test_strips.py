@@ -96,6 +96,7 @@ def test_pages_are_numbered_and_those_of_an_earlier_drawing_go(tmp_path: Path) -
     assert sorted(out.iterdir()) == sorted([*few, kept])
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_the_page_shows_the_closest_variants_and_says_of_how_many(tmp_path: Path) -> None:
     runs = many(9, seeds=(0,))
     folder = write_folder(tmp_path, runs)

@@ -57,6 +57,7 @@ def test_no_control_character_of_a_row_reaches_a_terminal_a_page_or_a_figure(tmp
         assert not any(line.startswith("forged") for line in text.splitlines())
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_no_control_character_of_a_path_or_a_study_reaches_a_message(tmp_path: Path) -> None:
     missing = call("tables", tmp_path / "no\nwhere\x1b")
     assert missing.stderr.count("Error:") == 1
@@ -106,8 +107,10 @@ def process(*words: object, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
-@pytest.mark.parametrize("command", ["tables", "verdicts"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "encoding"), [("tables", "latin-1"), ("tables", "cp1252"), ("tables", "ascii"), ("verdicts", "latin-1")]
+)
 def test_an_encoding_without_our_signs_gives_replacements(folder: Path, command: str, encoding: str) -> None:
     done = process("salun_grid.analysis", command, folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
@@ -115,6 +118,7 @@ def test_an_encoding_without_our_signs_gives_replacements(folder: Path, command:
     assert b"?" in done.stdout or encoding == "ascii"  # click takes that for a mistake and writes UTF-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("tables",), ("tables", "--format", "csv")])
 def test_a_reader_that_closes_the_pipe_ends_the_program_silently(folder: Path, words: tuple[str, ...]) -> None:
     read_end, write_end = os.pipe()

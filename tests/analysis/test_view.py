@@ -13,6 +13,7 @@ from salun_grid.analysis.view import Results
 from tests.support.folders import make_grid, write_epochs, write_folder
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 @pytest.mark.parametrize(
     "command",
     [

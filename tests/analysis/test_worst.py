@@ -30,6 +30,7 @@ def cell(protocol: str, method: str, forget: str = "random:0.1") -> Cell:
     return Cell(make_run(forget=forget, forget_rule=forget.partition(":")[0]), group, method)
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
@@ -47,12 +48,14 @@ def test_pictures_are_those_of_the_file_with_the_studys_fingerprint(tmp_path: Pa
         np.testing.assert_array_equal(np.rint(255 * pixels), images[int(index)])
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 def test_without_the_file_the_images_are_named_by_index(tmp_path: Path) -> None:
     _, parsed = page_of(tmp_path, make_grid())
     assert "img" not in {tag for tag, _ in parsed.tags}
     assert sum("give the file by --images" in text for text in parsed.texts["p"]) == 2
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")
 @pytest.mark.parametrize("content", [None, b"no npz"], ids=["missing", "broken"])
 def test_a_bad_image_file_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "images.npz"

@@ -93,6 +93,7 @@ def run_again(npz: Path, out: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_results_in_an_encoding_without_our_signs(npz: Path, out: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(run_again(npz, out), capture_output=True, env=environment, check=False)
@@ -100,6 +101,7 @@ def test_a_run_prints_its_results_in_an_encoding_without_our_signs(npz: Path, ou
     assert b"Nothing to do" in done.stdout and b"Table 1." in done.stdout and b"?" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_a_run_silently(npz: Path, out: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)

@@ -5,6 +5,7 @@ A damaged file neither blocks the folder nor passes for whole.
 
 import json
 import shutil
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
-from matplotlib.figure import Figure
 from safetensors.numpy import save
 
 from salun_grid.analysis.cli import main as salun_analysis
@@ -48,6 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache  # the data stay as they are
 def plan_in(folder: Path) -> Plan:
     npz = folder / "small.npz"
     if not npz.exists():
@@ -155,13 +156,10 @@ def test_the_whole_folder_pleases_every_command(command: str, copy: Path, whole:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.usefixtures("blank_figures", "few_draws")  # by then all files are read
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_named_or_gives_way(
-    kind: str, damage: str, copy: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # To render the figure takes a second, after all files are read.
-    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+def test_a_damaged_file_is_named_or_gives_way(kind: str, damage: str, copy: Path, whole: Path) -> None:
     path = damaged_path(kind, copy, whole)
     path.write_bytes(DAMAGES[damage](path))
     for command in COMMANDS:

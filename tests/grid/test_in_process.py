@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from salun_grid.analysis.results import read_runs
+from salun_grid.grid.cli import main
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
@@ -37,11 +39,13 @@ def command(npz: Path, out: Path, *words: str) -> list[str]:
     ]
 
 
-def run(npz: Path, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(npz, out, "--local", *words), capture_output=True, text=True)
+def run(npz: Path, out: Path, *words: str) -> Result:
+    """The command within the test's process, where what it imports is imported already."""
+    return CliRunner().invoke(main, command(npz, out, "--local", *words)[3:])
 
 
-def test_the_rows_are_those_of_the_jobs_and_ray_is_never_imported(small_npz: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_ray_is_never_imported(small_npz: Path, tmp_path: Path) -> None:
     words = command(small_npz, tmp_path / "out", "--local")[3:]
     code = f"import sys; from salun_grid.grid.cli import main; main({words!r}, standalone_mode=False)"
     watch = f"import atexit, sys; atexit.register(lambda: print('ray' in sys.modules, file=sys.stderr)); {code}"
@@ -52,6 +56,12 @@ def test_the_rows_are_those_of_the_jobs_and_ray_is_never_imported(small_npz: Pat
     salun, no_op = done.stdout.splitlines()[-2:]
     assert salun.startswith("salun: one seed, no test; add a second") and salun.endswith("; n = 1 seed × 1 cell.")
     assert no_op.startswith("original: one seed, no test")
+
+
+def test_the_rows_are_those_of_the_jobs(small_npz: Path, tmp_path: Path) -> None:
+    done = run(small_npz, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "8/8 jobs done" in done.output and "Table 1." in done.output
 
     axes = {"datasets": (str(small_npz),), "seeds": (0,), "forget_sets": ("random:0.1",), "augmentations": ("none",)}
     settings = ["training.epochs=2", "unlearning.epochs=1", "model.width=4"]
@@ -68,12 +78,13 @@ def test_the_rows_are_those_of_the_jobs_and_ray_is_never_imported(small_npz: Pat
 def test_a_failed_job_blocks_what_needs_it_and_the_rest_is_done(small_npz: Path, tmp_path: Path) -> None:
     methods = ["--method", "retrain", "--method", "salun:learning_rate=99,epochs=9", "--method", "finetune"]
     done = run(small_npz, tmp_path / "out", *methods)
-    assert done.returncode == 1
-    assert "FAILED salun:epochs=9,learning_rate=99" in done.stdout and "Traceback" not in done.stdout + done.stderr
-    assert "1 jobs that depend on a failed job were not started." in done.stdout
+    assert done.exit_code == 1
+    assert "FAILED salun:epochs=9,learning_rate=99" in done.output and "Traceback" not in done.output
+    assert "1 jobs that depend on a failed job were not started." in done.output
     assert sorted(run["method"] for run in read_runs(tmp_path / "out")) == ["finetune", "retrain"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_says_so_and_the_same_command_resumes_it(small_npz: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = [*command(small_npz, out, "--local", "--verbose"), "--epochs", "400"]
@@ -85,13 +96,8 @@ def test_a_stopped_run_says_so_and_the_same_command_resumes_it(small_npz: Path, 
             break
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 130 and rest.rstrip().endswith("rerun the same command to resume.")
-    assert (
-        "no active run"
-        in subprocess.run(
-            [sys.executable, "-m", "salun_grid.grid", "status", "--out", str(out)], capture_output=True, text=True
-        ).stdout
-    )
-    assert run(small_npz, out).returncode == 0
+    assert "no active run" in CliRunner().invoke(main, ["status", "--out", str(out)]).output
+    assert run(small_npz, out).exit_code == 0
     assert len(read_runs(out)) == 4
 
 

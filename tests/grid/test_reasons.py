@@ -135,6 +135,7 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "logs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_fatal_signal_is_recorded_and_named(signal: str, crashes: Path) -> None:
     assert SIGNALS[signal] in in_one_line(with_evidence(attempts(DIED), (crashes / signal).read_text(), 0))

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import cache
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -152,11 +154,23 @@ def write_folder(path: Path, runs: list[Run]) -> Path:
     for table in ("runs", "predictions"):
         (path / "results" / table).mkdir(parents=True, exist_ok=True)
     for number, run in enumerate(runs):
-        name = f"{run['job_key']}.parquet"
-        row = pa.Table.from_pylist([run], schema=SCHEMAS["runs"])
-        pq.write_table(row, path / "results" / "runs" / name, compression="zstd")
-        write_predictions(path, run["job_key"], make_predictions(seed=number))
+        for table, content in zip(("runs", "predictions"), _contents(number, tuple(run.items())), strict=True):
+            (path / "results" / table / f"{run['job_key']}.parquet").write_bytes(content)
     return path
+
+
+@cache  # many tests write the same rows
+def _contents(number: int, items: tuple[tuple[str, Any], ...]) -> tuple[bytes, bytes]:
+    """The files of a row and of its predictions."""
+    run = dict(items)
+    predictions = _predictions_table(run["job_key"], make_predictions(seed=number))
+    return tuple(map(_parquet, (pa.Table.from_pylist([run], schema=SCHEMAS["runs"]), predictions)))  # type: ignore[return-value]
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def write_epochs(path: Path, runs: list[Run], epochs: int = 3, phases: tuple[str, ...] = ("forget", "retain")) -> None:
@@ -194,7 +208,7 @@ def write_epochs(path: Path, runs: list[Run], epochs: int = 3, phases: tuple[str
 def write_predictions(path: Path, job_key: str, predictions: Predictions) -> None:
     """Write, or write anew, the predictions of one job."""
     file = path / "results" / "predictions" / f"{job_key}.parquet"
-    pq.write_table(_predictions_table(job_key, predictions), file, compression="zstd")
+    file.write_bytes(_parquet(_predictions_table(job_key, predictions)))
 
 
 def damage_data(file: Path) -> None:

@@ -1,9 +1,11 @@
-"""The processes of a run under test, so that a test can kill one."""
+"""The processes of a run under test, so that a test can kill one, and the workers of a training under test."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
 
 import psutil
+import torch.multiprocessing
 
 
 def kill_one(pid: int, title: str) -> None:
@@ -26,3 +28,10 @@ def wait_until(happened: Callable[[], object], seconds: float = 120) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.02)
+
+
+def run_workers(work: Callable[[int, str], None], folder: str, count: int) -> None:
+    """Call `work(rank, folder)` in `count` processes, forked from one that has imported what they need."""
+    # The first optimizer of a process imports torch._dynamo, which takes a second.
+    multiprocessing.set_forkserver_preload([work.__module__, "torch._dynamo"])
+    torch.multiprocessing.start_processes(work, (folder,), nprocs=count, start_method="forkserver")

@@ -1,7 +1,8 @@
 """Small unlearning jobs: what a method makes of a tiny model."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from salun_grid.trainables.probes import PROBES, ChosenProbe, Measure
 from salun_grid.trainables.protocol import AugmentationConfig, Protocol, SaliencyConfig, UnlearningConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
-from tests.support.oracles import tiny_model
+from tests.support.oracles import digits, tiny_model
 
 TINY: dict[str, Any] = {"epochs": 2, "batch_size": 16}
 
@@ -25,10 +26,10 @@ EPOCHS, BATCH, RATE = 3, 16, 0.02
 AT_WORK = {"ssd": "ssd:alpha=1", "lfssd": "lfssd:alpha=1", "lotus": "lotus:target_accuracy=0"}
 
 
-def protocol(mode: str = "leaky", fraction: float = 0.5) -> Protocol:
+def protocol(mode: str = "leaky", fraction: float = 0.5, epochs: int = EPOCHS) -> Protocol:
     return Protocol(
         saliency=SaliencyConfig(fraction, mode),
-        unlearning=UnlearningConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE),
+        unlearning=UnlearningConfig(epochs=epochs, batch_size=BATCH, learning_rate=RATE),
     )
 
 
@@ -51,6 +52,27 @@ def unlearned(
     seconds = unlearn(METHODS[variant.method], job, mask)
     assert seconds.mask >= 0 and seconds.train >= 0
     return model
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A model after unlearning, the epochs that were reported, and the data as the method left it."""
+
+    model: nn.Module
+    epochs: list[Epoch]
+    data: ResidentData
+
+
+# What any method must hold, it holds in two epochs; restatements run EPOCHS.
+CONTRACT = protocol(epochs=2)
+
+
+@cache
+def unlearned_once(method: str, name: str) -> Unlearned:
+    """The result of `unlearned` under CONTRACT, shared by the tests that only look at it."""
+    data, epochs = digits(), list[Epoch]()
+    torch.manual_seed(1)
+    return Unlearned(unlearned(method, data, name, settings=CONTRACT, on_epoch=epochs.append), epochs, data)
 
 
 def job_of(name: str, data: ResidentData, seed: int = 0, **settings: Any) -> tuple[Unlearning[Any], list[Epoch]]:

@@ -15,6 +15,7 @@ from salun_grid.trainables.architectures import (
     count_macs,
     described,
     loaded_model,
+    vit_small,
     with_architecture,
 )
 from salun_grid.trainables.architectures.base import Architecture, Classifier
@@ -51,7 +52,11 @@ def images_of(name: str, count: int = 4) -> torch.Tensor:
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+# Its 86 million weights take more time than all of the others' together.
+EACH = [pytest.param(name, marks=[pytest.mark.slow] if name == "vit_b_16" else []) for name in ARCHITECTURES]
+
+
+@pytest.mark.parametrize("name", EACH)
 class TestArchitecture:
     def test_logits_are_float32_and_the_same_from_integers_and_fractions(self, name):
         model = build_model(config_of(name), 5, seed=0).eval()
@@ -284,7 +289,9 @@ def test_adamw_is_pytorchs(data) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_unlearns_a_vit(data, method) -> None:
+def test_every_method_unlearns_a_vit(data, method, monkeypatch) -> None:
+    """With two of its equal blocks."""
+    monkeypatch.setattr(vit_small, "DEPTH", 2)
     model = build_model(config_of("vit_small"), data.num_classes, seed=0)
     settings, mask = Variant(method).resolved(Protocol(unlearning=UnlearningConfig(epochs=1, batch_size=16)))
     subsets = data.forget_and_retain(INDICES[:8], INDICES[8:32])

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from salun_grid.records.errors import InputError
 from salun_grid.trainables.batchnorm import GlobalBatchNorm2d, synchronise_batchnorm
+from tests.support.processes import run_workers
 
 CHANNELS = 6
 SHARES = (5, 3)
@@ -73,7 +73,7 @@ def one_worker(rank: int, folder: str) -> None:
 def normalised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what both workers found."""
     folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(one_worker, (str(folder),), nprocs=2)
+    run_workers(one_worker, str(folder), 2)
     return folder
 
 

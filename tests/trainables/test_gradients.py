@@ -66,8 +66,7 @@ def gradients_by_loop(
 
 
 @pytest.mark.usefixtures("double_precision")
-@pytest.mark.parametrize("name", ["none", "default"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("form", "name"), [*((form, "none") for form in FORMS), ("3x3", "default")])
 def test_each_images_gradient_is_that_of_a_loop(form, name):
     """30 images: a chunk of 16 and one of 14."""
     job = job_of(FORMS[form], name)

@@ -53,6 +53,7 @@ def test_weights_and_activations_have_the_layout(width: int) -> None:
     assert model.layer1[0].conv1.weight.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instructions", [{}, AVX2], ids=["own", "avx2"])
 def test_no_width_corrupts_memory(instructions: dict[str, str]) -> None:
     """Fails with an abort or a segmentation fault where such a model is channels_last."""

@@ -1,7 +1,9 @@
 """The methods that change the weights once, each against a naive restatement: a loop over images, in float64."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from salun_grid.trainables.methods import METHODS, Settings, Unlearning, unlearn
 from salun_grid.trainables.protocol import AugmentationConfig
 from salun_grid.trainables.resident import Augmenter, ResidentData
-from tests.support.oracles import augment, equal_states, stream, tiny_model
+from tests.support.oracles import augment, digits, equal_states, stream, tiny_model
 from tests.support.unlearning import FORGET, RETAIN, SEEDS, unlearned
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -24,22 +26,21 @@ def made(method: str, data: ResidentData, settings: Settings, model: nn.Module |
     return model
 
 
-def gradients_of(data: ResidentData, indices: Tensor, loss=nn.functional.cross_entropy) -> list[list[Tensor]]:
-    """For each image the gradient of `loss`(logits, labels) of it alone."""
-    model, found = tiny_model().eval(), []
-    for image, label in zip(
-        augment(data.images["train"][indices], "none", AugmentationConfig(), stream(0)),
-        data.labels["train"][indices],
-        strict=True,
-    ):
-        model.zero_grad()
-        loss(model(image[None]), label[None]).backward()
-        found.append([weight.grad.clone() for weight in model.parameters()])
-    return found
+@cache  # the tests ask for the same images again and again
+def gradient_of(image: int, loss: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+    """The gradient of `loss`(logits, label) of one train image alone."""
+    model, data = tiny_model().eval(), digits()
+    (pixels,) = augment(data.images["train"][[image]], "none", AugmentationConfig(), stream(0))
+    loss(model(pixels[None]), data.labels["train"][[image]]).backward()
+    return [weight.grad for weight in model.parameters()]
 
 
-def importance(data: ResidentData, indices: Tensor, loss=nn.functional.cross_entropy, power: int = 2) -> list[Tensor]:
-    by_image = gradients_of(data, indices, loss)
+def gradients_of(indices: Tensor, loss=nn.functional.cross_entropy) -> list[list[Tensor]]:
+    return [gradient_of(image, loss) for image in indices.tolist()]
+
+
+def importance(indices: Tensor, loss=nn.functional.cross_entropy, power: int = 2) -> list[Tensor]:
+    by_image = gradients_of(indices, loss)
     return [sum(part.abs() ** power for part in parts) / len(indices) for parts in zip(*by_image, strict=True)]
 
 
@@ -65,8 +66,8 @@ def norm_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def test_ssd_shrinks_weight_by_weight(data, method, loss, power, alpha, dampening):
     """F_D is taken over all 90 images at once; a factor above 1 would let a weight grow."""
     model = tiny_model()
-    of_forget = importance(data, FORGET, loss, power)
-    of_all = importance(data, torch.cat([FORGET, RETAIN]), loss, power)
+    of_forget = importance(FORGET, loss, power)
+    of_all = importance(torch.cat([FORGET, RETAIN]), loss, power)
     num_chosen = 0
     for weight, forget, both in zip(model.parameters(), of_forget, of_all, strict=True):
         values, f, d = weight.data.view(-1), forget.reshape(-1).tolist(), both.reshape(-1).tolist()
@@ -131,7 +132,7 @@ def test_fisher_adds_noise_weight_by_weight(data, alpha, bound):
     """10 classes: the last layer's weights and biases take ten times the noise."""
     model, generator = tiny_model(), stream(SEEDS.unlearning, "fisher")
     num_bounded = num_free = 0
-    for (name, weight), known in zip(model.named_parameters(), importance(data, RETAIN), strict=True):
+    for (name, weight), known in zip(model.named_parameters(), importance(RETAIN), strict=True):
         noise, information = torch.randn(weight.shape, generator=generator).view(-1), known.reshape(-1)
         values = weight.data.view(-1)
         for i in range(len(values)):
@@ -173,9 +174,9 @@ def moved_by(model: nn.Module, step: Tensor) -> nn.Module:
     return model
 
 
-def influence_step(data: ResidentData) -> Tensor:
+def influence_step() -> Tensor:
     """|D_f| / |D| of the difference of the mean gradients."""
-    forget, retain = (sum(flat(each) for each in gradients_of(data, part)) / len(part) for part in (FORGET, RETAIN))
+    forget, retain = (sum(flat(each) for each in gradients_of(part)) / len(part) for part in (FORGET, RETAIN))
     return 30 / 90 * (forget - retain)
 
 
@@ -183,8 +184,8 @@ def influence_step(data: ResidentData) -> Tensor:
 def test_influence(data, samples):
     """The recursion over whole vectors, one image at a time; more samples than D_r has are D_r."""
     order = torch.randperm(60, generator=stream(SEEDS.unlearning, "influence", "sample"))[:samples]
-    k, o = influence_step(data), None
-    for gradient in map(flat, gradients_of(data, RETAIN[order])):
+    k, o = influence_step(), None
+    for gradient in map(flat, gradients_of(RETAIN[order])):
         if o is None:
             o = gradient.clone()
             continue
@@ -195,7 +196,7 @@ def test_influence(data, samples):
 
 
 def test_influence_of_one_sample_has_no_curvature(data):
-    wanted = moved_by(tiny_model(), 3 * influence_step(data))
+    wanted = moved_by(tiny_model(), 3 * influence_step())
     assert_close(unlearned("influence:alpha=3,samples=1", data), wanted)
     assert not equal_states(unlearned("influence:alpha=3,samples=2", data), wanted)
 

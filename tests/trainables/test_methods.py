@@ -19,6 +19,7 @@ from salun_grid.trainables.resident import ResidentData
 from tests.support.oracles import (
     augment,
     batch_bounds,
+    digits,
     equal_states,
     gradient_sums,
     stacked,
@@ -26,7 +27,19 @@ from tests.support.oracles import (
     tiny_model,
     top_mask,
 )
-from tests.support.unlearning import AT_WORK, BATCH, EPOCHS, FORGET, RATE, RETAIN, SEEDS, protocol, unlearned
+from tests.support.unlearning import (
+    AT_WORK,
+    BATCH,
+    CONTRACT,
+    EPOCHS,
+    FORGET,
+    RATE,
+    RETAIN,
+    SEEDS,
+    protocol,
+    unlearned,
+    unlearned_once,
+)
 
 # Methods without a draw of their own, and what makes a method change a model where its default would not.
 DRAW_NOTHING = {"ssd", "lfssd"}
@@ -159,8 +172,8 @@ def test_salun_forgets_true_labels_only_through_the_mask(data):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["none", "default", "default+ra"])
-def test_a_method_leaves_a_finite_model_of_the_same_form(data, method, name):
-    before, after = tiny_model().state_dict(), unlearned(method, data, name).state_dict()
+def test_a_method_leaves_a_finite_model_of_the_same_form(method, name):
+    before, after = tiny_model().state_dict(), unlearned_once(method, name).model.state_dict()
     assert list(after) == list(before)
     for key, tensor in after.items():
         assert (tensor.shape, tensor.dtype) == (before[key].shape, before[key].dtype)
@@ -168,51 +181,55 @@ def test_a_method_leaves_a_finite_model_of_the_same_form(data, method, name):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_images_of_its_passes_are_those_it_counts_beforehand(data, method):
-    records: list[Epoch] = []
-    assert not equal_states(unlearned(AT_WORK.get(method, method), data, on_epoch=records.append), tiny_model())
-    settings, _ = Variant(method).resolved(protocol())
+def test_the_images_of_its_passes_are_those_it_counts_beforehand(method):
+    found = unlearned_once(AT_WORK.get(method, method), "none")
+    assert not equal_states(found.model, tiny_model())
+    settings, _ = Variant(method).resolved(CONTRACT)
     planned = METHODS[method].passes(settings).images(len(FORGET), len(RETAIN))
     paired = METHODS[method].passes(settings).paired
     # Each step of a paired pass takes a batch of D_f, whose last one may be short.
-    assert abs(sum(record.num_images for record in records) - planned) <= math.ceil(paired) * BATCH
+    assert abs(sum(record.num_images for record in found.epochs) - planned) <= math.ceil(paired) * BATCH
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_leaves_the_data_as_it_is(data, method):
-    before = copy.deepcopy(data)
-    unlearned(method, data, "default+ra")
-    for split in before.images:
-        assert torch.equal(data.images[split], before.images[split])
-        assert torch.equal(data.labels[split], before.labels[split])
+    after = unlearned_once(method, "default+ra").data
+    for split in data.images:
+        assert torch.equal(data.images[split], after.images[split])
+        assert torch.equal(data.labels[split], after.labels[split])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_deterministic(data, method):
-    torch.manual_seed(1)
-    first = unlearned(method, data, "default+ra")
+    first = unlearned_once(method, "default+ra").model
     torch.manual_seed(2)
-    assert equal_states(first, unlearned(method, data, "default+ra"))
+    assert equal_states(first, unlearned(method, data, "default+ra", settings=CONTRACT))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_unlearning_and_augmentation_seeds_play_a_part(data, method):
+    def with_seeds(**changes: int) -> nn.Module:
+        return unlearned(variant, data, "default", replace(SEEDS, **changes), settings=CONTRACT)
+
     variant = AT_WORK.get(method, method)
-    first = unlearned(variant, data, "default")
-    for seeds in (replace(SEEDS, initialisation=9), replace(SEEDS, order=9), replace(SEEDS, forget=9)):
-        assert equal_states(first, unlearned(variant, data, "default", seeds))
-    assert not equal_states(first, unlearned(variant, data, "default", replace(SEEDS, augmentation=9)))
-    other = unlearned(variant, data, "default", replace(SEEDS, unlearning=9))
-    assert equal_states(first, other) is (method in DRAW_NOTHING)
+    first = unlearned_once(variant, "default").model
+    assert equal_states(first, with_seeds(initialisation=9, order=9, forget=9))
+    assert not equal_states(first, with_seeds(augmentation=9))
+    assert equal_states(first, with_seeds(unlearning=9)) is (method in DRAW_NOTHING)
+
+
+@pytest.fixture(scope="module")
+def a_tenth() -> list[Tensor]:
+    """The mask of the tenth of the weights that is most salient, computed once for all methods."""
+    return naive_mask(tiny_model(), digits(), "none", 0.1)
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.takes_mask])
-@pytest.mark.parametrize("fraction", [0.1, 0.5])
-def test_under_a_mask_a_method_moves_only_the_masks_weights_in_hard_mode(data, method, fraction):
+def test_under_a_mask_a_method_moves_only_the_masks_weights_in_hard_mode(data, method, a_tenth):
+    """At another fraction than the default one, so that the method's own setting decides."""
     start = tiny_model()
-    mask = naive_mask(tiny_model(), data, "none", fraction)
-    model = unlearned(f"{method}:mask.fraction={fraction},mask.mode=hard", data)
-    for first, last, kept in zip(start.parameters(), model.parameters(), mask, strict=True):
+    model = unlearned(f"{method}:mask.fraction=0.1,mask.mode=hard", data, settings=CONTRACT)
+    for first, last, kept in zip(start.parameters(), model.parameters(), a_tenth, strict=True):
         assert torch.equal(first[~kept], last[~kept])
     assert not equal_states(model, start)
 

@@ -31,11 +31,11 @@ CASES = [
     ("resnet18", {"stem": "imagenet"}, 64),
     ("resnet50", {}, 64),
     ("densenet121", {}, 64),
-    ("vit_b_16", {}, 224),
+    pytest.param("vit_b_16", {}, 224, marks=pytest.mark.slow, id="vit_b_16"),
 ]
 
 
-@pytest.mark.parametrize(("name", "settings", "side"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("name", "settings", "side"), CASES)
 def test_weights_of_torchvision_give_its_logits(name, settings, side) -> None:
     network = theirs(name)
     model = model_of_weights(ModelConfig(architecture=name, **settings), CLASSES, network.state_dict()).eval()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from salun_grid.trainables.architectures import build_model
 from salun_grid.trainables.passes import Epoch
@@ -15,6 +14,7 @@ from salun_grid.trainables.resident import Augmenter, ResidentData
 from salun_grid.trainables.seeds import Seeds
 from salun_grid.trainables.training import train
 from salun_grid.trainables.workers import ALONE, Worker
+from tests.support.processes import run_workers
 
 NUM_IMAGES = 17
 CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05)
@@ -57,7 +57,7 @@ def one_worker(rank: int, folder: str) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of every worker's weights and epochs."""
     folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(one_worker, (str(folder),), nprocs=max(world for world, _ in CASES))
+    run_workers(one_worker, str(folder), max(world for world, _ in CASES))
     return folder
 
 
