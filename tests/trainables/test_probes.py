@@ -102,5 +102,6 @@ def test_a_model_that_holds_the_forget_set_regains_it_sooner(data):
         trained.model.fc.weight.copy_(trained.model.fc.weight.roll(1, 0))
         trained.model.fc.bias.copy_(trained.model.fc.bias.roll(1, 0))
     fresh, _ = job_of("relearn", data, fraction=0.5, learning_rate=0.05, epochs=12)
-    regained, learned = (list(PROBES["relearn"].run(job))[-1].value for job in (trained, fresh))
+    # Over all epochs: the last one has few values to take, and equals the other's on some processors.
+    regained, learned = (sum(measure.value for measure in PROBES["relearn"].run(job)) for job in (trained, fresh))
     assert regained > learned
