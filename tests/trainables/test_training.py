@@ -165,7 +165,7 @@ def test_the_same_seed_twice_gives_the_same_weights(data):
 
 
 def test_training_fits_a_few_images(data):
-    config = replace(CONFIG, epochs=25, milestones=(0.8,))
+    config = replace(CONFIG, epochs=50, milestones=(0.8,))
     _, epochs = trained(data, config=config)
     assert epochs[-1].accuracy_percent > 95 > epochs[0].accuracy_percent
 
