@@ -29,9 +29,9 @@ def small_npz(tmp_path: Path) -> Path:
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two draws of the paper's attack instead of 20, where its value does not matter."""
-    from salun_grid.analysis import catalogue
+    from salun_grid.analysis import attacks
 
-    monkeypatch.setattr(catalogue, "over_draws", partial(catalogue.over_draws, draws=2))
+    monkeypatch.setattr(attacks, "over_draws", partial(attacks.over_draws, draws=2))
 
 
 @pytest.fixture
