@@ -50,8 +50,8 @@ class Case:
 
     @cached_property
     def drawn(self) -> Drawn:
-        """The paper's attack over draws of members and of the non-members that D_f is compared with."""
-        return over_draws(self.model, self.comparable(self.non_members), self.non_members)
+        """The paper's attack over draws of members and non-members."""
+        return over_draws(self.model, self.non_members)
 
     @cached_property
     def comparable_references(self) -> References | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from salun_grid.analysis import divergence, quality
 from salun_grid.analysis.attacks import ATTACKS, BY_REFERENCES, NO_REFERENCES, Case
-from salun_grid.analysis.membership import DRAWS
+from salun_grid.analysis.membership import DRAWS, MAX_SD_POINTS
 from salun_grid.analysis.metrics import Predictions, accuracy_percent
 from salun_grid.analysis.roc import auc, tpr_at_fpr, tpr_under_null
 from salun_grid.records.errors import UndefinedError
@@ -68,11 +68,11 @@ def _forgotten_class_accuracy(case: Case) -> float:
     return accuracy_percent(p.logits["test"][own], p.labels["test"][own])
 
 
-def _null(fpr: float, which: int) -> Callable[[Case], float]:
-    """The mean (0) or 95 % quantile (1) of the TPR of an attack that knows nothing."""
+def _null(fpr: float, which: int, attack: str = "loss") -> Callable[[Case], float]:
+    """The mean (0) or 95 % quantile (1) of the TPR of an attack that knows nothing of the images of one of ATTACKS."""
 
     def compute(case: Case) -> float:
-        members, non_members = case.scores("loss")
+        members, non_members = case.scores(attack)
         return tpr_under_null(len(members), len(non_members), fpr)[which]
 
     return compute
@@ -111,7 +111,7 @@ _LIN, _GOLATKAR, _CHUNDAWAT = "Lin 1991", "Golatkar et al. 2020", "Chundawat et 
 _GUO, _YANG, _MAINI, _TARUN = "Guo et al. 2017", "Yang et al. 2023", "Maini et al. 2024", "Tarun et al. 2023"
 
 _js, _kl, _same = divergence.js_divergence, divergence.kl_divergence, divergence.agreement
-_quality, _ks = divergence.forgetting_quality, divergence.ks_distance
+_quality, _ks, _ks_p = divergence.forgetting_quality, divergence.ks_distance, divergence.ks_p
 
 METRICS: dict[str, Metric] = {
     **{key: metric for name in ATTACKS for key, metric in _attack_metrics(name).items()},
@@ -119,11 +119,17 @@ METRICS: dict[str, Metric] = {
     "mia_sd": Metric(lambda case: case.drawn.sd, "percent", f"its standard deviation over {DRAWS} draws", _FAN),
     "mia_accuracy": Metric(lambda case: case.drawn.accuracy, "percent", "its accuracy on what it was fitted to", _FAN),
     "mia_informative": Metric(
-        lambda case: float(case.drawn.informative), "", "1 where that accuracy is above chance, else 0", _FAN
+        lambda case: float(case.drawn.informative),
+        "",
+        f"1 if that accuracy is above chance and mia_sd at most {MAX_SD_POINTS:g}, else 0",
+        _FAN,
     ),
     "tpr1_null": Metric(_null(0.01, 0), "percent", "TPR at 1 % FPR of an attack that knows nothing", _DAVID),
     "tpr1_null_high": Metric(_null(0.01, 1), "percent", "its 95 % quantile; a TPR below it shows nothing", _DAVID),
     "tpr01_null_high": Metric(_null(0.001, 1), "percent", "the same at 0.1 % FPR", _DAVID),
+    "tpr1_null_high_covered": Metric(
+        _null(0.01, 1, "rmia"), "percent", "tpr1_null_high for LiRA and RMIA, which score covered images", _DAVID, True
+    ),
     "covered": Metric(_covered, "percent", "D_f that attacks with references can score", "Carlini et al. 2022", True),
     "js_forget": Metric(_on_forget(_js), "nats", "Jensen–Shannon divergence to the retrain on D_f", _LIN),
     "js_test": Metric(_on_test(_js), "nats", "Jensen–Shannon divergence to the retrain on test", _LIN),
@@ -131,8 +137,9 @@ METRICS: dict[str, Metric] = {
     "kl_test": Metric(_on_test(_kl), "nats", "KL(retrain ‖ model) on test", _GOLATKAR),
     "agreement_forget": Metric(_on_forget(_same), "percent", "D_f predicted as the retrain's class", _CHUNDAWAT),
     "agreement_test": Metric(_on_test(_same), "percent", "test images predicted as the retrain's class", _CHUNDAWAT),
-    "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "p of the KS distance ks_forget", _MAINI),
+    "forgetting_quality": Metric(_on_forget(_quality, True), "log10 p", "asymptotic p of ks_forget", _MAINI),
     "ks_forget": Metric(_on_forget(_ks, True), "", "KS distance on D_f to the retrain, 0 to 1", _MAINI),
+    "ks_p": Metric(_on_forget(_ks_p, True), "p", "p of ks_forget, exact up to 10,000 images", "Hodges 1958"),
     "tow": Metric(_tug_of_war, "", "tug of war, 0 to 1; 1 is the retrain", "Zhao et al. 2024"),
     "ece": Metric(_alone(quality.calibration_error), "percent", "expected calibration error on test", _GUO),
     "nll": Metric(_alone(quality.negative_log_likelihood), "nats", "cross-entropy on test", _GUO),
@@ -155,6 +162,7 @@ HEADLINE = (
     "auc_lira",
     "auc_rmia",
     "tpr1_rmia",
+    "tpr1_null_high_covered",
     "js_forget",
     "agreement_forget",
     "ks_forget",

@@ -45,6 +45,15 @@ def ks_distance(model: np.ndarray, retrain: np.ndarray, labels: np.ndarray) -> f
     return float(ks_2samp(log_odds(model, labels), log_odds(retrain, labels), method="asymp").statistic)
 
 
+def ks_p(model: np.ndarray, retrain: np.ndarray, labels: np.ndarray) -> float:
+    """p, 0 to 1, that a distance of at least `ks_distance` comes from one distribution; exact up to 10,000 images.
+
+    The test assumes independent samples, but both models score the same images. Images that are hard for one are hard
+    for the other, so p is too large rather than too small.
+    """
+    return float(ks_2samp(log_odds(model, labels), log_odds(retrain, labels)).pvalue)
+
+
 def tug_of_war(model: Predictions, retrain: Predictions) -> float:
     """ToW (Zhao et al. 2024): the product of 1 − |accuracy gap| over D_f, D_r and test; 1 is the retrain itself."""
     product = 1.0

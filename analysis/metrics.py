@@ -75,20 +75,24 @@ def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray
     return exp[np.arange(len(labels)), labels] / exp.sum(axis=1)
 
 
+def attack_confidences(predictions: Predictions, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The attack's feature, the probability of the true class, of D_r, of the non-members in `split`, and of D_f.
+
+    Non-members of a class without members are left out, as SalUn's code removes a forgotten class from the test split;
+    they stay if no others are.
+    """
+    seen, unseen = (true_class_probability(predictions.logits[s], predictions.labels[s]) for s in ("train", split))
+    known = np.isin(predictions.labels[split], predictions.retained_classes)
+    return seen[~predictions.forgotten], unseen[known if known.any() else slice(None)], seen[predictions.forgotten]
+
+
 def membership_inference(predictions: Predictions, attack: Attack) -> float:
     """MIA: percent of D_f that an RBF SVC (gamma auto) on the true class's probability calls non-member.
 
     It is fitted on n members of D_r and n non-members, n the smaller of the two groups. `first` takes the
-    first n of each, as SalUn's code does; `balanced` draws n of each from `attack.seed`. Non-members of a class without
-    members are left out, as SalUn's code removes a forgotten class from the test split; they stay if no others are.
+    first n of each, as SalUn's code does; `balanced` draws n of each from `attack.seed`.
     """
-    confidence = {
-        split: true_class_probability(predictions.logits[split], predictions.labels[split])
-        for split in ("train", attack.non_members)
-    }
-    members = confidence["train"][~predictions.forgotten]
-    known = np.isin(predictions.labels[attack.non_members], predictions.retained_classes)
-    non_members = confidence[attack.non_members][known if known.any() else slice(None)]
+    members, non_members, forgotten = attack_confidences(predictions, attack.non_members)
     n = min(len(members), len(non_members))
     if attack.members == "balanced":
         rng = np.random.default_rng(attack.seed)
@@ -96,7 +100,7 @@ def membership_inference(predictions: Predictions, attack: Attack) -> float:
     features = np.concatenate([members[:n], non_members[:n]])[:, None]
     is_member = np.repeat([1, 0], n)
     svc = SVC(C=attack.svc_c, kernel="rbf", gamma="auto").fit(features, is_member)
-    called_member = svc.predict(confidence["train"][predictions.forgotten][:, None])
+    called_member = svc.predict(forgotten[:, None])
     return 100.0 * float(np.mean(called_member == 0))
 
 

@@ -15,7 +15,7 @@ from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.evidence import Measured, Reader, Reference, measure, references_for
 from salun_grid.analysis.metrics import Predictions
 from salun_grid.analysis.references import References
-from salun_grid.analysis.roc import auc
+from salun_grid.analysis.roc import auc, tpr_under_null
 from salun_grid.analysis.scores import SCORES, log_odds
 from salun_grid.records.errors import InputError, UndefinedError
 from tests.support.folders import Run, make_grid, make_predictions, write_folder, write_predictions
@@ -108,6 +108,14 @@ def test_a_forgotten_class_is_attacked_against_unseen_images_of_the_class(name: 
     for found, wanted in zip(case.scores(name), narrowed.scores(name), strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert len(case.scores(name)[1]) == own["val"].sum() < len(own["val"])
+
+
+def test_the_null_of_attacks_with_references_is_that_of_the_covered_images() -> None:
+    case = a_case()
+    covered = int(case.references.out.any(axis=0).sum())
+    assert 0 < covered < case.model.forgotten.sum()
+    found = METRICS["tpr1_null_high_covered"].compute(case)
+    assert found == tpr_under_null(covered, len(case.model.labels["val"]), 0.01)[1]
 
 
 def test_headline_metrics_are_of_the_dictionary() -> None:

@@ -1,5 +1,6 @@
 """Distances to the retrain, calibration and class-wise quality against loops and libraries' own evaluators."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from salun_grid.analysis.divergence import (
     js_divergence,
     kl_divergence,
     ks_distance,
+    ks_p,
     tug_of_war,
 )
 from salun_grid.analysis.quality import calibration_error, class_accuracy, medmnist_auc, negative_log_likelihood
@@ -65,6 +67,26 @@ def test_ks_is_the_largest_distance_of_the_distributions(seed: int) -> None:
     assert ks_distance(model, retrain, labels) == pytest.approx(distance)
     # SciPy's asymptotic p of two samples of 40: Kolmogorov's distribution at 40 · 40 / 80 degrees.
     assert forgetting_quality(model, retrain, labels) == pytest.approx(np.log10(kstwo.sf(distance, 20)), abs=1e-6)
+
+
+def test_ks_p_is_the_fraction_of_all_splits_that_are_as_far_apart() -> None:
+    """5 scores of each model: 252 ways to split 10 scores in two halves."""
+    (model, labels), (retrain, _) = some_logits(1, n=5), some_logits(12, n=5, scale=1.0)
+    scores = [*log_odds(model, labels).tolist(), *log_odds(retrain, labels).tolist()]
+    splits = [set(half) for half in itertools.combinations(range(10), 5)]
+    apart = [naive_ks([scores[i] for i in half], [scores[i] for i in range(10) if i not in half]) for half in splits]
+    expected = np.mean([distance >= ks_distance(model, retrain, labels) - 1e-12 for distance in apart])
+    assert 0 < expected < 1
+    assert ks_p(model, retrain, labels) == pytest.approx(expected)
+
+
+def test_ks_p_is_conservative_where_both_models_find_the_same_images_hard() -> None:
+    rng, labels, ps = np.random.default_rng(0), np.zeros(60, dtype=int), []
+    for _ in range(300):
+        hard = rng.normal(0, 2, 60)
+        pair = [np.column_stack([hard + rng.normal(0, 1, 60), np.zeros(60)]) for _ in range(2)]
+        ps.append(ks_p(*pair, labels))
+    assert np.mean(np.array(ps) <= 0.05) <= 0.05
 
 
 def test_forgetting_quality_has_a_floor_instead_of_infinity() -> None:
