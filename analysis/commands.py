@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salun_grid.analysis.completeness import checked, progress, remarks
 from salun_grid.analysis.formats import FORMATS
 from salun_grid.analysis.results import has_rows, read_runs
 from salun_grid.analysis.tables import make_tables
-from salun_grid.analysis.verdicts import Verdict, overall
 from salun_grid.analysis.view import Results
 from salun_grid.records.errors import InputError, naming
 from salun_grid.records.storage import pictures_path
 from salun_grid.records.text import printable_row
+
+if TYPE_CHECKING:  # imports scikit-learn, which tables and plans do without
+    from salun_grid.analysis.verdicts import Verdict
 
 
 def load(folder: str) -> Results:
@@ -45,10 +48,12 @@ def verdicts_text(folder: str, form: str = "terminal", margin: float | None = No
 
 def answer_lines(folder: str) -> list[str]:
     """A sentence for each method, for the end of a run; empty where there is nothing to compare with."""
+    from salun_grid.analysis.verdicts import overall
+
     return overall(verdicts_in(folder))
 
 
-def verdicts_in(folder: str) -> list[Verdict]:
+def verdicts_in(folder: str) -> "list[Verdict]":
     """The verdict on each method and control of a folder, by its declared question."""
     from salun_grid.analysis import verdict_tables
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from salun_grid.analysis.cells import Group
-from salun_grid.analysis.gaps import NO_OP, NOISE, RETRAIN
-from salun_grid.analysis.outcomes import Apart, Outcome, Scored, scored
+from salun_grid.analysis.gaps import NO_OP, NOISE
+from salun_grid.analysis.outcomes import Apart, Scored, ScoredBlock
 from salun_grid.analysis.statistics import Spread, spread
-from salun_grid.records.question import Question
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,14 @@ class Contrasts:
     benefit: Spread | None
 
 
-def contrasts_of(blocks: Iterable[dict[str, Outcome]], question: Question) -> list[Contrasts]:
+def contrasts_of(blocks: Iterable[ScoredBlock]) -> list[Contrasts]:
     """Every method and control over its seeds, in the order of the protocols and methods in `blocks`."""
     found: dict[tuple[str, str], dict[tuple[Group, int], Scored]] = defaultdict(dict)
     for block in blocks:
-        against_retrain = scored(block, question)
-        for method, outcome in block.items():
-            group, seed = outcome.cell.group, outcome.cell.run["seed"]
-            own = found[group.protocol, method] if method != RETRAIN else {}
-            if method in against_retrain:
-                own[group, seed] = against_retrain[method]
+        for method, one in block.scored.items():
+            own = found[block.group.protocol, method]
+            if one:
+                own[block.group, block.seed] = one
     return [_over_seeds(protocol, method, own) for (protocol, method), own in found.items()]
 
 
@@ -67,7 +64,8 @@ def _over_seeds(protocol: str, method: str, own: dict[tuple[Group, int], Scored]
     def over_seeds(value: Callable[[Scored], Apart | None]) -> Spread | None:
         values = [[value(own[group, seed]) for group in cells] for seed in complete]
         usable = [[one for one in row if one is not None] for row in values]
-        return _spread([row for row in usable if len(row) == len(cells)])
+        whole = [row for row in usable if len(row) == len(cells)]
+        return spread_over_seeds(whole) if whole else None
 
     left_out = tuple(seed for seed in seeds if seed not in complete)
     ag = over_seeds(lambda one: Apart(one.ag, 0.0))
@@ -77,10 +75,8 @@ def _over_seeds(protocol: str, method: str, own: dict[tuple[Group, int], Scored]
     )
 
 
-def _spread(values: Sequence[Sequence[Apart]]) -> Spread | None:
-    """Over seeds, of the means over cells; the errors of cells and seeds are independent."""
-    if not values:
-        return None
+def spread_over_seeds(values: Sequence[Sequence[Apart]]) -> Spread:
+    """The Spread over seeds of the means over the cells of each; the errors of cells and seeds are independent."""
     means = [float(np.mean([one.points for one in row])) for row in values]
     variances = [float(np.mean([one.se**2 for one in row])) / len(row) for row in values]
     return spread(means, math.sqrt(float(np.mean(variances)) / len(values)))

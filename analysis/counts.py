@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from salun_grid.analysis.roc import ranks_among
+
 
 def paired_proportion_se(first: np.ndarray, second: np.ndarray) -> float:
     """Standard error of the difference of two accuracies on the same images (bool, (N,)).
@@ -45,8 +47,7 @@ def placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray
 
 
 def _share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    ascending = np.sort(others)
-    below, not_above = (np.searchsorted(ascending, values, side=side) for side in ("left", "right"))
+    below, not_above = ranks_among(values, others)
     return (below + not_above) / (2 * len(others))
 
 

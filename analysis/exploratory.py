@@ -4,18 +4,15 @@ They are exploratory: nothing was declared about them, and their p values bound 
 (Benjamini & Hochberg 1995), not the chance of any.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from salun_grid.analysis.cells import Group
-from salun_grid.analysis.outcomes import Apart, Outcome, scored
-from salun_grid.analysis.statistics import Spread, benjamini_hochberg, spread, two_sided_p
+from salun_grid.analysis.contrasts import spread_over_seeds
+from salun_grid.analysis.outcomes import Apart, ScoredBlock
+from salun_grid.analysis.statistics import Spread, benjamini_hochberg, two_sided_p
 from salun_grid.analysis.verdicts import Verdict
-from salun_grid.records.question import Question
 
 
 @dataclass(frozen=True)
@@ -29,19 +26,14 @@ class Exploratory:
     p: float
 
 
-def signed_gaps(blocks: Iterable[dict[str, Outcome]], question: Question) -> dict[tuple[Group, str, str], Spread]:
+def signed_gaps(blocks: Iterable[ScoredBlock]) -> dict[tuple[Group, str, str], Spread]:
     """The Spread over seeds of each signed gap, by group, method and metric."""
     found: dict[tuple[Group, str, str], list[Apart]] = defaultdict(list)
     for block in blocks:
-        for method, one in scored(block, question).items():
-            for metric, gap in one.signed.items():
-                found[block[method].cell.group, method, metric].append(gap)
-    return {cell: _spread(gaps) for cell, gaps in found.items()}
-
-
-def _spread(gaps: Sequence[Apart]) -> Spread:
-    error = math.sqrt(float(np.mean([gap.se**2 for gap in gaps])) / len(gaps))
-    return spread([gap.points for gap in gaps], error)
+        for method, one in block.scored.items():
+            for metric, gap in one.signed.items() if one else ():
+                found[block.group, method, metric].append(gap)
+    return {cell: spread_over_seeds([[gap] for gap in gaps]) for cell, gaps in found.items()}
 
 
 def explored(gaps: dict[tuple[Group, str, str], Spread], verdicts: Sequence[Verdict]) -> list[Exploratory]:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from salun_grid.analysis.metrics import Predictions, attack_confidences
+from salun_grid.analysis.metrics import Attack, Predictions, attack_confidences
 from salun_grid.analysis.svc import features, fit
 from salun_grid.records.errors import UndefinedError
 
 DRAWS = 20
-SVC_C = 3.0
+SVC_C = Attack.svc_c
 CHANCE_LEVEL = 0.05
 MAX_SD_POINTS = 10.0
 

@@ -6,7 +6,7 @@ Predictions give the exact numbers of images on which two models disagree; witho
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +70,14 @@ class Scored:
     over_no_op: Apart | None
 
 
+class ScoredBlock(NamedTuple):
+    """The methods and controls of one group and seed, None for each where the block has no retrain."""
+
+    group: Group
+    seed: int
+    scored: dict[str, Scored | None]
+
+
 def of_row(cell: Cell) -> Outcome:
     """The Outcome in a row of `runs`."""
     values = {metric: cell.run[metric] for metric in ("ua", "ra", "ta", "mia")}
@@ -103,10 +111,10 @@ def answerable(folder: str, question: Question) -> Question:
     """`question`, or with the paper's attack in place of one that needs predictions where the folder has none."""
     if question.attack == "mia" or has_rows(folder, "predictions"):
         return question
-    return Question("mia", question.margin_points, question.methods)
+    return replace(question, attack="mia")
 
 
-def blocks(folder: str, cells: Iterable[Cell]) -> Iterator[dict[str, Outcome]]:
+def outcomes_in(folder: str, cells: Iterable[Cell]) -> Iterator[dict[str, Outcome]]:
     """The outcomes of each group and seed by method, from predictions where the folder has them."""
     reader = Reader(folder) if has_rows(folder, "predictions") else None
     found: dict[tuple[Group, int], list[Cell]] = defaultdict(list)
@@ -114,6 +122,14 @@ def blocks(folder: str, cells: Iterable[Cell]) -> Iterator[dict[str, Outcome]]:
         found[cell.group, cell.run["seed"]].append(cell)
     for own in found.values():
         yield {c.method: of_predictions(c, reader.read(c.run)) if reader else of_row(c) for c in own}
+
+
+def scored_blocks(blocks: Iterable[dict[str, Outcome]], question: Question) -> Iterator[ScoredBlock]:
+    """Each block scored by the question; the outcomes, which hold a value for each image, are not kept."""
+    for block in blocks:
+        cell, found = next(iter(block.values())).cell, scored(block, question)
+        methods = {method: found.get(method) for method in block if method != RETRAIN}
+        yield ScoredBlock(cell.group, cell.run["seed"], methods)
 
 
 def scored(block: dict[str, Outcome], question: Question) -> dict[str, Scored]:

@@ -19,9 +19,14 @@ def roc_curve(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray,
 
 def auc(members: np.ndarray, non_members: np.ndarray) -> float:
     """Probability that a member scores above a non-member, ties counted half; 0.5 is chance (Mann & Whitney 1947)."""
-    ascending = np.sort(non_members)
-    below, not_above = (np.searchsorted(ascending, members, side=side) for side in ("left", "right"))
+    below, not_above = ranks_among(members, non_members)
     return float((below.mean() + not_above.mean()) / (2 * len(non_members)))
+
+
+def ranks_among(values: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each value (V,) the number of `others` below it, and the number not above it; int64 (V,)."""
+    ascending = np.sort(others)
+    return np.searchsorted(ascending, values, side="left"), np.searchsorted(ascending, values, side="right")
 
 
 def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> float:

@@ -3,12 +3,13 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from salun_grid.analysis.contrasts import contrasts_of
 from salun_grid.analysis.exploratory import Exploratory, explored, signed_gaps
-from salun_grid.analysis.outcomes import answerable, blocks
+from salun_grid.analysis.outcomes import answerable, outcomes_in, scored_blocks
 from salun_grid.analysis.tables import Table, with_interval
-from salun_grid.analysis.verdicts import Verdict, rules, signed, verdicts_of
+from salun_grid.analysis.verdicts import Verdict, rules, verdicts_of
 from salun_grid.analysis.view import Results
 from salun_grid.records import storage
 from salun_grid.records.forget_label import forget_name
@@ -23,15 +24,14 @@ EXPLORATORY_COLUMNS = ("Dataset", "Augmentation", "Method", "Forget", "Gap", "Me
 def question_of(folder: str, margin: float | None = None) -> Question:
     """The declared question of a folder, the default where none was declared; `margin` replaces its margin."""
     declared = declared_question(read_studies(storage.find(folder))[0]) or Question()
-    chosen = declared if margin is None else Question(declared.attack, margin, declared.methods)
-    return answerable(folder, chosen)
+    return answerable(folder, declared if margin is None else replace(declared, margin_points=margin))
 
 
 def answers(folder: str, results: Results, question: Question) -> tuple[list[Verdict], list[Exploratory]]:
     """The verdicts and exploratory results of a folder; each model's predictions are read once."""
-    found = list(blocks(folder, results.cells))
-    verdicts = verdicts_of(contrasts_of(found, question), question)
-    return verdicts, explored(signed_gaps(found, question), verdicts)
+    found = list(scored_blocks(outcomes_in(folder, results.cells), question))
+    verdicts = verdicts_of(contrasts_of(found), question)
+    return verdicts, explored(signed_gaps(found), verdicts)
 
 
 def verdict_table(verdicts: Sequence[Verdict], question: Question, provenance: str, remarks: str = "") -> Table:
@@ -60,8 +60,8 @@ def _row(verdict: Verdict) -> list[str]:
     one = verdict.contrasts
     estimates = [
         with_interval(one.ag) if one.ag else "–",
-        signed(one.excess) if one.excess else "–",
-        signed(one.benefit) if one.benefit else "–",
+        with_interval(one.excess, sign="+") if one.excess else "–",
+        with_interval(one.benefit, sign="+") if one.benefit else "–",
     ]
     tests = [p_value(verdict.equivalence_p), p_value(verdict.difference_p)]
     provable = "–" if math.isnan(verdict.provable) else f"{verdict.provable:.2f}"
@@ -70,7 +70,7 @@ def _row(verdict: Verdict) -> list[str]:
     return [
         one.protocol,
         one.method,
-        verdict.text or "the noise floor",
+        verdict.text,
         *estimates,
         *tests,
         provable,

@@ -20,6 +20,7 @@ from salun_grid.analysis.statistics import (
     seeds_for,
     two_sided_p,
 )
+from salun_grid.analysis.tables import with_interval
 from salun_grid.records.question import ATTACKS, Question
 
 RULES = (
@@ -210,7 +211,7 @@ def sentence(verdict: Verdict) -> str:
     if verdict.against_no_op:
         parts.append(verdict.against_no_op + (f" (AG {shifted(one.benefit)} points)" if one.benefit else ""))
     if verdict.against_retrain:
-        number = f" (excess AG {signed(one.excess)} points)" if one.excess else ""
+        number = f" (excess AG {with_interval(one.excess, '+')} points)" if one.excess else ""
         parts.append(f"{verdict.against_retrain}{number}{verdict.advice}")
     return f"{one.method}: {'; '.join(parts)}; n = {size(one)}."
 
@@ -227,13 +228,6 @@ def shifted(value: Spread) -> str:
     ends = sorted(sign * end for end in value.interval)
     interval = "" if math.isnan(ends[0]) else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
     return f"{way} by {sign * value.mean:.2f}{interval}"
-
-
-def signed(value: Spread) -> str:
-    """`+0.20 [−0.10, 0.50]`, the mean with its 95 % interval."""
-    low, high = value.interval
-    mean = f"{value.mean:+.2f}"
-    return mean if math.isnan(low) else f"{mean} [{low:+.2f}, {high:+.2f}]"
 
 
 def overall(verdicts: Sequence[Verdict]) -> list[str]:

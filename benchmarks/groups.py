@@ -86,7 +86,7 @@ def moved(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def run(data: Path, out: Path) -> None:
     """Run the study, or what of it is missing, in processes of their own."""
-    words = [sys.executable, "-m", "salun_grid.grid", "run", "demo", "--local", "--quiet", "--dataset", str(data)]
+    words = [sys.executable, "-m", "salun_grid.grid", "run", "digits", "--local", "--quiet", "--dataset", str(data)]
     words += ["--augmentation", "none", "--out", str(out)]
     for option, values in (("--forget", forget_sets()), ("--method", METHODS), ("--seed", SEEDS), ("--set", SETTINGS)):
         words += [word for value in values for word in (option, str(value))]

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 
 from salun_grid.analysis.cells import Cell, Group
 from salun_grid.analysis.contrasts import contrasts_of
-from salun_grid.analysis.outcomes import Outcome
+from salun_grid.analysis.outcomes import Outcome, scored_blocks
 from salun_grid.analysis.statistics import Spread
 from salun_grid.analysis.verdicts import Verdict, verdicts_of
 from salun_grid.records.question import Question
@@ -42,7 +42,7 @@ def study(scenario: Scenario, rng: np.random.Generator) -> list[Verdict]:
     gaps = {"retrain": 0.0, "retrain-again": 0.0, "original": 1.0}
     gaps |= {f"method{i}": scenario.gap for i in range(scenario.methods)}
     question = Question("auc", MARGIN, tuple(name for name in gaps if name.startswith("method")))
-    return verdicts_of(contrasts_of(_blocks(scenario, gaps, rng), question), question)
+    return verdicts_of(contrasts_of(scored_blocks(_blocks(scenario, gaps, rng), question)), question)
 
 
 def _blocks(scenario: Scenario, gaps: dict[str, float], rng: np.random.Generator) -> Iterator[dict[str, Outcome]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from salun_grid.analysis.commands import answer_lines, draw_figure, tables_text, verdicts_in
+from salun_grid.analysis.commands import answer_lines, draw_figure, tables_text
 from salun_grid.grid import cost
 from salun_grid.grid.execution import Execution
 from salun_grid.grid.fit import Measurement
@@ -16,7 +16,6 @@ from salun_grid.grid.lock import DriverLock, held
 from salun_grid.grid.measured import measurements
 from salun_grid.grid.on_ray.access import check_access
 from salun_grid.grid.plan import Plan, finished_jobs, make_plan, missing_jobs
-from salun_grid.grid.power import Scatter, num_cells, observed, power_lines, typical
 from salun_grid.grid.specs import Evaluate, Probe, Train, Unlearn
 from salun_grid.grid.stopping import Stop
 from salun_grid.grid.store import Store
@@ -81,14 +80,11 @@ def describe_plan(
     rows = measured_rows(plan, store, measured)
     lines += [f"estimate       {line}" for line in cost.estimate_lines(plan, missing_jobs(plan, store), rows, price)]
     if power:
-        scatter = scatter_of(measured or ((out,) if rows else ())) or typical(num_cells(plan))
+        from salun_grid.grid.power import power_lines, scatter_for  # imports scikit-learn
+
+        scatter = scatter_for(plan, measured or ((out,) if rows else ()))
         lines += [f"power          {line}" for line in power_lines(plan, scatter, cost.device_hours(plan, rows))]
     return "\n".join(map(printable, lines))
-
-
-def scatter_of(folders: tuple[str, ...]) -> Scatter | None:
-    """The scatter over seeds in the first folder that has two complete seeds; None where none has."""
-    return next((found for folder in folders if (found := observed(verdicts_in(folder)))), None)
 
 
 def measured_rows(plan: Plan, store: Store, folders: tuple[str, ...]) -> list[Measurement]:

@@ -95,7 +95,7 @@ def estimate_lines(plan: Plan, missing: Sequence[Spec], rows: Sequence[Measureme
         return [_fitted_line(estimate, price) for estimate in estimates(plan, missing, rows)]
     lines = []
     for rate in (CPU_CORE, GPU):
-        hours = sum(rate.seconds_of(job) for job in plan.jobs.values() if job.makes == "model") / 3600
+        hours = _training_hours(plan, rate)
         cost = "" if price is None else f"; {hours * price:,.2f} at {price:g} an hour"
         lines += [f"{hours:,.2f} {rate.device}-hours of training{cost} ({rate.source})"]
     return lines
@@ -105,7 +105,11 @@ def device_hours(plan: Plan, rows: Sequence[Measurement]) -> float:
     """Hours of the whole plan on the first device among `rows`, or on one core of the reference rate without rows."""
     if rows:
         return estimates(plan, [], rows)[0].hours
-    return sum(CPU_CORE.seconds_of(job) for job in plan.jobs.values() if job.makes == "model") / 3600
+    return _training_hours(plan, CPU_CORE)
+
+
+def _training_hours(plan: Plan, rate: Rate) -> float:
+    return sum(rate.seconds_of(job) for job in plan.jobs.values() if job.makes == "model") / 3600
 
 
 def _fitted_line(estimate: Estimate, price: float | None) -> str:

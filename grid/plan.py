@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from salun_grid.grid.graph import closure
-from salun_grid.grid.specs import CONTROLS, ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
+from salun_grid.grid.specs import ORIGINAL, RETRAIN, RETRAIN_AGAIN, Evaluate, Probe, Spec, Train, Unlearn
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study, public_words
 from salun_grid.records.errors import InputError
@@ -55,8 +55,7 @@ class Plan:
         """Input of `status` and the analysis: the study, its command without ids, its question and its keys."""
         command = shlex.join(["salun-grid", "run", *self.study.words, *public_words(self.study)])
         made = {what: [key for key, job in self.jobs.items() if job.makes == what] for what in MADE}
-        family = tuple(method for method in self.study.methods if method not in CONTROLS)
-        question = replace(self.study.question, methods=family).as_json()
+        question = replace(self.study.question, methods=self.study.family).as_json()
         keys = {MADE[what]: found for what, found in made.items()}
         return {"study": self.study.name, "command": command, "question": question, **keys}
 

@@ -1,13 +1,13 @@
 """How many seeds each verdict of a study needs, and their cost: the output of `plan --power`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from salun_grid.analysis.commands import verdicts_in
 from salun_grid.analysis.statistics import ALPHA, POWER, seeds_for
 from salun_grid.analysis.verdicts import Verdict
 from salun_grid.grid.plan import Plan
-from salun_grid.grid.specs import CONTROLS
 
 # Standard deviations over seeds of one cell, in points: the largest of the methods of the demo (n = 5, 160 forgotten
 # images, 8 classes; runs of other data differ).
@@ -23,6 +23,11 @@ class Scatter:
     excess: float
     difference: float
     source: str
+
+
+def scatter_for(plan: Plan, folders: Iterable[str]) -> Scatter:
+    """The observed scatter of the first folder with two complete seeds, else the typical one of the plan's cells."""
+    return next((found for folder in folders if (found := observed(verdicts_in(folder)))), typical(num_cells(plan)))
 
 
 def typical(cells: int) -> Scatter:
@@ -54,7 +59,7 @@ def power_lines(plan: Plan, scatter: Scatter, device_hours: float) -> Iterator[s
 
     `device_hours` are those of the whole plan.
     """
-    family = max(1, len([method for method in plan.study.methods if method not in CONTROLS]))
+    family = max(1, len(plan.study.family))
     margin = plan.study.question.margin_points
     per_seed = device_hours / len(plan.study.seeds)
     yield f"{POWER:.0%} at a corrected level of {ALPHA:g} / {family} methods; {per_seed:,.2f} device-hours a seed"

@@ -45,6 +45,11 @@ class Study:
     probes: tuple[str, ...] = ()
     question: Question = field(default_factory=Question)
 
+    @property
+    def family(self) -> tuple[str, ...]:
+        """The methods that the question is asked of: all but the retrain and the controls."""
+        return tuple(method for method in self.methods if method not in CONTROLS)
+
 
 # Each axis and the option that replaces it.
 AXES = {

@@ -43,7 +43,7 @@ def read_picture(path: Path, file: IO[bytes], reading: Reading) -> tuple[Image.I
 
 
 def deep_grey(path: Path, image: Image.Image, reading: Reading) -> tuple[Image.Image, float]:
-    """An image of 16-bit, 32-bit or floating-point grey. Only for 16 bits is there a range by default."""
+    """A 16-bit, 32-bit or floating-point greyscale image. Only 16 bits have a default range."""
     values = np.asarray(image)
     if reading.grey_range is not None:
         return Image.fromarray(scaled(values, reading.grey_range)), 0

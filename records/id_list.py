@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salun_grid.records.errors import InputError, shown
+from salun_grid.records.npz_names import MAX_CHARACTERS
 
 COLUMNS = ("id", "index", "group")
 MAX_BYTES = 2**26  # of a list; a million ids of 60 characters
-MAX_CHARACTERS = 256  # of an entry, as in a dataset file
 
 
 @dataclass(frozen=True)

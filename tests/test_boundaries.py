@@ -9,6 +9,8 @@ FORBIDDEN = {
     "trainables, trainables.data, trainables.methods, trainables.prediction, trainables.randaugment": {"ray"},
     "analysis, analysis.commands, analysis.figures, analysis.report, analysis.cli, analysis.compare, analysis.export, "
     "analysis.metric_table, analysis.worst": {"torch", "ray", "medmnist"},
+    # Importing scikit-learn and SciPy takes a second, which a plan or a table need not wait for.
+    "analysis.commands, grid.commands": {"sklearn", "scipy"},
     "analysis.command_line, records.text, records.errors": {"torch", "ray", "numpy", "pyarrow", "matplotlib"},
     "records.folder, records.npz, records.digits, records.schemas, records.studies": {
         "torch",

@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control, ttest_1samp
 from salun_grid.analysis.commands import verdicts_text
 from salun_grid.analysis.contrasts import contrasts_of
 from salun_grid.analysis.exploratory import Exploratory, explored, signed_gaps
-from salun_grid.analysis.outcomes import blocks
+from salun_grid.analysis.outcomes import outcomes_in, scored_blocks
 from salun_grid.analysis.verdicts import verdicts_of
 from salun_grid.analysis.view import Results
 from salun_grid.records.question import Question
@@ -39,8 +39,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
 
 def found_in(runs: list[Run]) -> list[Exploratory]:
-    outcomes = list(blocks("", Results.of(runs).cells))
-    return explored(signed_gaps(outcomes, MIA), verdicts_of(contrasts_of(outcomes, MIA), MIA))
+    found = list(scored_blocks(outcomes_in("", Results.of(runs).cells), MIA))
+    return explored(signed_gaps(found), verdicts_of(contrasts_of(found), MIA))
 
 
 def test_only_methods_that_pass_are_explored(runs: list[Run]) -> None:

@@ -10,7 +10,7 @@ from salun_grid.analysis.attacks import Case
 from salun_grid.analysis.catalogue import METRICS
 from salun_grid.analysis.cells import cells_of
 from salun_grid.analysis.counts import paired_auc_se, paired_proportion_se, placements, unpaired_proportion_se
-from salun_grid.analysis.outcomes import answerable, blocks, of_predictions, of_row, scored
+from salun_grid.analysis.outcomes import answerable, of_predictions, of_row, outcomes_in, scored
 from salun_grid.records.question import Question
 from tests.support.folders import make_grid, make_predictions, write_folder
 
@@ -50,7 +50,7 @@ def test_a_model_without_finite_logits_has_no_value_from_predictions() -> None:
 
 def test_scored_is_the_average_of_absolute_gaps_and_its_differences(tmp_path: Path) -> None:
     runs = make_grid(seeds=(0,), methods=METHODS)
-    (block,) = blocks(str(write_folder(tmp_path, runs)), cells_of(runs))
+    (block,) = outcomes_in(str(write_folder(tmp_path, runs)), cells_of(runs))
     found = scored(block, Question())
 
     def ag(method: str) -> float:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from salun_grid.analysis.contrasts import contrasts_of
-from salun_grid.analysis.outcomes import blocks
+from salun_grid.analysis.outcomes import outcomes_in, scored_blocks
 from salun_grid.analysis.verdict_tables import question_of
 from salun_grid.analysis.verdicts import Verdict, overall, sentence, verdicts_of
 from salun_grid.analysis.view import Results
@@ -36,8 +36,8 @@ def controls(seeds: int, no_op: float = 6.0, **cell: object) -> list[Run]:
 
 
 def verdicts(runs: list[Run], question: Question = MIA) -> dict[str, Verdict]:
-    found = blocks("", Results.of(runs).cells)
-    return {v.contrasts.method: v for v in verdicts_of(contrasts_of(found, question), question)}
+    found = scored_blocks(outcomes_in("", Results.of(runs).cells), question)
+    return {v.contrasts.method: v for v in verdicts_of(contrasts_of(found), question)}
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,7 @@ def test_pictures_of_medmnist_come_from_its_folder(tmp_path: Path, monkeypatch: 
     assert train_images(fingerprint_of(file), "bloodmnist", 28, []) is None
 
 
-def test_the_digits_are_those_that_the_demo_trains_on() -> None:
+def test_the_digits_are_those_that_their_study_trains_on() -> None:
     fingerprint, images, _ = read_digits()
     found = train_images(fingerprint, "digits", 8, [])
     assert found is not None

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
 from tests.support.installs import without_extra
+from tests.support.processes import grid_command
 from tests.support.small_data import write_small_npz
 from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
@@ -79,18 +79,7 @@ def test_a_study_cannot_forge_a_line_of_status(out: Path, tmp_path: Path) -> Non
 
 def run_again(npz: Path, out: Path) -> list[str]:
     """The command of a run that finds all of its jobs done."""
-    return [
-        sys.executable,
-        "-m",
-        "salun_grid.grid",
-        "run",
-        "digits",
-        "--dataset",
-        str(npz),
-        *OPTIONS,
-        "--out",
-        str(out),
-    ]
+    return grid_command("run", "digits", "--dataset", npz, *OPTIONS, "--out", out)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from salun_grid.grid import doctor
 from salun_grid.grid.cli import main
 from salun_grid.grid.doctor import CHECKS, Finding, findings
 from tests.support.installs import without_extra
+from tests.support.processes import grid_command
 
 
 def report(monkeypatch: pytest.MonkeyPatch, *names: str) -> Result:
@@ -25,8 +25,7 @@ def report(monkeypatch: pytest.MonkeyPatch, *names: str) -> Result:
 def test_a_sound_machine_has_a_line_for_each_check_and_no_problem() -> None:
     """As a user runs it, and with a Ray that really starts."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-m", "salun_grid.grid", "doctor"]
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
+    found = subprocess.run(grid_command("doctor"), capture_output=True, text=True, env=environment, timeout=180)
     assert (found.returncode, found.stderr) == (0, "")
     lines = found.stdout.splitlines()
     assert [line.split("  ")[0].strip() for line in lines] == list(CHECKS)

@@ -17,6 +17,7 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.records.errors import InputError
+from tests.support.processes import grid_command
 from tests.support.studies import SMALL_SETTINGS, run_without_ray
 
 AXES = ["--seed", "0", "--forget", "random:0.1", "--augmentation", "none", *SMALL_SETTINGS]
@@ -24,19 +25,7 @@ SAME = ("method", "seed", "ua", "ra", "ta", "mia", "job_key", "model_key", "num_
 
 
 def command(npz: Path, out: Path, *words: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "salun_grid.grid",
-        "run",
-        "digits",
-        "--dataset",
-        str(npz),
-        *AXES,
-        "--out",
-        str(out),
-        *words,
-    ]
+    return grid_command("run", "digits", "--dataset", npz, *AXES, "--out", out, *words)
 
 
 def run(npz: Path, out: Path, *words: str) -> Result:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,12 @@ from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study, narrowed
 from salun_grid.grid.study_file import find_study
 from salun_grid.trainables.workers import Worker
-from tests.support.processes import addresses_listened_at, kill_one, wait_until
+from tests.support.processes import addresses_listened_at, grid_command, kill_one, wait_until
 from tests.support.studies import run_without_ray
 
 
 def one_retrain(npz: Path, epochs: int) -> tuple[Study, list[str]]:
-    """A study of a single job, and the words after `run demo` that ask for it."""
+    """A study of a single job, and the words after `run digits` that ask for it."""
     axes = {"datasets": (str(npz),), "forget_sets": ("random:0.1",), "augmentations": ("default",), "seeds": (0,)}
     settings = [f"training.epochs={epochs}", "model.width=4"]
     study = narrowed(find_study("digits"), axes | {"methods": ("retrain",)}, settings)
@@ -55,18 +54,7 @@ def test_a_killed_process_is_started_again(
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     mp.spawn(undisturbed_worker, (workers, study, str(undisturbed)), nprocs=workers)
 
-    command = [
-        sys.executable,
-        "-m",
-        "salun_grid.grid",
-        "run",
-        "digits",
-        *words,
-        "--workers",
-        str(workers),
-        "--out",
-        str(out),
-    ]
+    command = grid_command("run", "digits", *words, "--workers", workers, "--out", out)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as run:
         try:
             wait_until(lambda: list(out.glob("checkpoints/*.safetensors")))

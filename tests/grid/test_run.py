@@ -17,18 +17,14 @@ from salun_grid.grid.specs import Spec
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import Study, narrowed
 from salun_grid.grid.study_file import find_study
-from tests.support.processes import wait_until
+from tests.support.processes import grid_command, wait_until
 from tests.support.studies import SMALL_SETTINGS
 
 PLAIN = {"PYTHONWARNINGS": "default", "COLUMNS": "200"}
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "salun_grid.grid", *map(str, words)]
-
-
 def salun_grid(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, env=os.environ | PLAIN)
+    return subprocess.run(grid_command(*words), capture_output=True, text=True, timeout=300, env=os.environ | PLAIN)
 
 
 def small_run(npz: Path, out: Path) -> list[object]:
@@ -107,7 +103,7 @@ def test_stopped_killed_failed_repaired_and_run_again(
 
 def stopped_after(num_models: int, how: signal.Signals, words: list[object], out: Path) -> tuple[str, int]:
     """Start the run, stop it once so many models are published; returns what it printed and its exit status."""
-    run = subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN)
+    run = subprocess.Popen(grid_command(*words), stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN)
     wait_until(lambda: len(Store(str(out)).published_models()) >= num_models)
     run.send_signal(how)
     output, _ = run.communicate(timeout=60)

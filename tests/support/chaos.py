@@ -7,7 +7,6 @@ import argparse
 import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from salun_grid.grid.plan import make_plan
 from salun_grid.grid.store import Store
 from salun_grid.grid.study import narrowed
 from salun_grid.grid.study_file import find_study
+from tests.support.processes import grid_command
 from tests.support.small_data import write_small_npz
 from tests.support.studies import OF_ONE_RUN, run_without_ray
 
@@ -61,9 +61,7 @@ class Chaos:
         words += [word for setting in SETTINGS for word in ("--set", setting)]
         words += ["--address", self.cluster.address, "--allow-open-cluster", "--out", str(self.out)]
         with self.out.with_suffix(".log").open("a") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "salun_grid.grid", *words], stdout=log, stderr=log, env=ENVIRONMENT
-            )
+            return subprocess.Popen(grid_command(*words), stdout=log, stderr=log, env=ENVIRONMENT)
 
     def jobs(self) -> list[psutil.Process]:
         """The processes that do a job now, on any node."""

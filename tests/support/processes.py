@@ -1,11 +1,17 @@
 """The processes of a run under test, so that a test can kill one, and the workers of a training under test."""
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 
 import psutil
 import torch.multiprocessing
+
+
+def grid_command(*words: object) -> list[str]:
+    """`salun-grid` with these words, for a process of its own."""
+    return [sys.executable, "-m", "salun_grid.grid", *map(str, words)]
 
 
 def kill_one(pid: int, title: str) -> None:

@@ -1,4 +1,4 @@
-"""The datasets that come with the package: the same pixels everywhere, and a licence beside the images."""
+"""The datasets that come with the package: the same pixels everywhere, and a licence alongside the images."""
 
 from pathlib import Path
 
